@@ -1,0 +1,146 @@
+"""Verdicts: one sentence with the binding constraint, then the count of nodes by reason.
+
+The text is a pure function of the state, so an unchanged situation gives the unchanged text and
+nothing is written to the API again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from binpacking.answer import Binding, Certificate, Infeasible
+from binpacking.greedy import Packing, place_greedy
+from binpacking.problem import Gang, Role
+from binpacking.prove import prove_unfit
+from scheduler.explain.units import amount
+from scheduler.model.gang import PendingGang, PendingRole
+from scheduler.model.objects import Rejected
+from scheduler.model.plan import Policy, Reason, Verdict
+from scheduler.predicates.registry import why
+from scheduler.translation import Translation
+
+MESSAGE_MAX = 1024
+CORE_ITEMS_MAX = 3
+
+
+class Explainer:
+    """Verdicts of one planning run; what is costly is computed once per run and shape."""
+
+    def __init__(self, translation: Translation, policy: Policy) -> None:
+        self._translation = translation
+        self._policy = policy
+        self._empty: Packing | None = None
+        self._static: dict[int, Counter[str]] = {}
+
+    def blocked(self, gang: PendingGang) -> Verdict:
+        """A gang that must not be planned: refused input, or members still to come."""
+        reason: Reason = "Rejected" if isinstance(gang.blocked, Rejected) else "Waiting"
+        message = gang.blocked.reason if gang.blocked is not None else ""
+        return Verdict(key=gang.key, reason=reason, message=message[:MESSAGE_MAX])
+
+    def behind(self, gang: PendingGang, ahead: PendingGang) -> Verdict:
+        """A gang that the policy holds back behind an earlier one."""
+        message = f"waits behind {ahead.key}, which comes first; the policy allows no backfill"
+        return Verdict(key=gang.key, reason="Unschedulable", message=message)
+
+    def unfit(self, packing: Packing, pending: PendingGang, gang: Gang, certificate: Certificate) -> Verdict:
+        """A gang that does not fit now, with what is proven about it."""
+        core = certificate.core if isinstance(certificate, Infeasible) else ()
+        never = self._never_core(pending, gang)
+        reason: Reason = "Unschedulable" if core else "Unproven"
+        if never:
+            reason, core, certificate = "NeverFits", never, Infeasible(never)
+        parts = [self._wants(pending, gang)]
+        parts += [_sentence(item) for item in core[:CORE_ITEMS_MAX]]
+        if never:
+            parts.append("it does not fit even when every node is empty of pods")
+        elif not core:
+            parts.append("no placement was found within the solver's budget, and none is ruled out")
+        text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang)
+        return Verdict(key=pending.key, reason=reason, message=text[:MESSAGE_MAX], certificate=certificate)
+
+    def _never_core(self, pending: PendingGang, gang: Gang) -> tuple[Binding, ...]:
+        """The core of "not even on empty nodes", or nothing."""
+        if any(role.shape.sees_pods for role in pending.roles):
+            return ()
+        if self._empty is None:
+            self._empty = self._translation.empty_packing(self._policy.strategy)
+        if place_greedy(self._empty, gang) is not None:
+            return ()
+        proof = prove_unfit(self._empty, gang)
+        return () if proof is None else proof.core
+
+    def _wants(self, pending: PendingGang, gang: Gang) -> str:
+        roles = ", ".join(
+            f"{role.count} x ({self._request(mine)})" + (f" as {role.name}" if role.name else "")
+            for role, mine in zip(gang.roles, pending.roles, strict=False)
+        )
+        if pending.key.is_single:
+            return f"needs {self._request(pending.roles[0])}"
+        return f"needs {gang.minimum} of {roles} at once"
+
+    def _request(self, role: PendingRole) -> str:
+        return ", ".join(
+            f"{amount(name, value)} {name}" for name, value in role.shape.requests if name != "pods"
+        )
+
+    def _nodes_by_reason(self, packing: Packing, pending: PendingGang, gang: Gang) -> str:
+        """kube-scheduler's familiar count, for the most demanding role."""
+        nodes = self._translation.snapshot.nodes
+        which = max(range(len(gang.roles)), key=lambda i: _demand(gang.roles[i], packing))
+        role, mine = gang.roles[which], pending.roles[which]
+        counts = Counter(self._static_reasons(mine))
+        allowed = np.ones(len(nodes), bool) if role.allowed is None else role.allowed
+        static = self._translation.snapshot.masks[mine.shape]
+        ruled_out = int((static & ~allowed).sum())
+        if ruled_out:
+            counts["node(s) ruled out by pod affinity, anti-affinity or spread"] += ruled_out
+        short = (packing.free < role.request) & (role.request > 0)
+        for column in np.flatnonzero(role.request > 0).tolist():
+            lacking = int((short[:, column] & allowed).sum())
+            if lacking:
+                counts[f"Insufficient {self._translation.snapshot.resources[column]}"] += lacking
+        fits = int((allowed & ~short.any(axis=1)).sum())
+        listed = ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=_by_count))
+        return f" ({fits}/{len(nodes)} nodes have room for one such pod" + (f": {listed})" if listed else ")")
+
+    def _static_reasons(self, role: PendingRole) -> Counter[str]:
+        mask = self._translation.snapshot.masks[role.shape]
+        known = self._static.get(id(mask))
+        if known is None:
+            nodes = self._translation.snapshot.nodes
+            texts = (
+                why(role.shape, nodes[i], self._translation.snapshot.claims) for i in np.flatnonzero(~mask)
+            )
+            known = Counter(text for text in texts if text is not None)
+            self._static[id(mask)] = known
+        return known
+
+
+def _sentence(item: Binding) -> str:
+    need, have = amount(item.name, item.need), amount(item.name, item.have)
+    match item.what:
+        case "resource":
+            return f"needs {need} {item.name}, {have} can be had where it may go"
+        case "mask":
+            return f"{item.need} pods of {item.name} may go to nodes with room for {item.have}"
+        case "topology":
+            return f"no single {item.name} has room for more than {item.have} of {item.need} pods"
+        case "limit" | "skew":
+            return f"spread or anti-affinity of {item.name} allows {item.have} of {item.need} pods"
+        case _:
+            return f"free {item.name} is scattered: the nodes have room for {item.have} of {item.need} pods"
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    return (-item[1], item[0])
+
+
+def _demand(role: Role, packing: Packing) -> float:
+    """How much of the cluster one pod asks, by its scarcest resource."""
+    total: Iterable[float] = packing.total.sum(axis=0).tolist()
+    asked: Iterable[float] = role.request.tolist()
+    return max((a / t if t else float(a > 0) for a, t in zip(asked, total, strict=True)), default=0.0)

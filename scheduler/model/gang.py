@@ -1,0 +1,112 @@
+"""Gangs: pods that start together, as every dialect describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduler.model.objects import Pod, Rejected, Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class GangKey:
+    """Identity of a gang: a bare name never keys anything."""
+
+    namespace: str
+    #: ``pod`` for a single pod, else the dialect's short name (``own``, ``podgroup``, ``job`` ...).
+    dialect: str
+    #: Name of the group object or group key; the pod's UID for a single pod.
+    name: str
+
+    @property
+    def is_single(self) -> bool:
+        return self.dialect == SINGLE
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+SINGLE = "pod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSpec:
+    """What a dialect says of one role: how many of it must stand for the gang to stand."""
+
+    name: str
+    minimum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologySpec:
+    """All pods of the gang inside one domain of a node label."""
+
+    label: str
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GangSpec:
+    """A gang as its dialect describes it, from the group object or the pods' own keys."""
+
+    key: GangKey
+    #: Members that must stand together before any starts; 1 <= min_member <= 10,000.
+    min_member: int
+    #: Changes whenever the description does (the group object's generation), so that a claim
+    #: written for an older description is noticed.
+    generation: int
+    roles: tuple[RoleSpec, ...] = ()
+    topology: tuple[TopologySpec, ...] = ()
+    #: Overrides the members' priority when the group object sets one.
+    priority: int | None = None
+    #: Owner of the Gang object: (apiVersion, kind, name, uid), or None.
+    owner: tuple[str, str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A gang that cannot be planned yet and is nobody's error: members or group object to come."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRole:
+    """Unbound pods of one role and one shape, in the order in which they get their places.
+
+    One role of a dialect becomes several of these where its pods differ in shape.
+    """
+
+    name: str
+    shape: Shape
+    #: How many of these must be placed for the role to stand, given what already stands.
+    minimum: int
+    pods: tuple[Pod, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingGang:
+    """A gang with unbound members, as the snapshot shows it."""
+
+    key: GangKey
+    generation: int
+    priority: int
+    created_s: float
+    min_member: int
+    #: Members that stand: bound and not failed, or succeeded.
+    standing: int
+    #: Node names of members that run, for topology that is already decided.
+    standing_nodes: tuple[str, ...]
+    roles: tuple[PendingRole, ...]
+    topology: tuple[TopologySpec, ...] = ()
+    owner: tuple[str, str, str, str] | None = None
+    #: Set when the gang must not be planned; the reason goes to every pending member.
+    blocked: Rejected | Waiting | None = None
+
+    @property
+    def need(self) -> int:
+        """How many more must be placed for the gang to stand."""
+        return max(0, self.min_member - self.standing)
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        return tuple(pod for role in self.roles for pod in role.pods)

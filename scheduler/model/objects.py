@@ -1,0 +1,137 @@
+"""Node and Pod as the planner knows them, and Rejected for what it must not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scheduler.model.selection import (
+    HostPort,
+    NodeTerm,
+    PodTerm,
+    SpreadConstraint,
+    Taint,
+    Toleration,
+    WeightedNodeTerm,
+    WeightedPodTerm,
+)
+
+Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
+
+CPU = "cpu"  # in milli-CPU
+MEMORY = "memory"  # in bytes
+PODS = "pods"  # every pod asks for one
+GPU = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """An object stowplan will not act on, with the reason its owner is shown.
+
+    The reason names the field and the remedy; it is at most 512 characters and free of control
+    characters, whatever the object held.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The controlling owner reference."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A volume that restricts nodes: a claim by name, resolved against PVCs and PVs of the state."""
+
+    claim: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Everything about a pod that decides where it may go, and nothing else.
+
+    Pods of equal shape are interchangeable for the planner, so shapes are interned: the state keeps
+    one feasible-node mask per shape, and 4,000 pods of one shape cost one mask.
+    """
+
+    #: Sorted by resource name, amounts > 0; includes ("pods", 1). CPU in milli, memory in bytes.
+    requests: tuple[tuple[str, int], ...]
+    node_selector: tuple[tuple[str, str], ...] = ()
+    #: None: no required node affinity. Empty: nothing matches.
+    node_terms: tuple[NodeTerm, ...] | None = None
+    preferred_nodes: tuple[WeightedNodeTerm, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    pod_affinity: tuple[PodTerm, ...] = ()
+    pod_anti_affinity: tuple[PodTerm, ...] = ()
+    preferred_pods: tuple[WeightedPodTerm, ...] = ()
+    preferred_anti_pods: tuple[WeightedPodTerm, ...] = ()
+    spread: tuple[SpreadConstraint, ...] = ()
+    host_ports: tuple[HostPort, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    #: Namespace and sorted labels, set only when an affinity, anti-affinity or spread term of this
+    #: very shape needs them or volumes do; otherwise empty so that labels do not split shapes.
+    namespace: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sees_pods(self) -> bool:
+        """Whether other pods decide where pods of this shape may or should go."""
+        return bool(
+            self.pod_affinity
+            or self.pod_anti_affinity
+            or self.spread
+            or self.preferred_pods
+            or self.preferred_anti_pods
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    uid: str
+    namespace: str
+    name: str
+    #: Opaque; goes back to the API in preconditions.
+    resource_version: str
+    shape: Shape
+    #: Sorted by key.
+    labels: tuple[tuple[str, str], ...]
+    #: Only the annotations a gang dialect or the planner reads, sorted by key.
+    annotations: tuple[tuple[str, str], ...]
+    owner: Owner | None
+    scheduler_name: str
+    priority: int
+    can_preempt: bool
+    phase: Phase
+    #: Empty while not bound.
+    node_name: str
+    nominated_node: str
+    #: ``spec.schedulingGroup.podGroupName`` (KEP-4671), or empty.
+    pod_group: str
+    is_deleting: bool
+    #: Scheduling gates present, the names sorted; a gated pod is never planned.
+    gates: tuple[str, ...]
+    created_s: float
+
+    @property
+    def holds_capacity(self) -> bool:
+        """Bound and not finished: a deleting pod counts until it is gone (invariant INV1)."""
+        return bool(self.node_name) and self.phase not in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    name: str
+    uid: str
+    resource_version: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    is_unschedulable: bool
+    #: Same units as Shape.requests; always holds "pods".
+    allocatable: Mapping[str, int]

@@ -1,0 +1,109 @@
+"""The planner's input and output: Snapshot, Policy, Budget, Plan, Verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binpacking.answer import Certificate
+from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.objects import Node, Pod, Shape
+from scheduler.model.volumes import Claims
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A pod that holds capacity on a node, as inter-pod rules see it."""
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
+    #: Index into ``Snapshot.nodes``.
+    node: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """One moment of the cluster, immutable: arrays are read-only and shared between snapshots.
+
+    Shapes: N nodes, R resources. free and total are int64[N, R] in the units of ``Shape.requests``;
+    free counts every pod that holds capacity or was assumed to, whoever scheduled it.
+    """
+
+    nodes: tuple[Node, ...]
+    resources: tuple[str, ...]
+    free: NDArray[np.int64]
+    total: NDArray[np.int64]
+    #: bool[N] per shape of a pending pod: where the static rules let it go.
+    masks: Mapping[Shape, NDArray[np.bool_]]
+    gangs: tuple[PendingGang, ...]
+    #: Pods on nodes, only when some pending or placed shape has an inter-pod rule; else empty.
+    placed: tuple[Placed, ...] = ()
+    #: Volume claims, for the words of the verdict.
+    claims: Claims = field(default_factory=Claims)
+    #: Labels of namespaces, for namespace selectors.
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How to decide; data, set by the configuration."""
+
+    strategy: Literal["pack", "spread"] = "pack"
+    #: Later gangs may use what a blocked earlier gang cannot use now.
+    backfill: bool = True
+    gangs_max: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Deterministic: solver work units, not wall-clock. Same snapshot, policy and budget, same plan."""
+
+    per_gang: float = 2.0
+    total: float = 6.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    pod: Pod
+    node: str
+    #: Device UUIDs chosen by us; empty while the device plugin chooses.
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A gang that can stand now, whole."""
+
+    gang: PendingGang
+    assignments: tuple[Assignment, ...]
+    certificate: Certificate
+    solver: Literal["greedy", "cp-sat"]
+
+
+#: Stable machine-readable reasons of a gang that is not placed.
+Reason = Literal["Rejected", "Waiting", "Unschedulable", "NeverFits", "Unproven"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why a gang is not placed: the binding constraint in one sentence, and its proof."""
+
+    key: GangKey
+    reason: Reason
+    #: At most 1,024 characters, deterministic for equal state so that it is written on change only.
+    message: str
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    places: tuple[Place, ...]
+    verdicts: tuple[Verdict, ...]
+    #: Solver work units spent.
+    spent: float = 0.0

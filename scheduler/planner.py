@@ -1,0 +1,228 @@
+"""plan(snapshot, policy, budget) -> Plan: every decision stowplan makes, for every shell.
+
+Pure and deterministic: no clock, no I/O, no randomness. The order comes from ``quotas``, places and
+proofs from ``binpacking``; this module walks the order and keeps the working state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from binpacking.answer import Certificate, Feasible, Infeasible, Optimal, RolePlacement, Unknown
+from binpacking.greedy import Packing, place_greedy
+from binpacking.problem import Gang
+from binpacking.prove import prove_unfit
+from binpacking.solve import solve_gang
+from quotas.order import Entry, order
+from scheduler.explain.verdict import Explainer
+from scheduler.model.gang import PendingGang
+from scheduler.model.plan import Assignment, Budget, Place, Plan, Policy, Snapshot, Verdict
+from scheduler.translation import Translation
+
+Solver = Literal["greedy", "cp-sat"]
+Placement = tuple[RolePlacement, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """The working state of one planning run."""
+
+    policy: Policy
+    budget: Budget
+    translation: Translation
+    packing: Packing
+    explainer: Explainer
+    places: list[Place] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    spent: float = 0.0
+
+
+def plan(snapshot: Snapshot, policy: Policy, budget: Budget) -> Plan:
+    """Choose places and verdicts for one scheduling cycle.
+
+    Every pending gang of the snapshot appears exactly once: as a Place, or as a Verdict. A gang is
+    placed whole (at least what it needs to stand) or not at all. Raises only for our own bugs:
+    tenant input was bounded by the parser.
+    """
+    translation = Translation(snapshot)
+    run = Run(
+        policy=policy,
+        budget=budget,
+        translation=translation,
+        packing=translation.packing(policy.strategy),
+        explainer=Explainer(translation, policy),
+    )
+    ahead: PendingGang | None = None
+    for batch in batches(in_order(snapshot.gangs)):
+        first = batch[0]
+        if first.blocked is not None:
+            run.verdicts.append(run.explainer.blocked(first))
+        elif ahead is not None and not policy.backfill:
+            run.verdicts.extend(run.explainer.behind(gang, ahead) for gang in batch)
+        else:
+            before = len(run.verdicts)
+            if first.key.is_single:
+                _place_singles(run, batch)
+            else:
+                _place_gang(run, first)
+            ahead = ahead or (first if len(run.verdicts) > before else None)
+    return Plan(places=tuple(run.places), verdicts=tuple(run.verdicts), spent=run.spent)
+
+
+def in_order(gangs: Sequence[PendingGang]) -> list[PendingGang]:
+    """The gangs as they are to be considered, first served first."""
+    entries = [Entry(priority=g.priority, created_s=g.created_s, name=str(g.key)) for g in gangs]
+    return [gangs[i] for i in order(entries)]
+
+
+def batches(gangs: Sequence[PendingGang]) -> Iterator[list[PendingGang]]:
+    """Runs of neighbours that are decided together: single pods of one shape count as one role."""
+    batch: list[PendingGang] = []
+    for gang in gangs:
+        if batch and not _is_alike(batch[0], gang):
+            yield batch
+            batch = []
+        batch.append(gang)
+    if batch:
+        yield batch
+
+
+def _is_alike(first: PendingGang, other: PendingGang) -> bool:
+    if not (first.key.is_single and other.key.is_single) or first.blocked or other.blocked:
+        return False
+    shape = first.roles[0].shape
+    one, two = first.roles[0].pods[0], other.roles[0].pods[0]
+    return (
+        shape == other.roles[0].shape
+        and not shape.sees_pods
+        and one.namespace == two.namespace
+        and one.labels == two.labels
+    )
+
+
+def _place_singles(run: Run, batch: list[PendingGang]) -> None:
+    """As many of these equal pods as fit, oldest first; one verdict serves the rest."""
+    first, count = batch[0], len(batch)
+    gang = run.translation.gang(first, count=count, minimum=0)
+    placement = place_greedy(run.packing, gang, prefer=run.translation.preference(first.roles))
+    nodes: list[str] = []
+    if placement is not None:
+        run.packing.take(gang.roles[0], placement[0])
+        nodes = run.translation.node_names(placement[0])
+    for single, node in zip(batch, nodes, strict=False):
+        assignment = Assignment(pod=single.roles[0].pods[0], node=node)
+        _accept(run, single, [assignment], Optimal(1.0), "greedy")
+    rest = batch[len(nodes) :]
+    if rest:
+        one = run.translation.gang(rest[0], count=1, minimum=1)
+        core = prove_unfit(run.packing, one) or Unknown(0.0)
+        verdict = run.explainer.unfit(run.packing, rest[0], one, core)
+        run.verdicts.extend(replace(verdict, key=single.key) for single in rest)
+
+
+def _place_gang(run: Run, pending: PendingGang) -> None:
+    if _roles_see_each_other(pending):
+        _place_in_turn(run, pending)
+        return
+    gang = run.translation.gang(pending)
+    placement, certificate, solver = _find(run, pending, gang)
+    if placement is None:
+        run.verdicts.append(run.explainer.unfit(run.packing, pending, gang, certificate))
+        return
+    for role, where in zip(gang.roles, placement, strict=True):
+        run.packing.take(role, where)
+    assignments = _assign(run.translation, pending, placement)
+    wanted, got = sum(role.count for role in gang.roles), len(assignments)
+    proof = Optimal(float(got)) if got == wanted else Feasible(float(got), float(wanted))
+    _accept(run, pending, assignments, proof, solver)
+
+
+def _find(run: Run, pending: PendingGang, gang: Gang) -> tuple[Placement | None, Certificate, Solver]:
+    """Greedy first; where it fails although nothing forbids the gang, CP-SAT settles it."""
+    placement = place_greedy(run.packing, gang, prefer=run.translation.preference(pending.roles))
+    if placement is not None:
+        return placement, Optimal(), "greedy"
+    core = prove_unfit(run.packing, gang)
+    if core is not None:
+        return None, core, "greedy"
+    allowance = min(run.budget.per_gang, run.budget.total - run.spent)
+    if allowance <= 0:
+        return None, Unknown(0.0), "greedy"
+    answer = solve_gang(run.packing, gang, budget=allowance, seed=run.budget.seed)
+    run.spent += answer.spent
+    return answer.placement, answer.certificate, "cp-sat"
+
+
+def _place_in_turn(run: Run, pending: PendingGang) -> None:
+    """A gang whose pods see each other's labels: pod by pod, each seeing those before it.
+
+    Valid but not exact: a failure here is never called proven.
+    """
+    translation = run.translation
+    taken: list[tuple[Gang, RolePlacement, Assignment]] = []
+    short: Gang | None = None
+    mark = translation.mark()
+    for role in pending.roles:
+        for pod in role.pods:
+            alone = replace(pending, roles=(replace(role, pods=(pod,), minimum=1),))
+            gang = translation.gang(alone, count=1, minimum=1)
+            placement = place_greedy(run.packing, gang, prefer=translation.preference(alone.roles))
+            if placement is None:
+                short = short or gang
+                continue
+            assignment = Assignment(pod=pod, node=translation.node_names(placement[0])[0])
+            run.packing.take(gang.roles[0], placement[0])
+            translation.note([assignment])
+            taken.append((gang, placement[0], assignment))
+    if short is None or _stands(pending, [a for _, _, a in taken]):
+        certificate = Feasible(float(len(taken)), float(len(pending.pods)))
+        translation.rewind(mark)
+        _accept(run, pending, [a for _, _, a in taken], certificate, "greedy")
+        return
+    for gang, where, _ in taken:
+        run.packing.give(gang.roles[0], where)
+    translation.rewind(mark)
+    run.verdicts.append(run.explainer.unfit(run.packing, pending, short, Unknown(0.0)))
+
+
+def _stands(pending: PendingGang, assignments: Sequence[Assignment]) -> bool:
+    """Whether these pods are enough for the gang and for each of its roles."""
+    placed = {a.pod.uid for a in assignments}
+    return len(placed) >= pending.need and all(
+        sum(pod.uid in placed for pod in role.pods) >= role.minimum for role in pending.roles
+    )
+
+
+def _roles_see_each_other(pending: PendingGang) -> bool:
+    return len(pending.roles) > 1 and any(
+        role.shape.pod_affinity or role.shape.pod_anti_affinity or role.shape.spread for role in pending.roles
+    )
+
+
+def _assign(translation: Translation, pending: PendingGang, placement: Placement) -> list[Assignment]:
+    """Pods by ordinal onto nodes in index order, so that neighbouring ranks share a node."""
+    assignments: list[Assignment] = []
+    for role, where in zip(pending.roles, placement, strict=True):
+        names = translation.node_names(where)
+        assignments += [Assignment(pod=p, node=n) for p, n in zip(role.pods, names, strict=False)]
+    return assignments
+
+
+def _accept(
+    run: Run,
+    gang: PendingGang,
+    assignments: Sequence[Assignment],
+    certificate: Certificate,
+    solver: Solver,
+) -> None:
+    run.translation.note(assignments)
+    run.places.append(
+        Place(gang=gang, assignments=tuple(assignments), certificate=certificate, solver=solver)
+    )
+
+
+def is_proven(verdict: Verdict) -> bool:
+    """Whether the verdict is a proof rather than a failure to find."""
+    return isinstance(verdict.certificate, Infeasible)

@@ -1,0 +1,348 @@
+"""ClusterState: what the API server told us, plus what we are about to do. Events in, Snapshot out.
+
+Both shells feed the same state. It holds no client and no clock; every method is O(what changed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.columns import NodeColumns
+from scheduler.gangs.groups import Group, GroupKind
+from scheduler.gangs.registry import DIALECT_NAMES, resolve
+from scheduler.gangs.view import pending_gang, single
+from scheduler.model.gang import SINGLE, GangKey, PendingGang
+from scheduler.model.objects import Node, Pod, Rejected, Shape
+from scheduler.model.plan import Assignment, Placed, Place, Snapshot
+from scheduler.predicates.registry import allows, mask
+from scheduler.model.volumes import Claims
+
+#: Feasible-node masks kept for shapes, pending or not; the oldest go first.
+MASKS_MAX = 4_096
+
+
+@dataclass(slots=True)
+class Record:
+    """A pod as observed, and as it counts: an assumed pod counts as bound to its assumed node."""
+
+    observed: Pod
+    effective: Pod
+    rejected: Rejected | None
+    key: GangKey | None
+    #: Node its requests are charged to, or empty, and the shape they were charged for.
+    charged: str = ""
+    charged_shape: Shape | None = None
+    assumed: str = ""
+
+
+class ClusterState:
+    def __init__(self, scheduler_name: str) -> None:
+        self.scheduler_name = scheduler_name
+        self.columns = NodeColumns()
+        self.claims = Claims()
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        self._pods: dict[str, Record] = {}
+        self._groups: dict[tuple[GroupKind, str, str], Group] = {}
+        self._members: dict[GangKey, dict[str, None]] = {}
+        self._views: dict[GangKey, PendingGang] = {}
+        self._dirty: set[GangKey] = set()
+        self._masks: dict[Shape, NDArray[np.bool_]] = {}
+        self._placed: dict[str, Placed] = {}
+        self._has_placed = False
+        #: Charged pods with required anti-affinity, which bind newcomers too.
+        self._anti: dict[str, None] = {}
+        #: Our pods that could not be parsed or resolved to a gang.
+        self._refused: dict[str, Record] = {}
+        #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
+        self.releases = 0
+
+    # -- events ------------------------------------------------------------------------------
+
+    def set_node(self, node: Node) -> None:
+        before = self.columns.put(node)
+        if before is None:
+            self._rows_moved()
+        elif _same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
+            return
+        else:
+            row = self.columns.row[node.name]
+            for shape, known in self._masks.items():
+                changed = known.copy()
+                changed[row] = allows(shape, node, self.claims)
+                self._masks[shape] = changed
+        self.releases += 1
+
+    def remove_node(self, name: str) -> None:
+        if self.columns.remove(name) is not None:
+            self._rows_moved()
+            self.releases += 1
+
+    def set_pod(self, pod: Pod, rejected: Rejected | None = None) -> None:
+        """Take a pod as observed. A rejected one still counts where it holds capacity."""
+        record = self._pods.get(pod.uid)
+        if record is None:
+            record = Record(pod, pod, rejected, None)
+            self._pods[pod.uid] = record
+            self._join(record)
+        else:
+            record.observed, record.rejected = pod, rejected
+        if pod.node_name or pod.phase in ("Succeeded", "Failed"):
+            record.assumed = ""
+        self._settle(record)
+
+    def remove_pod(self, uid: str) -> None:
+        record = self._pods.pop(uid, None)
+        if record is not None:
+            self._charge(record, "")
+            self._leave(record)
+
+    def set_group(self, group: Group) -> None:
+        self._groups[(group.kind, group.namespace, group.name)] = group
+        self._touch_named(group.namespace, group.name)
+
+    def remove_group(self, kind: GroupKind, namespace: str, name: str) -> None:
+        if self._groups.pop((kind, namespace, name), None) is not None:
+            self._touch_named(namespace, name)
+
+    def set_claims(self, claims: Claims) -> None:
+        """Volume claims or volumes changed: every mask that depends on one is stale."""
+        self.claims = claims
+        self._masks = {shape: m for shape, m in self._masks.items() if not shape.volumes}
+        self.releases += 1
+
+    # -- what we are about to do -------------------------------------------------------------
+
+    def assume(self, assignment: Assignment) -> None:
+        """Charge a pod to its node before the Binding is sent."""
+        record = self._pods.get(assignment.pod.uid)
+        if record is not None and not record.observed.node_name:
+            record.assumed = assignment.node
+            self._settle(record)
+
+    def forget(self, uid: str) -> None:
+        """Take an assumption back: the Binding certainly did not land."""
+        record = self._pods.get(uid)
+        if record is not None and record.assumed:
+            record.assumed = ""
+            self._settle(record)
+
+    def objection(self, place: Place) -> str | None:
+        """Why a planned place no longer holds against the state as it is now, or None."""
+        rows: list[int] = []
+        for assignment in place.assignments:
+            record = self._pods.get(assignment.pod.uid)
+            if record is None or record.effective.node_name or record.observed.is_deleting:
+                return f"pod {assignment.pod.name} is gone, deleting or bound"
+            row = self.columns.row.get(assignment.node)
+            if row is None:
+                return f"node {assignment.node} is gone"
+            if not self.mask(assignment.pod.shape)[row]:
+                return f"node {assignment.node} no longer allows pod {assignment.pod.name}"
+            rows.append(row)
+        if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):
+            return "capacity was taken meanwhile"
+        view = self.view(place.gang.key)
+        if view is None or view.generation != place.gang.generation or view.blocked is not None:
+            return "the gang's description changed meanwhile"
+        return None
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def pod(self, uid: str) -> Pod | None:
+        """The pod as observed."""
+        record = self._pods.get(uid)
+        return None if record is None else record.observed
+
+    def members(self, key: GangKey) -> list[Pod]:
+        """The members of a gang as observed, in no particular order."""
+        if key.is_single:
+            pod = self.pod(key.name)
+            return [] if pod is None else [pod]
+        return [self._pods[uid].observed for uid in self._members.get(key, ())]
+
+    def gang_keys(self) -> list[GangKey]:
+        """Gangs of more than one pod of which some member exists."""
+        return [key for key in self._members if not key.is_single]
+
+    def gang_of(self, uid: str) -> GangKey | None:
+        record = self._pods.get(uid)
+        return None if record is None else record.key
+
+    def rejected(self) -> list[tuple[Pod, Rejected]]:
+        """Our pods that no gang view shows, because they could not be parsed or resolved."""
+        return [(r.observed, r.rejected) for r in self._refused.values() if r.rejected is not None]
+
+    def view(self, key: GangKey) -> PendingGang | None:
+        if key in self._dirty:
+            self._refresh(key)
+        return self._views.get(key)
+
+    def get(self, kind: GroupKind, namespace: str, name: str) -> Group | None:
+        """GroupObjects: the group-defining object of that name."""
+        return self._groups.get((kind, namespace, name))
+
+    def mask(self, shape: Shape) -> NDArray[np.bool_]:
+        """bool[N]: where the static rules let pods of this shape go."""
+        known = self._masks.get(shape)
+        if known is None:
+            if len(self._masks) >= MASKS_MAX:
+                self._masks.pop(next(iter(self._masks)))
+            known = mask(shape, self.columns.nodes, self.claims)
+            self._masks[shape] = known
+        return known
+
+    def snapshot(self) -> Snapshot:
+        """An immutable view; costs what changed since the last one, plus one copy of the columns."""
+        for key in list(self._dirty):
+            self._refresh(key)
+        gangs = tuple(self._views.values())
+        shapes = {role.shape for gang in gangs for role in gang.roles}
+        for shape in shapes:
+            self.columns.vector(shape.requests)
+        total = self.columns.total.copy()
+        free = total - self.columns.used
+        total.setflags(write=False)
+        free.setflags(write=False)
+        return Snapshot(
+            nodes=tuple(self.columns.nodes),
+            resources=tuple(self.columns.resources),
+            free=free,
+            total=total,
+            masks={shape: self.mask(shape) for shape in shapes},
+            gangs=gangs,
+            placed=self._placed_for(shapes),
+            claims=self.claims,
+            namespaces=dict(self.namespaces),
+        )
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _join(self, record: Record) -> None:
+        """Find the pod's gang and index it there."""
+        pod = record.observed
+        if pod.scheduler_name != self.scheduler_name:
+            return
+        found = resolve(pod)
+        if isinstance(found, Rejected):
+            record.rejected = record.rejected or found
+        else:
+            record.key = found
+            self._members.setdefault(found, {})[pod.uid] = None
+        if record.rejected is not None:
+            self._refused[pod.uid] = record
+
+    def _leave(self, record: Record) -> None:
+        self._refused.pop(record.observed.uid, None)
+        key = record.key
+        if key is None:
+            return
+        members = self._members.get(key)
+        if members is not None:
+            members.pop(record.observed.uid, None)
+            if not members:
+                del self._members[key]
+        self._dirty.add(key)
+        record.key = None
+
+    def _settle(self, record: Record) -> None:
+        """Make what follows from a record true again: its charge, its gang's view."""
+        before, pod = record.effective, record.observed
+        if _gang_words(before) != _gang_words(pod) or (record.rejected is not None) != (
+            pod.uid in self._refused
+        ):
+            self._leave(record)
+            self._join(record)
+        record.effective = replace(pod, node_name=record.assumed) if record.assumed else pod
+        self._charge(record, record.effective.node_name if record.effective.holds_capacity else "")
+        if record.key is not None:
+            self._dirty.add(record.key)
+
+    def _charge(self, record: Record, node: str) -> None:
+        pod = record.effective
+        if record.charged == node and (not node or record.charged_shape is pod.shape):
+            return
+        if record.charged and record.charged_shape is not None:
+            self.columns.charge(record.charged, record.charged_shape, -1)
+            self._anti.pop(pod.uid, None)
+            self._placed.pop(pod.uid, None)
+            self.releases += 1
+        record.charged, record.charged_shape = node, pod.shape if node else None
+        if node:
+            self.columns.charge(node, pod.shape, +1)
+            if pod.shape.pod_anti_affinity:
+                self._anti[pod.uid] = None
+            if self._has_placed:
+                self._place(record)
+                self.releases += 1
+
+    def _refresh(self, key: GangKey) -> None:
+        self._dirty.discard(key)
+        view = self._build(key)
+        if view is None:
+            self._views.pop(key, None)
+        else:
+            self._views[key] = view
+
+    def _build(self, key: GangKey) -> PendingGang | None:
+        records = [self._pods[uid] for uid in self._members.get(key, ())]
+        members = [r.effective for r in records if r.rejected is None]
+        if key.dialect == SINGLE:
+            return single(members[0]) if members and is_pending(members[0]) else None
+        refused = [(r.observed.name, r.rejected) for r in records if r.rejected is not None]
+        return pending_gang(key, members, self, refused)
+
+    def _touch_named(self, namespace: str, name: str) -> None:
+        for dialect in DIALECT_NAMES:
+            key = GangKey(namespace=namespace, dialect=dialect, name=name)
+            if key in self._members:
+                self._dirty.add(key)
+
+    def _rows_moved(self) -> None:
+        """Rows of nodes were added or removed: what is indexed by row is rebuilt when next needed."""
+        self._masks.clear()
+        self._placed.clear()
+        self._has_placed = False
+
+    def _place(self, record: Record) -> None:
+        pod = record.effective
+        row = self.columns.row.get(record.charged)
+        if row is not None:
+            self._placed[pod.uid] = Placed(
+                namespace=pod.namespace, labels=pod.labels, node=row, shape=pod.shape
+            )
+
+    def _placed_for(self, shapes: Iterable[Shape]) -> tuple[Placed, ...]:
+        """Pods on nodes that an inter-pod rule of these shapes, or their own rules, can see."""
+        if not self._has_placed and any(shape.sees_pods for shape in shapes):
+            self._has_placed = True
+            for record in self._pods.values():
+                if record.charged:
+                    self._place(record)
+        if self._has_placed:
+            return tuple(self._placed.values())
+        for uid in self._anti:
+            if uid not in self._placed:
+                self._place(self._pods[uid])
+        return tuple(self._placed[uid] for uid in self._anti if uid in self._placed)
+
+
+def is_pending(pod: Pod) -> bool:
+    """Whether a pod waits for a node."""
+    return not pod.node_name and not pod.is_deleting and not pod.gates and pod.phase == "Pending"
+
+
+def _same_for_masks(before: Node, after: Node) -> bool:
+    return (
+        before.labels == after.labels
+        and before.taints == after.taints
+        and before.is_unschedulable == after.is_unschedulable
+    )
+
+
+def _gang_words(pod: Pod) -> tuple[object, ...]:
+    """Everything of a pod that decides its gang."""
+    return (pod.scheduler_name, pod.labels, pod.annotations, pod.owner, pod.pod_group)

@@ -1,0 +1,168 @@
+"""Between Kubernetes and arrays: a snapshot's nodes and gangs as ``binpacking`` sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binpacking.answer import RolePlacement
+from binpacking.greedy import Packing
+from binpacking.problem import Gang, Nodes, Role, Topology
+from binpacking.score import PACK, SPREAD
+from scheduler.columns import OVERFLOW
+from scheduler.model.gang import PendingGang, PendingRole
+from scheduler.model.objects import Shape
+from scheduler.model.plan import Assignment, Placed, Snapshot
+from scheduler.predicates.interpod import Interpod, constrain
+from scheduler.predicates.preference import preference
+
+Strategy = Literal["pack", "spread"]
+
+
+class Translation:
+    """One planning run's dictionary. ``placed`` grows as the run places pods."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._column = {name: i for i, name in enumerate(snapshot.resources)}
+        self._row = {node.name: i for i, node in enumerate(snapshot.nodes)}
+        self._levels = {label: i for i, label in enumerate(_labels_used(snapshot.gangs))}
+        self._placed = list(snapshot.placed)
+        self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
+        self._requests: dict[Shape, NDArray[np.int64]] = {}
+
+    def packing(self, strategy: Strategy) -> Packing:
+        """The nodes as they are now."""
+        return self._packing(self.snapshot.free, strategy)
+
+    def empty_packing(self, strategy: Strategy) -> Packing:
+        """The nodes as if no pod ran: what never fits here never fits."""
+        return self._packing(self.snapshot.total, strategy)
+
+    def gang(self, pending: PendingGang, *, count: int | None = None, minimum: int | None = None) -> Gang:
+        """The gang as counted roles, under every rule that holds now.
+
+        ``count`` and ``minimum`` replace those of a single pod that stands for many equal ones.
+        """
+        roles: list[Role] = []
+        topology = [
+            Topology(
+                level=self._levels[t.label], is_required=t.is_required, pinned=self._pinned(pending, t.label)
+            )
+            for t in pending.topology
+        ]
+        for role in pending.roles:
+            rules = self.rules(role)
+            topology += [Topology(level=self._levels[label], is_required=True) for label in rules.same_domain]
+            allowed = self.snapshot.masks[role.shape]
+            roles.append(
+                Role(
+                    name=role.name,
+                    count=len(role.pods) if count is None else count,
+                    minimum=role.minimum if minimum is None else minimum,
+                    request=self.request(role.shape),
+                    allowed=allowed if rules.mask is None else allowed & rules.mask,
+                    limits=rules.limits,
+                    skews=rules.skews,
+                )
+            )
+        return Gang(
+            name=str(pending.key),
+            roles=tuple(roles),
+            minimum=pending.need if minimum is None else minimum,
+            topology=tuple(topology),
+        )
+
+    def rules(self, role: PendingRole) -> Interpod:
+        """What pods on nodes, those placed in this run included, ask of this role."""
+        if not self._placed and not role.shape.sees_pods:
+            return Interpod()
+        pod = role.pods[0]
+        return constrain(
+            role.shape, pod.namespace, pod.labels, self.snapshot.nodes, self._placed, self.snapshot.namespaces
+        )
+
+    def note(self, assignments: Sequence[Assignment]) -> None:
+        """Let rules of later gangs see pods placed in this run."""
+        for a in assignments:
+            if self._notes_placed or a.pod.shape.pod_anti_affinity:
+                self._placed.append(
+                    Placed(
+                        namespace=a.pod.namespace,
+                        labels=a.pod.labels,
+                        node=self._row[a.node],
+                        shape=a.pod.shape,
+                    )
+                )
+
+    def mark(self) -> int:
+        """A point to rewind to, for places that are tried and may be taken back."""
+        return len(self._placed)
+
+    def rewind(self, mark: int) -> None:
+        """Forget what was noted since the mark."""
+        del self._placed[mark:]
+
+    def preference(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
+        """int64[N] soft score of the pods' own preferences, higher is better; None without any."""
+        total: NDArray[np.int64] | None = None
+        for role in roles:
+            own = preference(
+                role.shape,
+                role.pods[0].namespace,
+                self.snapshot.nodes,
+                self._placed,
+                self.snapshot.namespaces,
+            )
+            if own is not None:
+                total = own if total is None else total + own
+        return total
+
+    def request(self, shape: Shape) -> NDArray[np.int64]:
+        """int64[R] of the shape, in the snapshot's columns."""
+        known = self._requests.get(shape)
+        if known is None:
+            known = np.zeros(len(self._column), dtype=np.int64)
+            for name, amount in shape.requests:
+                known[self._column.get(name, self._column[OVERFLOW])] += amount
+            self._requests[shape] = known
+        return known
+
+    def node_names(self, where: RolePlacement) -> list[str]:
+        """One name per pod, in node order."""
+        nodes = self.snapshot.nodes
+        return [
+            nodes[node].name
+            for node, count in zip(where.nodes.tolist(), where.counts.tolist(), strict=True)
+            for _ in range(count)
+        ]
+
+    def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
+        domains = tuple(self._domain(label) for label in self._levels)
+        nodes = Nodes(free=free, total=self.snapshot.total, domains=domains)
+        return Packing(nodes, score=PACK if strategy == "pack" else SPREAD)
+
+    def _domain(self, label: str) -> NDArray[np.int32]:
+        """int32[N]: which domain of the label each node is in, -1 where it lacks the label."""
+        seen: dict[str, int] = {}
+        indices = [
+            -1 if (value := node.labels.get(label)) is None else seen.setdefault(value, len(seen))
+            for node in self.snapshot.nodes
+        ]
+        return np.array(indices, dtype=np.int32)
+
+    def _pinned(self, pending: PendingGang, label: str) -> int:
+        """The domain that members already run in, or -1."""
+        domain = self._domain(label)
+        rows = [self._row[name] for name in pending.standing_nodes if name in self._row]
+        return int(domain[rows[0]]) if rows else -1
+
+
+def _labels_used(gangs: Sequence[PendingGang]) -> list[str]:
+    """Node labels that are a topology level of some gang of this snapshot."""
+    used = {t.label: None for g in gangs for t in g.topology}
+    used |= {t.topology_key: None for g in gangs for r in g.roles for t in r.shape.pod_affinity}
+    return list(used)
