@@ -6,8 +6,9 @@ proofs from ``binpacking``; this module walks the order and keeps the working st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 from binpacking.answer import Certificate, Feasible, Infeasible, Optimal, RolePlacement, Unknown
@@ -17,7 +18,7 @@ from binpacking.prove import prove_unfit
 from binpacking.solve import solve_gang
 from quotas.order import Entry, order
 from scheduler.explain.verdict import Explainer
-from scheduler.model.gang import PendingGang
+from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Assignment, Budget, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.translation import Translation
 
@@ -39,12 +40,18 @@ class Run:
     spent: float = 0.0
 
 
-def plan(snapshot: Snapshot, policy: Policy, budget: Budget) -> Plan:
+def plan(
+    snapshot: Snapshot,
+    policy: Policy,
+    budget: Budget,
+    settled: Mapping[GangKey, Verdict] = MappingProxyType({}),
+) -> Plan:
     """Choose places and verdicts for one scheduling cycle.
 
     Every pending gang of the snapshot appears exactly once: as a Place, or as a Verdict. A gang is
-    placed whole (at least what it needs to stand) or not at all. Raises only for our own bugs:
-    tenant input was bounded by the parser.
+    placed whole (at least what it needs to stand) or not at all. ``settled`` are verdicts of an
+    earlier run that still hold, because no capacity was released since and their gangs are the same.
+    Raises only for our own bugs: tenant input was bounded by the parser.
     """
     translation = Translation(snapshot)
     run = Run(
@@ -55,9 +62,13 @@ def plan(snapshot: Snapshot, policy: Policy, budget: Budget) -> Plan:
         explainer=Explainer(translation, policy),
     )
     ahead: PendingGang | None = None
-    for batch in batches(in_order(snapshot.gangs)):
+    for batch in batches(in_order(snapshot.gangs), settled):
         first = batch[0]
-        if first.blocked is not None:
+        known = settled.get(first.key)
+        if known is not None:
+            run.verdicts.append(known)
+            ahead = ahead or first
+        elif first.blocked is not None:
             run.verdicts.append(run.explainer.blocked(first))
         elif ahead is not None and not policy.backfill:
             run.verdicts.extend(run.explainer.behind(gang, ahead) for gang in batch)
@@ -73,15 +84,24 @@ def plan(snapshot: Snapshot, policy: Policy, budget: Budget) -> Plan:
 
 def in_order(gangs: Sequence[PendingGang]) -> list[PendingGang]:
     """The gangs as they are to be considered, first served first."""
-    entries = [Entry(priority=g.priority, created_s=g.created_s, name=str(g.key)) for g in gangs]
+    entries = [
+        Entry(
+            is_started=g.standing > 0 and g.need > 0,
+            priority=g.priority,
+            created_s=g.created_s,
+            name=str(g.key),
+        )
+        for g in gangs
+    ]
     return [gangs[i] for i in order(entries)]
 
 
-def batches(gangs: Sequence[PendingGang]) -> Iterator[list[PendingGang]]:
+def batches(gangs: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]) -> Iterator[list[PendingGang]]:
     """Runs of neighbours that are decided together: single pods of one shape count as one role."""
     batch: list[PendingGang] = []
     for gang in gangs:
-        if batch and not _is_alike(batch[0], gang):
+        is_settled = gang.key in settled or (bool(batch) and batch[0].key in settled)
+        if batch and (is_settled or not _is_alike(batch[0], gang)):
             yield batch
             batch = []
         batch.append(gang)

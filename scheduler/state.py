@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scheduler.columns import NodeColumns
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECT_NAMES, resolve
-from scheduler.gangs.view import pending_gang, single
-from scheduler.model.gang import SINGLE, GangKey, PendingGang
+from scheduler.gangs.view import is_pending, outsiders, pending_gang, shortfall, single
+from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Placed, Place, Snapshot
 from scheduler.predicates.registry import allows, mask
@@ -49,7 +49,11 @@ class ClusterState:
         self._groups: dict[tuple[GroupKind, str, str], Group] = {}
         self._members: dict[GangKey, dict[str, None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
+        self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
         self._dirty: set[GangKey] = set()
+        self._holds: dict[GangKey, Waiting] = {}
+        #: Partly bound gangs: (bound live members, minimum).
+        self._partial: dict[GangKey, tuple[int, int]] = {}
         self._masks: dict[Shape, NDArray[np.bool_]] = {}
         self._placed: dict[str, Placed] = {}
         self._has_placed = False
@@ -130,6 +134,15 @@ class ClusterState:
             record.assumed = ""
             self._settle(record)
 
+    def hold(self, key: GangKey, why: Waiting) -> None:
+        """Keep a gang from being planned until ``unhold``."""
+        self._holds[key] = why
+        self._dirty.add(key)
+
+    def unhold(self, key: GangKey) -> None:
+        if self._holds.pop(key, None) is not None:
+            self._dirty.add(key)
+
     def objection(self, place: Place) -> str | None:
         """Why a planned place no longer holds against the state as it is now, or None."""
         rows: list[int] = []
@@ -173,8 +186,35 @@ class ClusterState:
         return None if record is None else record.key
 
     def rejected(self) -> list[tuple[Pod, Rejected]]:
-        """Our pods that no gang view shows, because they could not be parsed or resolved."""
-        return [(r.observed, r.rejected) for r in self._refused.values() if r.rejected is not None]
+        """Our unbound pods that no gang shows: not parsed, not resolved, or strangers to the gang."""
+        refused = [
+            (r.observed, r.rejected)
+            for r in self._refused.values()
+            if r.rejected is not None and not r.observed.node_name
+        ]
+        return refused + [pair for pairs in self._outsiders.values() for pair in pairs]
+
+    def partial(self) -> Mapping[GangKey, tuple[int, int]]:
+        """Gangs some of whose members are bound although fewer than the minimum stand."""
+        for key in list(self._dirty):
+            self._refresh(key)
+        return dict(self._partial)
+
+    def remains(self, key: GangKey) -> tuple[PendingGang, tuple[Pod, ...]]:
+        """A gang as one to be given back, and its members that hold capacity."""
+        pods = tuple(p for p in self.members(key) if p.holds_capacity and not p.is_deleting)
+        _, minimum = self._partial.get(key, (0, 1))
+        gang = PendingGang(
+            key=key,
+            generation=0,
+            priority=0,
+            created_s=0.0,
+            min_member=minimum,
+            standing=len(pods),
+            standing_nodes=(),
+            roles=(),
+        )
+        return gang, pods
 
     def view(self, key: GangKey) -> PendingGang | None:
         if key in self._dirty:
@@ -282,10 +322,16 @@ class ClusterState:
     def _refresh(self, key: GangKey) -> None:
         self._dirty.discard(key)
         view = self._build(key)
+        held = self._holds.get(key)
         if view is None:
             self._views.pop(key, None)
         else:
-            self._views[key] = view
+            self._views[key] = view if held is None or view.blocked else replace(view, blocked=held)
+        short = None if key.is_single else shortfall(key, self.members(key), self)
+        if short is None:
+            self._partial.pop(key, None)
+        else:
+            self._partial[key] = short
 
     def _build(self, key: GangKey) -> PendingGang | None:
         records = [self._pods[uid] for uid in self._members.get(key, ())]
@@ -293,6 +339,11 @@ class ClusterState:
         if key.dialect == SINGLE:
             return single(members[0]) if members and is_pending(members[0]) else None
         refused = [(r.observed.name, r.rejected) for r in records if r.rejected is not None]
+        strangers = tuple(pair for pair in outsiders(key, members, self) if is_pending(pair[0]))
+        if strangers:
+            self._outsiders[key] = strangers
+        else:
+            self._outsiders.pop(key, None)
         return pending_gang(key, members, self, refused)
 
     def _touch_named(self, namespace: str, name: str) -> None:
@@ -328,11 +379,6 @@ class ClusterState:
             if uid not in self._placed:
                 self._place(self._pods[uid])
         return tuple(self._placed[uid] for uid in self._anti if uid in self._placed)
-
-
-def is_pending(pod: Pod) -> bool:
-    """Whether a pod waits for a node."""
-    return not pod.node_name and not pod.is_deleting and not pod.gates and pod.phase == "Pending"
 
 
 def _same_for_masks(before: Node, after: Node) -> bool:

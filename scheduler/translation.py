@@ -142,7 +142,13 @@ class Translation:
 
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
         domains = tuple(self._domain(label) for label in self._levels)
-        nodes = Nodes(free=free, total=self.snapshot.total, domains=domains)
+        nodes = Nodes(
+            free=free,
+            total=self.snapshot.total,
+            domains=domains,
+            resources=self.snapshot.resources,
+            levels=tuple(self._levels),
+        )
         return Packing(nodes, score=PACK if strategy == "pack" else SPREAD)
 
     def _domain(self, label: str) -> NDArray[np.int32]:

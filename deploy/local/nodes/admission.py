@@ -68,25 +68,23 @@ def pod_requests(pod: NodePod) -> dict[str, int]:
     (k8s.io/component-helpers/resource/helpers.go, PodRequests). Raises BadQuantity.
     """
     spec = pod.spec
-    total = _sum(_requests(container) for container in spec.containers)
     sidecars: dict[str, int] = {}
     peak: dict[str, int] = {}
     for container in spec.init_containers:
-        asked = _requests(container)
+        asked = _sum((sidecars, _requests(container)))
         if container.restart_policy == "Always":
-            total = _sum((total, asked))
-            sidecars = _sum((sidecars, asked))
-            asked = sidecars
+            sidecars = asked
         else:
-            asked = _sum((sidecars, asked))
-        peak = _most(peak, asked)
-    total = _most(total, peak)
+            peak = _most(peak, asked)
+    total = _most(peak, _sum((sidecars, *map(_requests, spec.containers))))
     total |= _amounts(spec.resources.requests)
     total = _sum((total, _amounts(spec.overhead)))
     return {resource: value for resource, value in total.items() if value > 0} | {PODS: 1}
 
 
-def denial(allocatable: Mapping[str, int], used: Mapping[str, int], requests: Mapping[str, int]) -> Denied | None:
+def denial(
+    allocatable: Mapping[str, int], used: Mapping[str, int], requests: Mapping[str, int]
+) -> Denied | None:
     """Why the kubelet refuses, or None if everything fits beside what is in use.
 
     The first resource short is named, in the kubelet's order: pods, cpu, memory, then the rest
@@ -155,4 +153,7 @@ def _sum(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _most(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
-    return {resource: max(left.get(resource, 0), right.get(resource, 0)) for resource in left.keys() | right.keys()}
+    return {
+        resource: max(left.get(resource, 0), right.get(resource, 0))
+        for resource in left.keys() | right.keys()
+    }

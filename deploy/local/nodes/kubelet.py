@@ -45,26 +45,31 @@ Stage = Literal["starting", "running", "stopping", "finished", "removing"]
 Due = Literal["start", "end", "restart", "exit"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """A pod's annotations, read."""
+
+    mischief: Mischief = GOOD
+    #: None: it runs until it is deleted.
+    run_s: float | None = None
+    exit_code: int = 0
+
+
+_NO_WISH = _Wish()
+
+
 @dataclass(slots=True, kw_only=True)
 class _Tenant:
     """A pod this actor answers for."""
 
     pod: NodePod
+    wish: _Wish
     stage: Stage
+    #: Empty before it has an address and after it gave it back.
     ip: str = ""
     started_s: float = 0.0
     restarts: int = 0
-    mischief: Mischief = GOOD
     has_process: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """A pod's annotations, read."""
-
-    mischief: Mischief
-    run_s: float | None
-    exit_code: int
 
 
 @dataclass(slots=True)
@@ -173,8 +178,8 @@ class Kubelets:
         return wanted
 
     def _arrived(self, pod: NodePod, now_s: float) -> Iterator[Instruction]:
-        if pod.is_deleting or pod.is_finished:
-            tenant = self._tenants[pod.uid] = _Tenant(pod=pod, stage="finished")
+        if pod.is_finished or (pod.is_deleting and pod.status.phase != "Running"):
+            tenant = self._tenants[pod.uid] = _Tenant(pod=pod, wish=_wish_or_none(pod), stage="finished")
             yield from self._delete(tenant, now_s)
         elif pod.status.phase == "Running":
             yield from self._restore(pod, now_s)
@@ -185,11 +190,11 @@ class Kubelets:
         wish = self._decide(pod)
         if isinstance(wish, Denied):
             self.audit.rejected[wish.reason] += 1
-            self._tenants[pod.uid] = _Tenant(pod=pod, stage="finished")
+            self._tenants[pod.uid] = _Tenant(pod=pod, wish=_NO_WISH, stage="finished")
             yield Reject(pod=pod, reason=wish.reason, message=wish.message)
             return
         self.audit.admitted += 1
-        tenant = _Tenant(pod=pod, stage="starting", ip=self._addresses.take(), mischief=wish.mischief)
+        tenant = _Tenant(pod=pod, wish=wish, stage="starting", ip=self._addresses.take())
         self._tenants[pod.uid] = tenant
         delay_s = max(wish.mischief.delay_s, self.mischief_of(pod.spec.node_name).delay_s)
         if delay_s:
@@ -216,9 +221,6 @@ class Kubelets:
 
     def _restore(self, pod: NodePod, now_s: float) -> Iterator[Instruction]:
         """A pod an earlier actor admitted: count it whatever it asks, and let it run on from now."""
-        wish = _wish(pod)
-        if isinstance(wish, Denied):
-            wish = _Wish(mischief=GOOD, run_s=None, exit_code=0)
         try:
             self._ledgers[pod.spec.node_name].restore(pod.uid, pod_requests(pod))
         except BadQuantity as error:
@@ -226,9 +228,11 @@ class Kubelets:
             return
         self.audit.restored += 1
         ip = self._addresses.keep(pod.status.pod_ip) or self._addresses.take()
-        tenant = _Tenant(pod=pod, stage="running", ip=ip, started_s=now_s, mischief=wish.mischief)
-        self._tenants[pod.uid] = tenant
-        if _wants_process(pod):
+        wish = _wish_or_none(pod)
+        self._tenants[pod.uid] = _Tenant(pod=pod, wish=wish, stage="running", ip=ip, started_s=now_s)
+        if pod.is_deleting:
+            yield from self._delete(self._tenants[pod.uid], now_s)
+        elif _wants_process(pod):
             # Its process died with the actor that started it.
             self._schedule(now_s, pod.uid, "exit", _KILLED)
         elif wish.run_s is not None:
@@ -237,12 +241,11 @@ class Kubelets:
     def _start(self, tenant: _Tenant, now_s: float) -> Iterator[Instruction]:
         pod = tenant.pod
         tenant.stage, tenant.started_s = "running", now_s
-        wish = _wish(pod)
         if _wants_process(pod):
             tenant.has_process = True
             yield StartProcess(pod=pod, ip=tenant.ip)
-        elif isinstance(wish, _Wish) and wish.run_s is not None:
-            self._schedule(now_s + wish.run_s, pod.uid, "end", wish.exit_code)
+        elif tenant.wish.run_s is not None:
+            self._schedule(now_s + tenant.wish.run_s, pod.uid, "end", tenant.wish.exit_code)
         yield MarkRunning(pod=pod, ip=tenant.ip, started_s=now_s, restarts=tenant.restarts)
 
     def _changed(self, tenant: _Tenant, pod: NodePod, now_s: float) -> Iterator[Instruction]:
@@ -258,7 +261,10 @@ class Kubelets:
         pod = tenant.pod
         if not pod.is_deleting or tenant.stage in ("stopping", "removing"):
             return
-        if tenant.mischief.never_finish_deletion or self.mischief_of(pod.spec.node_name).never_finish_deletion:
+        if (
+            tenant.wish.mischief.never_finish_deletion
+            or self.mischief_of(pod.spec.node_name).never_finish_deletion
+        ):
             return
         if tenant.has_process:
             tenant.stage = "stopping"
@@ -304,12 +310,13 @@ class Kubelets:
                 yield self._finish(tenant, code, now_s)
 
     def _finish(self, tenant: _Tenant, code: int, now_s: float) -> Instruction:
+        ip = tenant.ip
         self._release(tenant)
         tenant.stage = "finished"
         self.audit.finished += 1
         return MarkFinished(
             pod=tenant.pod,
-            ip=tenant.ip,
+            ip=ip,
             exit_code=code,
             started_s=tenant.started_s or now_s,
             finished_s=now_s,
@@ -319,6 +326,7 @@ class Kubelets:
     def _release(self, tenant: _Tenant) -> None:
         self._ledgers[tenant.pod.spec.node_name].release(tenant.pod.uid)
         self._addresses.give_back(tenant.ip)
+        tenant.ip = ""
 
     def _targets(self, node: str) -> tuple[str, str, str]:
         return node, f"pool/{self._nodes[node].pool}", EVERYWHERE
@@ -338,6 +346,11 @@ def _wants_process(pod: NodePod) -> bool:
     return pod.annotations.get(RUN_COMMAND) == "true"
 
 
+def _wish_or_none(pod: NodePod) -> _Wish:
+    wish = _wish(pod)
+    return _NO_WISH if isinstance(wish, Denied) else wish
+
+
 def _wish(pod: NodePod) -> _Wish | Denied:
     """The annotations, or the refusal that names the bad one."""
     misbehave = of_annotation(pod.annotations.get(ANNOTATION, ""))
@@ -349,7 +362,9 @@ def _wish(pod: NodePod) -> _Wish | Denied:
     text = pod.annotations.get(RUN_SECONDS, FOREVER)
     run_s = 0.0 if text == FOREVER else seconds_of(text)
     if run_s is None:
-        return Denied(reason="InvalidAnnotation", message=f"{RUN_SECONDS}: {text[:64]!r} is not a number of seconds")
+        return Denied(
+            reason="InvalidAnnotation", message=f"{RUN_SECONDS}: {text[:64]!r} is not a number of seconds"
+        )
     code = pod.annotations.get(EXIT_CODE, "0")
     if not (code.isascii() and code.isdecimal() and len(code) <= 3 and int(code) <= _EXIT_CODE_MOST):
         return Denied(reason="InvalidAnnotation", message=f"{EXIT_CODE}: {code[:64]!r} is not an exit code")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-#: Stands for every node in a control file.
+#: Stands for every node where a node's name or ``pool/NAME`` could stand.
 EVERYWHERE = "*"
 ANNOTATION = "stowplan.dev/misbehave"
 
@@ -73,7 +73,7 @@ def seconds_of(text: str) -> float | None:
 
 
 def read_control(path: Path) -> Mapping[str, Mischief]:
-    """Read a JSON control file: target (node, pool or ``*``) to mischief. No file: all good.
+    """Read a JSON control file: target (node, ``pool/NAME`` or ``*``) to mischief. No file: all good.
 
     Raises ControlFileError.
     """

@@ -113,8 +113,6 @@ def specs(pools: Sequence[Pool]) -> tuple[NodeSpec, ...]:
 
 
 def _complaints(pools: Sequence[Pool]) -> Iterator[str]:
-    if not 1 <= sum(pool.count for pool in pools) <= NODES_MAX:
-        yield f"pools: there must be 1 to {NODES_MAX} nodes in all"
     seen: set[str] = set()
     for position, pool in enumerate(pools):
         where = f"pools[{position}]"
@@ -123,6 +121,8 @@ def _complaints(pools: Sequence[Pool]) -> Iterator[str]:
         seen.add(pool.name)
         for field, complaint in _pool_complaints(pool):
             yield f"{where}.{field}: {complaint}"
+    if not 1 <= sum(pool.count for pool in pools) <= NODES_MAX:
+        yield f"pools: there must be 1 to {NODES_MAX} nodes in all"
 
 
 def _pool_complaints(pool: Pool) -> Iterator[tuple[str, str]]:
@@ -137,16 +137,20 @@ def _pool_complaints(pool: Pool) -> Iterator[tuple[str, str]]:
         yield "racks", "give either rack or racks"
     if pool.gpus == 0 and (pool.model or pool.gpu_memory):
         yield "gpus", "a pool with a model or gpuMemory needs gpus above 0"
-    for field, quantity in (("cpu", pool.cpu), ("memory", pool.memory), ("gpuMemory", pool.gpu_memory or "0")):
+    for field, quantity in (
+        ("cpu", pool.cpu),
+        ("memory", pool.memory),
+        ("gpuMemory", pool.gpu_memory or "0"),
+    ):
         try:
             amount(quantity, "cpu" if field == "cpu" else "memory")
         except BadQuantity as error:
             yield field, str(error)
     values = {"model": pool.model, "rack": pool.rack, "zone": pool.zone}
     values |= {f"labels[{key}]": value for key, value in pool.labels.items()}
-    for field, value in values.items():
-        if not _LABEL_VALUE.fullmatch(value):
-            yield field, f"{value!r} is not a label value"
+    for field, text in values.items():
+        if not _LABEL_VALUE.fullmatch(text):
+            yield field, f"{text!r} is not a label value"
 
 
 def _spec(pool: Pool, index: int) -> NodeSpec:

@@ -9,29 +9,29 @@ import msgspec
 Quantity = str | int | float
 
 
-class _Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """Fields not named are skipped by the decoder."""
 
 
-class Resources(_Wire):
+class Resources(Wire, frozen=True):
     requests: dict[str, Quantity] = {}
 
 
-class FieldRef(_Wire):
+class FieldRef(Wire, frozen=True):
     field_path: str = ""
 
 
-class EnvSource(_Wire):
+class EnvSource(Wire, frozen=True):
     field_ref: FieldRef | None = None
 
 
-class EnvVar(_Wire):
+class EnvVar(Wire, frozen=True):
     name: str
     value: str = ""
     value_from: EnvSource | None = None
 
 
-class Container(_Wire):
+class Container(Wire, frozen=True):
     name: str
     image: str = ""
     command: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Container(_Wire):
     restart_policy: str = ""
 
 
-class Spec(_Wire):
+class Spec(Wire, frozen=True):
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -52,7 +52,7 @@ class Spec(_Wire):
     resources: Resources = Resources()
 
 
-class Metadata(_Wire):
+class Metadata(Wire, frozen=True):
     name: str
     namespace: str = ""
     uid: str = ""
@@ -63,14 +63,14 @@ class Metadata(_Wire):
     annotations: dict[str, str] = {}
 
 
-class Status(_Wire):
+class Status(Wire, frozen=True):
     phase: str = "Pending"
     start_time: str | None = None
     # The pod's address; the API spells it podIP, which the camel rule cannot guess.
     pod_ip: str = msgspec.field(name="podIP", default="")
 
 
-class NodePod(_Wire):
+class NodePod(Wire, frozen=True):
     """A pod bound to some node."""
 
     metadata: Metadata

@@ -1,0 +1,49 @@
+"""What a gang dialect is: one way in which pods say that they start together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from scheduler.gangs.groups import GroupObjects
+from scheduler.model.gang import GangKey, GangSpec, Waiting
+from scheduler.model.objects import Pod, Rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doc:
+    """A dialect for its reader: the table in the docs is generated from these."""
+
+    title: str
+    #: (where the key stands, what it means), in reading order.
+    keys: tuple[tuple[str, str], ...]
+    size: str
+    example: str
+
+
+class Dialect(Protocol):
+    """One dialect, one file. Every method is total: hostile input gives ``Rejected``."""
+
+    @property
+    def name(self) -> str:
+        """Short; becomes ``GangKey.dialect``."""
+
+    @property
+    def doc(self) -> Doc: ...
+
+    def key(self, pod: Pod) -> GangKey | Rejected | None:
+        """The gang the pod says it is in, judged on the pod alone; None when it says none."""
+
+    def outsiders(
+        self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
+    ) -> Mapping[str, Rejected]:
+        """Members, by uid, that name the gang but do not belong to it, each with its own reason."""
+
+    def spec(
+        self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
+    ) -> GangSpec | Waiting | Rejected:
+        """The gang's description, from the group object or from the keys of those who belong."""
+
+    def role(self, pod: Pod) -> str:
+        """The role of a member; ``ROLE_DEFAULT`` where the dialect knows none."""

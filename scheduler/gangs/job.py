@@ -1,0 +1,118 @@
+"""batch/v1 Job as a gang, where its pod template asks for it.
+
+A Job is no gang by default: its pods are independent unless they say otherwise. A Job that uses
+``spec.scheduling`` (Kubernetes 1.37, KEP-5547) needs nothing here: its pods name a PodGroup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from scheduler.gangs import groups, words
+from scheduler.gangs.dialect import Doc
+from scheduler.gangs.groups import GroupObjects
+from scheduler.model.gang import GangKey, GangSpec, Waiting
+from scheduler.model.objects import Owner, Pod, Rejected
+
+ALL_OR_NOTHING = "all-or-nothing"
+_PARALLELISM = "Job spec.parallelism"
+
+DOC = Doc(
+    title="Job (batch/v1)",
+    keys=(
+        (f"annotation or label {words.POLICY}: {ALL_OR_NOTHING} on the pod template", "the Job is a gang"),
+        (f"annotation or label {words.MIN_MEMBER} on the pod template", "fewer than all (elastic Jobs)"),
+    ),
+    size="min(parallelism, completions - succeeded), or the minimum on the pod template",
+    example=f"""\
+apiVersion: batch/v1
+kind: Job
+spec:
+  completions: 16
+  parallelism: 16
+  completionMode: Indexed
+  template:
+    metadata:
+      annotations:
+        {words.POLICY}: {ALL_OR_NOTHING}
+""",
+)
+
+
+class BatchJob:
+    name = "job"
+    doc = DOC
+
+    def key(self, pod: Pod) -> GangKey | Rejected | None:
+        policy = words.word(pod, words.POLICY)
+        if policy is None:
+            return None
+        if policy != ALL_OR_NOTHING:
+            return Rejected(
+                reason=f"{words.POLICY} is {words.shown(policy)}: use {ALL_OR_NOTHING}, or remove it "
+                "to start each pod when it fits"
+            )
+        owner = _job_owner(pod)
+        if owner is None:
+            return Rejected(
+                reason=f"{words.POLICY} is set but no batch/v1 Job controls the pod: "
+                f"set {words.GANG} and {words.MIN_MEMBER} instead"
+            )
+        return words.fault(pod) or GangKey(namespace=pod.namespace, dialect=self.name, name=owner.name)
+
+    def outsiders(
+        self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
+    ) -> Mapping[str, Rejected]:
+        job = objects.get("Job", key.namespace, key.name)
+        strangers = [p for p in members if job and p.owner and p.owner.uid != job.uid]
+        reason = f"the pod belongs to an earlier Job {key.name}, which is gone: delete the pod"
+        found = {pod.uid: Rejected(reason=reason) for pod in strangers}
+        own = [pod for pod in members if pod.uid not in found]
+        return {**words.dissenters(own, (words.MIN_MEMBER, *words.TOPOLOGY)), **found}
+
+    def spec(
+        self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
+    ) -> GangSpec | Waiting | Rejected:
+        job = objects.get("Job", key.namespace, key.name)
+        if not isinstance(job, groups.Job):
+            return Waiting(reason=f"Job {key.name} is not seen yet, or is gone")
+        if job.is_suspended:
+            return Waiting(reason=f"Job {key.name} is suspended")
+        size = _size(job, sum(pod.phase == "Succeeded" for pod in members))
+        asked = words.agreed(members, words.MIN_MEMBER)
+        if asked is not None and int(asked) > job.parallelism:
+            return Rejected(
+                reason=f"{words.MIN_MEMBER} is {asked} but {_PARALLELISM} is {job.parallelism}: "
+                f"at most {job.parallelism} pods ever run together, so lower the one or raise the other"
+            )
+        minimum = size if asked is None else min(size, int(asked))
+        return words.describe(
+            key,
+            members,
+            min_member=minimum,
+            group=job,
+            min_field=_PARALLELISM if asked is None else words.MIN_MEMBER,
+        )
+
+    def role(self, pod: Pod) -> str:
+        return words.role_of(pod)
+
+
+def _job_owner(pod: Pod) -> Owner | None:
+    owner = pod.owner
+    if owner is None or owner.kind != "Job" or not owner.api_version.startswith("batch/"):
+        return None
+    return owner
+
+
+def _size(job: groups.Job, succeeded_seen: int) -> int:
+    """Members the Job has when it is whole, the succeeded pods that still exist included.
+
+    Succeeded pods count as standing, so those seen are added to what is left to run. The status
+    may lag behind the pods and pods may be cleaned up before it, so the larger count is the truth.
+    A work queue (no completions) starts no pod after the first success.
+    """
+    if job.completions is None:
+        return job.parallelism
+    left = job.completions - max(job.succeeded, succeeded_seen)
+    return min(job.parallelism, max(left, 0)) + succeeded_seen

@@ -1,0 +1,76 @@
+"""Kubernetes' own PodGroup: ``spec.schedulingGroup.podGroupName`` (KEP-4671).
+
+Accepted in every served version (v1alpha2, v1alpha3, v1beta1). A Job with ``spec.scheduling``
+arrives here too: its controller creates the PodGroup and points the pods at it (KEP-5547).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from scheduler.gangs import groups, words
+from scheduler.gangs.dialect import Doc
+from scheduler.gangs.groups import GroupObjects
+from scheduler.model.gang import GangKey, GangSpec, TopologySpec, Waiting
+from scheduler.model.objects import Pod, Rejected
+
+DOC = Doc(
+    title="Kubernetes PodGroup (scheduling.k8s.io)",
+    keys=(
+        ("spec.schedulingGroup.podGroupName", "PodGroup in the pod's namespace"),
+        ("PodGroup spec.schedulingPolicy.gang.minCount", "pods that must start together"),
+        ("PodGroup spec.schedulingPolicy.basic", "no gang: each pod starts when it fits"),
+        ("PodGroup spec.schedulingConstraints.topology[].key", "node label: all pods inside one value"),
+        ("PodGroup spec.priority", "priority of the whole group"),
+    ),
+    size="minCount of the PodGroup; 1 under the basic policy",
+    example="""\
+apiVersion: scheduling.k8s.io/v1beta1
+kind: PodGroup
+metadata:
+  name: bert
+spec:
+  schedulingPolicy:
+    gang:
+      minCount: 16
+""",
+)
+
+
+class Native:
+    name = "podgroup"
+    doc = DOC
+
+    def key(self, pod: Pod) -> GangKey | Rejected | None:
+        if not pod.pod_group:
+            return None
+        return words.fault(pod) or GangKey(namespace=pod.namespace, dialect=self.name, name=pod.pod_group)
+
+    def outsiders(
+        self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
+    ) -> Mapping[str, Rejected]:
+        return words.dissenters(members, words.TOPOLOGY)
+
+    def spec(
+        self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
+    ) -> GangSpec | Waiting | Rejected:
+        group = objects.get("PodGroup", key.namespace, key.name)
+        if not isinstance(group, groups.PodGroup):
+            return Waiting(reason=f"PodGroup {key.name} does not exist yet")
+        if group.composite_parent:
+            return Rejected(
+                reason=f"PodGroup {key.name} has spec.parentCompositePodGroupName, which stowplan does not "
+                "support: use a PodGroup of its own"
+            )
+        return words.describe(
+            key,
+            members,
+            min_member=1 if group.min_count is None else group.min_count,
+            group=group,
+            min_field="PodGroup spec.schedulingPolicy.gang.minCount",
+            topology=tuple(TopologySpec(label=label, is_required=True) for label in group.topology_keys),
+            priority=group.priority,
+        )
+
+    def role(self, pod: Pod) -> str:
+        return words.role_of(pod)

@@ -1,0 +1,200 @@
+"""The gang as the planner sees it: what stands, what waits, and how much of it is needed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from scheduler.gangs.dialect import Dialect
+from scheduler.gangs.groups import GroupObjects
+from scheduler.gangs.registry import BY_NAME
+from scheduler.gangs.words import ROLE_DEFAULT
+from scheduler.model.gang import SINGLE, GangKey, GangSpec, PendingGang, PendingRole, Waiting
+from scheduler.model.objects import Pod, Rejected, Shape
+
+_REASON_MAX = 512
+_ORDINAL_KEYS = (
+    "batch.kubernetes.io/job-completion-index",
+    "training.kubeflow.org/replica-index",
+    "apps.kubernetes.io/pod-index",
+    "leaderworkerset.sigs.k8s.io/worker-index",
+)
+_TRAILING_NUMBER = re.compile(r"-([0-9]{1,9})$")
+_LAST = 10**10
+
+
+def stands(pod: Pod) -> bool:
+    """Bound and neither failed nor leaving, or succeeded: what a gang may count on."""
+    if pod.is_deleting or pod.phase == "Failed":
+        return False
+    return bool(pod.node_name) or pod.phase == "Succeeded"
+
+
+def is_pending(pod: Pod) -> bool:
+    """Waits for a node and may be given one."""
+    return not pod.node_name and pod.phase == "Pending" and not pod.is_deleting and not pod.gates
+
+
+def ordinal(pod: Pod) -> int:
+    """The member's rank as its controller numbers it, or a number behind all ranks."""
+    for words in (pod.labels, pod.annotations):
+        for key, value in words:
+            if key in _ORDINAL_KEYS and value.isascii() and value.isdigit() and len(value) < 10:
+                return int(value)
+    found = _TRAILING_NUMBER.search(pod.name)
+    return int(found.group(1)) if found else _LAST
+
+
+def natural(pod: Pod) -> tuple[int, str, str]:
+    """Sort key: by rank, then name; worker-10 comes after worker-9."""
+    return (ordinal(pod), pod.name, pod.uid)
+
+
+def outsiders(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tuple[tuple[Pod, Rejected], ...]:
+    """Members that name the gang and do not belong to it, each with the reason its owner is shown."""
+    if key.is_single:
+        return ()
+    reasons = BY_NAME[key.dialect].outsiders(key, members, groups)
+    return tuple((pod, reasons[pod.uid]) for pod in sorted(members, key=natural) if pod.uid in reasons)
+
+
+def single(pod: Pod) -> PendingGang:
+    """A pod that is a gang of its own."""
+    role = PendingRole(name=ROLE_DEFAULT, shape=pod.shape, minimum=1, pods=(pod,))
+    return PendingGang(
+        key=GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid),
+        generation=0,
+        priority=pod.priority,
+        created_s=pod.created_s,
+        min_member=1,
+        standing=0,
+        standing_nodes=(),
+        roles=(role,),
+    )
+
+
+def pending_gang(
+    key: GangKey,
+    members: Sequence[Pod],
+    groups: GroupObjects,
+    refused: Sequence[tuple[str, Rejected]] = (),
+) -> PendingGang | None:
+    """The gang with what is left to place, or None when no member waits for a node.
+
+    ``members`` are the parsed pods that name the gang, in any order; ``refused`` are the names and
+    reasons of those that could not be parsed: they do not exist for the gang.
+    """
+    dialect = BY_NAME[key.dialect]
+    strangers = dialect.outsiders(key, members, groups)
+    belonging = sorted((pod for pod in members if pod.uid not in strangers), key=natural)
+    waiting = [pod for pod in belonging if is_pending(pod)]
+    if not waiting:
+        return None
+    standing = [pod for pod in belonging if stands(pod)]
+    spec = dialect.spec(key, belonging, groups)
+    if isinstance(spec, GangSpec):
+        left_out = [*refused, *((pod.name, strangers[pod.uid]) for pod in members if pod.uid in strangers)]
+        gated = sum(bool(pod.gates) and not pod.is_deleting for pod in belonging)
+        blocked = _missing(spec, standing, waiting, dialect) or None
+        return _gang(spec, belonging, standing, waiting, dialect, _explained(blocked, gated, left_out))
+    nobody = GangSpec(key=key, min_member=1, generation=0)
+    return _gang(nobody, belonging, standing, waiting, dialect, spec)
+
+
+def _gang(
+    spec: GangSpec,
+    belonging: Sequence[Pod],
+    standing: Sequence[Pod],
+    waiting: Sequence[Pod],
+    dialect: Dialect,
+    blocked: Rejected | Waiting | None,
+) -> PendingGang:
+    # A gang is as urgent as its least urgent member: one pod cannot lift the others.
+    priority = min(pod.priority for pod in waiting) if spec.priority is None else spec.priority
+    return PendingGang(
+        key=spec.key,
+        generation=spec.generation,
+        priority=priority,
+        # The oldest member's age, so that a replaced member does not send its gang to the end.
+        created_s=min(pod.created_s for pod in belonging),
+        min_member=spec.min_member,
+        standing=len(standing),
+        standing_nodes=tuple(sorted({pod.node_name for pod in standing if pod.holds_capacity})),
+        roles=_roles(spec, standing, waiting, dialect),
+        topology=spec.topology,
+        owner=spec.owner,
+        blocked=blocked,
+    )
+
+
+def _roles(
+    spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], dialect: Dialect
+) -> tuple[PendingRole, ...]:
+    """Pending pods by role and shape, in the order of their first pods.
+
+    A role's minimum falls on its first pods in natural order: where they differ in shape, the
+    lowest ranks are the ones that must start.
+    """
+    left = {role.name: role.minimum for role in spec.roles}
+    for pod in standing:
+        if left.get(dialect.role(pod), 0) > 0:
+            left[dialect.role(pod)] -= 1
+    # Hashing a shape costs more than all else here, and equal shapes are mostly one object.
+    first: dict[Shape, Shape] = {}
+    same_shape: dict[int, Shape] = {}
+    pods: dict[tuple[str, int], list[Pod]] = {}
+    minimum: Counter[tuple[str, int]] = Counter()
+    for pod in waiting:
+        shape = same_shape.get(id(pod.shape))
+        if shape is None:
+            shape = same_shape[id(pod.shape)] = first.setdefault(pod.shape, pod.shape)
+        place = (dialect.role(pod), id(shape))
+        pods.setdefault(place, []).append(pod)
+        if left.get(place[0], 0) > 0:
+            left[place[0]] -= 1
+            minimum[place] += 1
+    return tuple(
+        PendingRole(name=place[0], shape=same[0].shape, minimum=minimum[place], pods=tuple(same))
+        for place, same in pods.items()
+    )
+
+
+def _missing(spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], dialect: Dialect) -> str:
+    """Which members are still to come, or nothing."""
+    there = len(standing) + len(waiting)
+    if there < spec.min_member:
+        return f"{there} of {spec.min_member} members exist"
+    by_role = Counter(dialect.role(pod) for pod in (*standing, *waiting))
+    for role in spec.roles:
+        if by_role[role.name] < role.minimum:
+            return f"{by_role[role.name]} of {role.minimum} members of role {role.name} exist"
+    return ""
+
+
+def _explained(missing: str | None, gated: int, left_out: Sequence[tuple[str, Rejected]]) -> Waiting | None:
+    """The wait with what else is known about it: gates, and the first refused member by name."""
+    if not missing:
+        return None
+    parts = [missing]
+    if gated:
+        parts.append(f"{gated} more behind scheduling gates")
+    if left_out:
+        name, why = min(left_out, key=lambda pair: pair[0])
+        parts.append(f"{len(left_out)} refused, of them {name}: {why.reason}")
+    return Waiting(reason="; ".join(parts)[:_REASON_MAX])
+
+
+def shortfall(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tuple[int, int] | None:
+    """(bound members, minimum) of a gang that holds capacity although it does not stand, else None."""
+    holding = sum(pod.holds_capacity and not pod.is_deleting for pod in members)
+    if not holding:
+        return None
+    dialect = BY_NAME[key.dialect]
+    strangers = dialect.outsiders(key, members, groups)
+    belonging = [pod for pod in members if pod.uid not in strangers]
+    spec = dialect.spec(key, belonging, groups)
+    if not isinstance(spec, GangSpec):
+        return None
+    standing = sum(stands(pod) for pod in belonging)
+    return (holding, spec.min_member) if standing < spec.min_member else None

@@ -1,0 +1,218 @@
+"""The ``stowplan.dev/`` words a pod may carry, read totally and agreed upon among members.
+
+A word is an annotation, or a label for those who can only set labels. Roles and topology may be
+said beside any dialect; the size only where the dialect has no object that says it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from zlib import crc32
+
+from scheduler.gangs.groups import Group
+from scheduler.model.gang import GangKey, GangSpec, RoleSpec, TopologySpec
+from scheduler.model.objects import Pod, Rejected
+
+GANG = "stowplan.dev/gang"
+MIN_MEMBER = "stowplan.dev/gang-min-member"
+POLICY = "stowplan.dev/gang-policy"
+ROLE = "stowplan.dev/gang-role"
+ROLE_MIN = "stowplan.dev/gang-role-min"
+TOPOLOGY_REQUIRED = "stowplan.dev/topology-required"
+TOPOLOGY_PREFERRED = "stowplan.dev/topology-preferred"
+TOPOLOGY = (TOPOLOGY_REQUIRED, TOPOLOGY_PREFERRED)
+
+MEMBERS_MAX = 10_000
+ROLE_DEFAULT = "member"
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_KEY = re.compile(
+    r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
+_SHOWN_MAX = 64
+_PREFIX = "stowplan.dev/"
+_Pairs = tuple[tuple[str, str], ...]
+
+
+def shown(value: str) -> str:
+    """A tenant's text as it may appear in a message: quoted, ASCII, one line, cut."""
+    return ascii(value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "...")
+
+
+def word(pod: Pod, key: str) -> str | None:
+    """The annotation, else the label, of that key."""
+    return _said(pod.annotations, pod.labels).get(key)
+
+
+@lru_cache(maxsize=1 << 16)
+def _said(annotations: _Pairs, labels: _Pairs) -> Mapping[str, str]:
+    """All words of one pod. A gang's view asks for each of them several times a pod."""
+    pairs = (*labels, *annotations)
+    return {key: value for key, value in pairs if key.startswith(_PREFIX)}
+
+
+def count_of(text: str) -> int | None:
+    """A member count in 1..10,000, or None for anything else; ``08``, ``+8`` and ``8.0`` are not counts."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or text.startswith("0"):
+        return None
+    return int(text) if int(text) <= MEMBERS_MAX else None
+
+
+def fault(pod: Pod) -> Rejected | None:
+    """What is wrong with the words on this pod alone, whichever dialect it speaks."""
+    for key in (GANG, ROLE):
+        value = word(pod, key)
+        if value is not None and not _DNS_LABEL.fullmatch(value):
+            return Rejected(
+                reason=f"{key} is {shown(value)}: use at most 63 lower-case letters, digits and '-'"
+            )
+    for key in (MIN_MEMBER, ROLE_MIN):
+        value = word(pod, key)
+        if value is not None and count_of(value) is None:
+            return Rejected(reason=f"{key} is {shown(value)}: use a whole number from 1 to {MEMBERS_MAX:,}")
+    for key in TOPOLOGY:
+        value = word(pod, key)
+        if value is not None and not _LABEL_KEY.fullmatch(value):
+            return Rejected(reason=f"{key} is {shown(value)}: use the key of a node label")
+    return _fault_between(pod)
+
+
+def _fault_between(pod: Pod) -> Rejected | None:
+    """Words that contradict each other on one pod."""
+    labels = dict(pod.labels)
+    for key, value in pod.annotations:
+        if key.startswith(_PREFIX) and labels.get(key, value) != value:
+            return Rejected(
+                reason=f"{key} is {shown(value)} as annotation but {shown(labels[key])} as label: set one"
+            )
+    if word(pod, ROLE_MIN) is not None and word(pod, ROLE) is None:
+        return Rejected(reason=f"{ROLE_MIN} is set without {ROLE}: name the role it counts")
+    return None
+
+
+def role_of(pod: Pod) -> str:
+    return word(pod, ROLE) or ROLE_DEFAULT
+
+
+def agreed(members: Sequence[Pod], key: str) -> str | None:
+    """What the members say under a key: the value most of them carry, of equals the one of the oldest member.
+
+    A member without the word has no say. One wrong pod so never changes the gang of the others,
+    and the answer depends neither on order nor on who wrote last.
+    """
+    said = {word(pod, key) for pod in members} - {None}
+    if len(said) <= 1:
+        return said.pop() if said else None
+    votes: Counter[str] = Counter()
+    oldest: dict[str, tuple[float, str]] = {}
+    for pod in members:
+        value = word(pod, key)
+        if value is not None:
+            votes[value] += 1
+            oldest[value] = min(oldest.get(value, (pod.created_s, pod.uid)), (pod.created_s, pod.uid))
+    return min(votes, key=lambda value: (-votes[value], oldest[value])) if votes else None
+
+
+def dissenters(members: Sequence[Pod], keys: Sequence[str]) -> dict[str, Rejected]:
+    """Members, by uid, whose words differ from what the gang agreed on; each one's reason."""
+    found: dict[str, Rejected] = {}
+    for key in keys:
+        gang_says = agreed(members, key)
+        for pod in members:
+            _dissent(found, pod, key, gang_says, "its gang")
+    for role, pods in _by_role(members).items():
+        role_says = agreed(pods, ROLE_MIN)
+        for pod in pods:
+            _dissent(found, pod, ROLE_MIN, role_says, f"its role {role}")
+    return found
+
+
+def _dissent(found: dict[str, Rejected], pod: Pod, key: str, agreed_on: str | None, whom: str) -> None:
+    value = word(pod, key)
+    if value is not None and agreed_on is not None and value != agreed_on:
+        reason = f"{key} is {shown(value)} but {shown(agreed_on)} for {whom}: make them equal"
+        found.setdefault(pod.uid, Rejected(reason=reason))
+
+
+def _by_role(members: Sequence[Pod]) -> Mapping[str, list[Pod]]:
+    roles: dict[str, list[Pod]] = {}
+    for pod in members:
+        roles.setdefault(role_of(pod), []).append(pod)
+    return roles
+
+
+def roles_of(members: Sequence[Pod]) -> tuple[RoleSpec, ...]:
+    """Roles with a minimum of their own, sorted by name."""
+    found: list[RoleSpec] = []
+    for role, pods in sorted(_by_role(members).items()):
+        minimum = agreed(pods, ROLE_MIN)
+        if minimum is not None:
+            found.append(RoleSpec(name=role, minimum=int(minimum)))
+    return tuple(found)
+
+
+def topology_of(members: Sequence[Pod]) -> tuple[TopologySpec, ...]:
+    """Topology the pods ask for, the required one first."""
+    found: list[TopologySpec] = []
+    for key in TOPOLOGY:
+        label = agreed(members, key)
+        if label is not None:
+            found.append(TopologySpec(label=label, is_required=key == TOPOLOGY_REQUIRED))
+    return tuple(found)
+
+
+def describe(
+    key: GangKey,
+    members: Sequence[Pod],
+    *,
+    min_member: int,
+    group: Group | None,
+    min_field: str,
+    topology: tuple[TopologySpec, ...] = (),
+    priority: int | None = None,
+) -> GangSpec | Rejected:
+    """The spec of a gang whose size is known, with the words of its pods; the last checks.
+
+    ``min_field`` names where the size stands, for the tenant. ``topology`` of the group object, if
+    it has one, goes before that of the pods. The generation is a checksum of the whole
+    description, so it changes whenever the gang does, whoever described it.
+    """
+    if not 1 <= min_member <= MEMBERS_MAX:
+        return Rejected(reason=f"{min_field} is {_number(min_member)}: use 1 to {MEMBERS_MAX:,}")
+    if len(members) > MEMBERS_MAX:
+        return Rejected(reason=f"the gang has {len(members):,} pods: at most {MEMBERS_MAX:,} may share one")
+    roles = roles_of(members)
+    wanted = sum(role.minimum for role in roles)
+    if wanted > min_member:
+        return Rejected(
+            reason=f"{ROLE_MIN} adds up to {wanted:,} over the roles but {min_field} is {min_member:,}: "
+            f"raise {min_field} to {wanted:,} or lower a role's minimum"
+        )
+    asked = topology or topology_of(members)
+    group_words = None if group is None else (group.uid, group.generation)
+    said = repr((group_words, min_member, roles, asked, priority))
+    return GangSpec(
+        key=key,
+        min_member=min_member,
+        generation=crc32(said.encode()),
+        roles=roles,
+        topology=asked,
+        priority=priority,
+        owner=owner_of(members) if group is None else group.owner,
+    )
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if abs(value) < 10**12 else "beyond all bounds"
+
+
+def owner_of(members: Sequence[Pod]) -> tuple[str, str, str, str] | None:
+    """The controlling owner all members share, or None."""
+    owners = {pod.owner for pod in members}
+    if len(owners) != 1:
+        return None
+    owner = owners.pop()
+    return None if owner is None else (owner.api_version, owner.kind, owner.name, owner.uid)
