@@ -20,7 +20,8 @@ class RolePlacement:
 class Binding:
     """Why a gang cannot stand, one item of the core: what runs out, where, and by how much.
 
-    what:  "resource", "mask", "topology", "limit", "skew" or "fragmentation".
+    what:  "resource", "mask", "topology", "limit", "skew", "fragmentation", or "gangs", the others that
+           stand in a joint answer.
     name:  the resource, level or role meant. need/have: in that resource's units (pods otherwise).
     """
 

@@ -118,6 +118,13 @@ class ClusterState:
         self._masks = {shape: m for shape, m in self._masks.items() if not shape.volumes}
         self.releases += 1
 
+    def set_namespace(self, name: str, labels: Mapping[str, str]) -> None:
+        self.namespaces[name] = dict(labels)
+        self.releases += 1
+
+    def remove_namespace(self, name: str) -> None:
+        self.namespaces.pop(name, None)
+
     # -- what we are about to do -------------------------------------------------------------
 
     def assume(self, assignment: Assignment) -> None:

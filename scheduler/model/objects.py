@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from scheduler.model.selection import (
@@ -75,10 +75,34 @@ class Shape:
     spread: tuple[SpreadConstraint, ...] = ()
     host_ports: tuple[HostPort, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    #: Namespace and sorted labels, set only when an affinity, anti-affinity or spread term of this
-    #: very shape needs them or volumes do; otherwise empty so that labels do not split shapes.
+    #: Namespace, set only when an affinity, anti-affinity or spread term of this very shape or a volume
+    #: needs it, and those labels, sorted, that its own selectors look at. Others would split shapes.
     namespace: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    #: Shapes are keys of many dictionaries; the hash is computed once.
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        parts = (
+            self.requests,
+            self.node_selector,
+            self.node_terms,
+            self.preferred_nodes,
+            self.tolerations,
+            self.pod_affinity,
+            self.pod_anti_affinity,
+            self.preferred_pods,
+            self.preferred_anti_pods,
+            self.spread,
+            self.host_ports,
+            self.volumes,
+            self.namespace,
+            self.labels,
+        )
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def sees_pods(self) -> bool:
@@ -89,6 +113,7 @@ class Shape:
             or self.spread
             or self.preferred_pods
             or self.preferred_anti_pods
+            or self.host_ports
         )
 
 

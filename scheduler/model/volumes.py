@@ -16,6 +16,8 @@ class Claim:
     volume: str
     storage_class: str
     is_deleting: bool = False
+    #: Names a volume that the volume controller has not bound to it yet.
+    is_prebound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

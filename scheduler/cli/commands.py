@@ -1,0 +1,125 @@
+"""The commands and their options; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from scheduler.cli.failure import Failure
+
+Output = Literal["table", "json", "yaml"]
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="SchedulerConfiguration file.")]
+KubeconfigOption = Annotated[Path | None, typer.Option("--kubeconfig", help="Default: $KUBECONFIG.")]
+ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the answer.")]
+
+app = typer.Typer(
+    name="stowplan",
+    help="A GPU-aware gang scheduler for Kubernetes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Check or describe the configuration file.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+@app.command()
+def run(
+    config: ConfigOption = None, kubeconfig: KubeconfigOption = None, context: ContextOption = None
+) -> None:
+    """Schedule pods until told to stop."""
+    from scheduler.cli.start import start
+
+    raise typer.Exit(start(config, kubeconfig, context))
+
+
+@app.command()
+def gangs(
+    namespace: NamespaceOption = "default",
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A")] = False,
+    output: OutputOption = "table",
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """List gangs, and pods of their own that wait."""
+    from scheduler.cli.gangs import show
+
+    show(kubeconfig, context, namespace=None if all_namespaces else namespace, output=output)
+
+
+@app.command()
+def why(
+    name: Annotated[str, typer.Argument(help="Gang or pod.")],
+    namespace: NamespaceOption = "default",
+    output: OutputOption = "table",
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Say why a gang or a pod waits, and what is proven about it."""
+    from scheduler.cli.why import show
+
+    show(kubeconfig, context, name=name, namespace=namespace, output=output)
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = None,
+    output: OutputOption = "table",
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Check that the cluster has what the scheduler needs; exit 1 when something is missing."""
+    from scheduler.cli.doctor import show
+
+    raise typer.Exit(show(kubeconfig, context, config=config, output=output))
+
+
+@config_app.command("check")
+def config_check(file: Annotated[Path, typer.Argument(help="SchedulerConfiguration file.")]) -> None:
+    """Validate a configuration file; every problem is told."""
+    from scheduler.cli.configuration import read
+
+    read(file)
+    typer.echo(f"{file}: valid")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration file."""
+    from scheduler.cli.configuration import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", envvar="KEEP", help="Leave everything running at the end.")
+    ] = False,
+) -> None:
+    """Boot a cluster, run a mix of gangs on it, check the outcome against the API server."""
+    if not has_local():
+        raise Failure("the extra that boots a control plane is missing; install stowplan[scheduler,local]")
+    from scheduler.cli.demo import show
+
+    raise typer.Exit(show(keep=keep))
+
+
+def has_local() -> bool:
+    """Whether the extra ``local`` is installed; an image of the scheduler has it not."""
+    return importlib.util.find_spec("cryptography") is not None
+
+
+def add_local() -> None:
+    """Add ``stowplan local`` where it can work."""
+    if not has_local():
+        return
+    from scheduler.cli.local import app as local_app
+
+    app.add_typer(local_app, name="local")

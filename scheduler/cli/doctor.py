@@ -1,0 +1,215 @@
+"""``stowplan doctor``: is everything there that the scheduler needs? A table with remedies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from scheduler.cli.cluster import list_all
+from scheduler.cli.configuration import read
+from scheduler.cli.connection import ask
+from scheduler.cli.failure import EXIT_FAILED
+from scheduler.cli.output import Output, emit, table
+from scheduler.cli.rights import missing, needed
+from scheduler.kube import wire
+from scheduler.kube.transport import Forbidden, NotFound, Transport
+from scheduler.live.config import SchedulerConfiguration
+
+FENCE = "stowplan-epoch-fence"
+POLICIES = "/apis/admissionregistration.k8s.io/v1"
+#: Missing rights named in one line.
+RIGHTS_SHOWN_MAX = 6
+
+
+class Finding(msgspec.Struct, kw_only=True, frozen=True):
+    """One check: what was found, and what to do about it."""
+
+    check: str
+    state: Literal["ok", "warn", "fail"]
+    detail: str
+    remedy: str = ""
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str = "?"
+
+
+class _Resource(msgspec.Struct):
+    name: str
+
+
+class _Resources(msgspec.Struct):
+    resources: list[_Resource]
+
+
+class _UserInfo(msgspec.Struct, frozen=True):
+    username: str = "?"
+    groups: list[str] = []
+
+
+class _UserStatus(msgspec.Struct, rename="camel", frozen=True):
+    user_info: _UserInfo = _UserInfo()
+
+
+class _UserReview(msgspec.Struct, frozen=True):
+    status: _UserStatus = _UserStatus()
+
+
+def show(kubeconfig: Path | None, context: str | None, *, config: Path | None, output: Output) -> int:
+    """The exit code: 1 when a check failed."""
+    settings = read(config)
+    findings = ask(kubeconfig, context, lambda transport: examine(transport, settings, time.time()))
+    if output == "table":
+        table(
+            ["check", "state", "found", "remedy"],
+            [[each.check, each.state, each.detail, each.remedy] for each in findings],
+        )
+    else:
+        emit(findings, output)
+    return EXIT_FAILED if any(each.state == "fail" for each in findings) else 0
+
+
+async def examine(transport: Transport, settings: SchedulerConfiguration, now_s: float) -> list[Finding]:
+    """Every check in order. Raises: ClusterError when the API server does not answer."""
+    checks: list[Callable[[], Awaitable[Finding]]] = [
+        lambda: _server(transport),
+        lambda: _crds(transport),
+        lambda: _rights(transport, settings),
+        lambda: _fence(transport, settings),
+        lambda: _lease(transport, settings, now_s),
+        lambda: _gang_apis(transport),
+        lambda: _nodes(transport),
+    ]
+    return [await check() for check in checks]
+
+
+async def _server(transport: Transport) -> Finding:
+    version = await transport.get("/version", _Version)
+    return Finding(check="API server", state="ok", detail=version.git_version)
+
+
+async def _crds(transport: Transport) -> Finding:
+    served = await _served(transport, "stowplan.dev/v1alpha1")
+    if "gangs" in served and "gangs/status" in served:
+        return Finding(check="CRDs", state="ok", detail="gangs.stowplan.dev/v1alpha1")
+    return Finding(
+        check="CRDs",
+        state="fail",
+        detail="gangs.stowplan.dev/v1alpha1 is not served",
+        remedy="kubectl apply -f deploy/crds",
+    )
+
+
+async def _rights(transport: Transport, settings: SchedulerConfiguration) -> Finding:
+    """Of the scheduler's service account where we may ask about others, else our own."""
+    election = settings.leader_election
+    account = f"system:serviceaccount:{election.namespace}:stowplan"
+    me = await _whoami(transport)
+    rights = needed(election.namespace, election.name)
+    whose = account
+    try:
+        lacking = await missing(transport, rights, None if me.username == account else account)
+    except Forbidden:
+        whose = me.username
+        lacking = await missing(transport, rights, None)
+    if not lacking:
+        return Finding(check="rights", state="ok", detail=f"{whose} has all {len(rights)}")
+    shown = ", ".join(str(right) for right in lacking[:RIGHTS_SHOWN_MAX])
+    more = f" and {len(lacking) - RIGHTS_SHOWN_MAX} more" if len(lacking) > RIGHTS_SHOWN_MAX else ""
+    return Finding(
+        check="rights",
+        state="fail",
+        detail=f"{whose} may not {shown}{more}",
+        remedy="kubectl apply -f deploy/rbac/scheduler.yaml",
+    )
+
+
+async def _whoami(transport: Transport) -> _UserInfo:
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    answer = await transport.request("POST", path, body=msgspec.json.encode(body))
+    return msgspec.json.decode(answer, type=_UserReview).status.user_info
+
+
+async def _fence(transport: Transport, settings: SchedulerConfiguration) -> Finding:
+    if not settings.leader_election.enabled:
+        return Finding(check="epoch fence", state="warn", detail="leader election is off: nothing fences")
+    remedy = "kubectl apply -f deploy/admission/epoch-fence.yaml"
+    try:
+        for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
+            await transport.request("GET", f"{POLICIES}/{kind}/{FENCE}")
+    except NotFound:
+        detail = f"policy or binding {FENCE} is missing: a stopped leader's late write would land"
+        return Finding(check="epoch fence", state="fail", detail=detail, remedy=remedy)
+    except Forbidden:
+        detail = "this identity may not read admission policies"
+        return Finding(check="epoch fence", state="warn", detail=detail, remedy="ask as an admin")
+    return Finding(check="epoch fence", state="ok", detail=f"policy {FENCE} and its binding are there")
+
+
+async def _lease(transport: Transport, settings: SchedulerConfiguration, now_s: float) -> Finding:
+    election = settings.leader_election
+    where = f"{election.namespace}/{election.name}"
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{election.namespace}/leases/{election.name}"
+    remedy = "start `stowplan run`"
+    try:
+        spec = (await transport.get(path, wire.Lease)).spec
+    except NotFound:
+        return Finding(check="leader", state="warn", detail=f"no lease {where}: none ever led", remedy=remedy)
+    except Forbidden:
+        return Finding(check="leader", state="warn", detail=f"this identity may not read lease {where}")
+    if not spec.holder_identity:
+        return Finding(check="leader", state="warn", detail=f"lease {where} is released", remedy=remedy)
+    age_s = _age_s(spec.renew_time, now_s)
+    detail = f"{spec.holder_identity}, epoch {spec.lease_transitions or 0}, renewed {age_s:.0f} s ago"
+    if age_s > (spec.lease_duration_seconds or election.lease_seconds):
+        return Finding(check="leader", state="warn", detail=f"{detail}: expired", remedy=remedy)
+    return Finding(check="leader", state="ok", detail=detail)
+
+
+def _age_s(renewed: str | None, now_s: float) -> float:
+    try:
+        return now_s - datetime.fromisoformat(renewed or "").timestamp()
+    except ValueError:
+        return float("inf")
+
+
+async def _gang_apis(transport: Transport) -> Finding:
+    """Absence is no fault: gangs by own keys and by Job need no API beside ours."""
+    wanted = [
+        ("scheduling.k8s.io/v1beta1", "native PodGroup v1beta1"),
+        ("scheduling.k8s.io/v1alpha2", "native PodGroup v1alpha2"),
+        ("scheduling.x-k8s.io/v1alpha1", "coscheduling PodGroup"),
+    ]
+    found = [text for group, text in wanted if "podgroups" in await _served(transport, group)]
+    detail = ", ".join(found) if found else "none beside stowplan's own keys and Jobs"
+    return Finding(check="gang APIs", state="ok", detail=detail)
+
+
+async def _nodes(transport: Transport) -> Finding:
+    nodes = await list_all(transport, "/api/v1/nodes", wire.Node)
+    gpus = [int(count) for node in nodes if (count := _gpus(node)).isdigit() and int(count)]
+    detail = f"{len(nodes)}, of which {len(gpus)} offer {sum(gpus)} GPUs"
+    if gpus:
+        return Finding(check="nodes", state="ok", detail=detail)
+    return Finding(
+        check="nodes", state="warn", detail=detail, remedy="install the vendor's device plugin on GPU nodes"
+    )
+
+
+def _gpus(node: wire.Node) -> str:
+    return str((node.status.allocatable or {}).get("nvidia.com/gpu", "0"))
+
+
+async def _served(transport: Transport, group_version: str) -> set[str]:
+    """Names of the resources of a group version; empty when it is not served."""
+    try:
+        found = await transport.get(f"/apis/{group_version}", _Resources)
+    except NotFound:
+        return set()
+    return {resource.name for resource in found.resources}

@@ -1,0 +1,24 @@
+"""``stowplan run``: configuration, logs and endpoint, then the live shell takes over."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from scheduler.cli.configuration import read
+from scheduler.cli.connection import endpoint
+from scheduler.live import logs
+
+
+def start(config_file: Path | None, kubeconfig: Path | None, context: str | None) -> int:
+    """Run the scheduler until it is told to stop or must stop; its exit code.
+
+    Raises: Failure for a wrong file or an endpoint that cannot be made out.
+    """
+    config = read(config_file)
+    logs.configure(config.log.format, config.log.level)
+    where = endpoint(kubeconfig, context)
+    # Planner and solver come with this import; what can fail cheaply has not failed by now.
+    from scheduler.live.run import run
+
+    return asyncio.run(run(config, where))

@@ -1,0 +1,346 @@
+"""Keeps a view of one resource type true: list, watch, resume, relist.
+
+``age_s`` says how long ago the view was last known to be current. A watch can hang for ever and look idle, so
+an idle one is probed: a second, short watch from the view's version must bring nothing that the first did
+not. What the view then holds, and the order of telling, is ``scheduler.kube.view``.
+
+What no client can see: an API server whose own watch cache lags behind etcd (kubernetes/kubernetes#59848).
+Against that stand the preconditions on every write, not this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from scheduler.kube.decoding import Bookmark, Change, HasMetadata, ObjectDecoder, Undecodable
+from scheduler.kube.errors import (
+    ApiError,
+    BadAnswer,
+    ClusterError,
+    EndpointError,
+    Forbidden,
+    Gone,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unreachable,
+)
+from scheduler.kube.pace import Backoff
+from scheduler.kube.view import Ref, Regressed, Sink, View
+from scheduler.kube.watch_metrics import WatchMetrics
+
+__all__ = ["HasMetadata", "Ref", "Reflector", "Regressed", "Sink", "Timing", "Undecodable"]
+
+log = structlog.get_logger(__name__)
+
+TOLD_LENGTH_MAX = 256
+
+T = TypeVar("T", bound=HasMetadata)
+
+
+class Reader(Protocol):
+    """The part of ``scheduler.kube.transport.Transport`` that is used here."""
+
+    async def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float = 10.0
+    ) -> bytes: ...
+
+    def stream_batches(
+        self, path: str, *, params: Mapping[str, str], read_timeout_s: float
+    ) -> AsyncGenerator[list[bytes], None]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """In seconds but for ``page``, objects a page, and ``probe_s``, whole seconds as the API wants them.
+
+    The age of a healthy idle view stays below probe_after_s + probe_s and one answer's time. A silent watch
+    is dropped after at most probe_after_s + probe_s + probe_grace_s.
+    """
+
+    page: int = 500
+    list_timeout_s: float = 60.0
+    watch_s_min: float = 240.0
+    watch_s_max: float = 480.0
+    #: The server ends a watch at its time; a connection still silent this much later is dead.
+    read_slack_s: float = 15.0
+    probe_after_s: float = 2.0
+    probe_s: int = 1
+    probe_grace_s: float = 1.0
+    probe_timeout_s: float = 4.0
+    backoff_first_s: float = 0.25
+    backoff_most_s: float = 30.0
+    not_served_s: float = 60.0
+    #: A view so old is listed anew: resuming may be what fails (a restored backup knows no such version).
+    relist_after_s: float = 60.0
+    #: After so long of a refused credential, or of a server behind the view, the process should end.
+    hopeless_s: float = 60.0
+
+
+class _Stalled(ClusterError):
+    """The watch is open and does not bring what another one brings."""
+
+
+class Reflector(Generic[T]):
+    """One resource type. ``run`` feeds the sink; ``synced`` is set once the first list is complete.
+
+    path: of the list, such as ``/api/v1/pods``. params: selectors, kept for list and watch.
+    clock: monotonic, in seconds. rng: uniform in [0, 1).
+    A type that is not served (404) counts as synced and empty, and is looked for again now and then.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        path: str,
+        kind: type[T],
+        sink: Sink[T],
+        *,
+        clock: Callable[[], float],
+        rng: Callable[[], float],
+        params: Mapping[str, str] | None = None,
+        timing: Timing | None = None,
+        metrics: WatchMetrics | None = None,
+    ) -> None:
+        self.path = path
+        self.synced = asyncio.Event()
+        self.is_served = True
+        self._reader = reader
+        self._decoder = ObjectDecoder(kind)
+        self._view = View(sink)
+        self._clock = clock
+        self._rng = rng
+        self._params = dict(params or {})
+        self._timing = timing or Timing()
+        self._backoff = Backoff(
+            first_s=self._timing.backoff_first_s, most_s=self._timing.backoff_most_s, rng=rng
+        )
+        self._needs_list = True
+        self._evidence_s = float("-inf")
+        self._hopeless_since_s: float | None = None
+        series = metrics or WatchMetrics(CollectorRegistry())
+        resource = path.rsplit("/", 1)[-1]
+        self._series = series.of(resource, age_s=self.age_s, objects=lambda: len(self._view))
+
+    @property
+    def version(self) -> int:
+        """The version up to which the view holds every change. It never decreases."""
+        return self._view.version
+
+    def age_s(self) -> float:
+        """Seconds since the view was last known to be current; infinite before the first list.
+
+        0 for a type that is not served: there is nothing to be behind of.
+        """
+        return self._clock() - self._evidence_s if self.is_served else 0.0
+
+    async def run(self) -> None:
+        """Keep the view until cancelled.
+
+        Raises Unauthorized, EndpointError or Regressed when they have lasted for ``hopeless_s``: only a new
+        process, with a fresh credential or an empty view, can help.
+        """
+        while True:
+            wait_s = await self._step()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+
+    async def _step(self) -> float:
+        """List if need be, then one watch; returns how long to wait before the next step."""
+        try:
+            if self._needs_list:
+                await self._list()
+            started_s = self._clock()
+            await self._watch()
+        except NotFound:
+            self._not_served()
+            return self._timing.not_served_s * (0.5 + self._rng())
+        except _Stalled as error:
+            self._note(error)
+            return 0.0
+        except (Gone, BadAnswer) as error:
+            self._needs_list = True
+            self._note(error)
+            return self._backoff.wait_s()
+        except ClusterError as error:
+            self._note(error)
+            self._give_up_on(error)
+            self._needs_list |= _is_refusal(error) or self.age_s() > self._timing.relist_after_s
+            return self._backoff.wait_s(error)
+        # A server that ends every watch at once must not be asked at once.
+        return 0.0 if self._clock() - started_s >= 1.0 else self._backoff.wait_s()
+
+    def _note(self, error: ClusterError) -> None:
+        self._series.breaks.inc()
+        log.warning(
+            "watch broke", path=self.path, kind=type(error).__name__, error=str(error)[:TOLD_LENGTH_MAX]
+        )
+
+    def _give_up_on(self, error: ClusterError) -> None:
+        if not isinstance(error, (Unauthorized, EndpointError, Regressed)):
+            return
+        now_s = self._clock()
+        if self._hopeless_since_s is None:
+            self._hopeless_since_s = now_s
+        elif now_s - self._hopeless_since_s > self._timing.hopeless_s:
+            raise error
+
+    def _current_at(self, at_s: float) -> None:
+        """There is evidence that the view was current at ``at_s``."""
+        self._evidence_s = max(self._evidence_s, at_s)
+        self._hopeless_since_s = None
+        self._backoff.reset()
+
+    def _not_served(self) -> None:
+        self._needs_list = True
+        self.is_served = False
+        self._view.clear()
+        self.synced.set()
+
+    async def _list(self) -> None:
+        """A consistent list, page by page, all of one version."""
+        started_s = self._clock()
+        params = {**self._params, "limit": str(self._timing.page)}
+        is_first = True
+        while True:
+            body = await self._reader.request(
+                "GET", self.path, params=params, timeout_s=self._timing.list_timeout_s
+            )
+            page = self._decoder.page(body)
+            if is_first:
+                self._view.open_list(page.version)
+                is_first = False
+            self._count_odd(page.items)
+            self._view.add_page(page.items)
+            if not page.token:
+                break
+            params["continue"] = page.token
+        self._view.close_list()
+        self._series.lists.inc()
+        self._needs_list = False
+        self.is_served = True
+        self._current_at(started_s)
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        """Watch from the view's version until the server ends it, with probes beside it while it is idle."""
+        timing = self._timing
+        seconds = timing.watch_s_min + (timing.watch_s_max - timing.watch_s_min) * self._rng()
+        await _until_first(self._read(seconds), self._probe_while_idle())
+
+    async def _read(self, seconds: float) -> None:
+        stream = self._reader.stream_batches(
+            self.path,
+            params=self._watch_params(int(seconds)),
+            read_timeout_s=seconds + self._timing.read_slack_s,
+        )
+        async with aclosing(stream):
+            async for lines in stream:
+                if lines:
+                    self._take(lines)
+                    self._current_at(self._clock())
+
+    def _watch_params(self, seconds: int) -> dict[str, str]:
+        return {
+            **self._params,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(self._view.version),
+            "timeoutSeconds": str(max(1, seconds)),
+        }
+
+    def _take(self, lines: Sequence[bytes]) -> None:
+        """Deliver all events that came together, in order, with few calls of the sink."""
+        stale = self._view.stale
+        try:
+            for line in lines:
+                event = self._decoder.event(line)
+                if isinstance(event, Bookmark):
+                    self._view.advance(event.version)
+                else:
+                    self._series.events[event.type].inc()
+                    self._count_odd((event.item,))
+                    self._view.apply(event)
+        finally:
+            # Also before an ERROR event: what came ahead of it is true.
+            self._view.deliver()
+            self._series.stale.inc(self._view.stale - stale)
+
+    def _count_odd(self, items: Sequence[object]) -> None:
+        for item in items:
+            if isinstance(item, Undecodable):
+                self._series.odd.inc()
+                log.warning(
+                    "object not understood",
+                    path=self.path,
+                    namespace=item.namespace[:TOLD_LENGTH_MAX],
+                    name=item.name[:TOLD_LENGTH_MAX],
+                    reason=item.reason,
+                )
+
+    async def _probe_while_idle(self) -> None:
+        """Prove an idle view current every few seconds. Raises _Stalled when it is not."""
+        while True:
+            idle_s = self._clock() - self._evidence_s
+            if idle_s < self._timing.probe_after_s:
+                await asyncio.sleep(self._timing.probe_after_s - idle_s)
+                continue
+            started_s, before = self._clock(), self._view.version
+            try:
+                async with asyncio.timeout(self._timing.probe_timeout_s):
+                    newest = await self._probe()
+            except (Unreachable, TimeoutError):
+                await asyncio.sleep(self._backoff.wait_s())
+                continue
+            if newest > self._view.version:
+                await asyncio.sleep(self._timing.probe_grace_s)
+                if self._view.version == before:
+                    raise _Stalled(f"the watch of {self.path} is stalled at {before}; there is {newest}")
+            if newest <= self._view.version:
+                self._current_at(started_s)
+
+    async def _probe(self) -> int:
+        """The newest change that a second watch from the view's version brings; 0 if it brings none."""
+        newest = 0
+        stream = self._reader.stream_batches(
+            self.path,
+            params=self._watch_params(self._timing.probe_s),
+            read_timeout_s=self._timing.probe_timeout_s,
+        )
+        async with aclosing(stream):
+            async for lines in stream:
+                for line in lines:
+                    event = self._decoder.event(line)
+                    if isinstance(event, Change):
+                        newest = max(newest, event.item.version)
+        return newest
+
+
+def _is_refusal(error: ClusterError) -> bool:
+    """Whether the same request would be refused again, whoever asks and whenever."""
+    return (
+        isinstance(error, ApiError)
+        and 400 <= error.status < 500
+        and not isinstance(error, (Unauthorized, Forbidden, TooManyRequests))
+    )
+
+
+async def _until_first(*work: Coroutine[object, object, None]) -> None:
+    """Run all until one returns or raises; end the rest, and raise what the first raised."""
+    tasks = [asyncio.ensure_future(part) for part in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if task in done:
+            task.result()

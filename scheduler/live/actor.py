@@ -1,0 +1,262 @@
+"""Runs attempts: feeds events to the gang machine and carries its instructions to the API server.
+
+Nothing here decides. A fixed number of workers bounds the writes in flight; a hung call holds one
+worker for one write timeout and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from scheduler.gangs import events, machine
+from scheduler.gangs.attempt import Attempt, Limits
+from scheduler.gangs.recovery import give_back
+from scheduler.gangs.view import stands
+from scheduler.live.announcer import Announcer
+from scheduler.live.binder import Binder
+from scheduler.live.claims import ClaimBook
+from scheduler.live.metrics import Metrics
+from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.objects import Pod
+from scheduler.model.plan import Assignment
+from scheduler.state import ClusterState
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Running:
+    """One attempt under way."""
+
+    attempt: Attempt
+    gang: PendingGang
+    pods: Mapping[str, Pod]
+    #: UIDs of members that stood before the attempt.
+    standing: set[str]
+    deadline: asyncio.TimerHandle | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+
+class Actor:
+    """``ended`` is told how each attempt ended; it decides about backing off. ``lost`` is told when a
+    write was not sent or was refused because the lease is not ours any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: ClusterState,
+        binder: Binder,
+        claims: ClaimBook,
+        announcer: Announcer,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        limits: Limits,
+        workers: int,
+        ended: Callable[[Attempt], None],
+        lost: Callable[[], None],
+    ) -> None:
+        self._state = state
+        self._binder = binder
+        self._claims = claims
+        self._announcer = announcer
+        self._metrics = metrics
+        self._clock = clock
+        self._limits = limits
+        self._workers = workers
+        self._ended = ended
+        self._lost = lost
+        self._running: dict[GangKey, Running] = {}
+        self._key_of: dict[str, GangKey] = {}
+        self._queue: asyncio.Queue[tuple[Running, events.Instruction]] = asyncio.Queue()
+        #: Bound by us, not yet seen bound by the watch: uid -> since when.
+        self.unconfirmed: dict[str, float] = {}
+
+    def is_running(self, key: GangKey) -> bool:
+        return key in self._running
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
+    def start(self, gang: PendingGang, assignments: tuple[Assignment, ...], *, epoch: int) -> None:
+        """Begin to place a gang whose capacity the state has already charged."""
+        attempt, todo = machine.start(gang, assignments, epoch=epoch, at_s=self._clock(), limits=self._limits)
+        standing = {pod.uid for pod in self._state.members(gang.key) if stands(pod)}
+        running = Running(attempt, gang, {a.pod.uid: a.pod for a in assignments}, standing)
+        self._announcer.withdraw(running.pods)
+        self._begin(running, todo)
+
+    def unwind(self, gang: PendingGang, pods: tuple[Pod, ...], *, epoch: int, reason: str) -> None:
+        """Give back a gang that stayed partly bound: evict the members that hold capacity (INV2)."""
+        attempt, todo = give_back(
+            gang.key,
+            pods,
+            min_member=gang.min_member,
+            epoch=epoch,
+            at_s=self._clock(),
+            reason=reason,
+            limits=self._limits,
+        )
+        self._begin(Running(attempt, gang, {pod.uid: pod for pod in pods}, set()), todo)
+
+    def observe(self, uid: str, pod: Pod | None) -> None:
+        """The watch showed a pod, or that it is gone: tell the attempt that it concerns."""
+        if pod is None or pod.node_name:
+            self.unconfirmed.pop(uid, None)
+        key = self._key_of.get(uid)
+        running = None if key is None else self._running.get(key)
+        if running is None:
+            return
+        is_gone = pod is None or pod.is_deleting or pod.phase in ("Failed", "Succeeded")
+        if uid in running.pods and is_gone:
+            self._deliver(running, events.MemberGone(at_s=self._clock(), uid=uid))
+        elif uid in running.standing and (pod is None or not stands(pod)):
+            running.standing.discard(uid)
+            self._deliver(running, events.StandingGone(at_s=self._clock()))
+
+    def abandon(self) -> None:
+        """Leadership is lost: every attempt ends without another write."""
+        for running in list(self._running.values()):
+            self._deliver(running, events.LeadershipLost(at_s=self._clock()))
+
+    async def run(self) -> None:
+        """Carry out instructions until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            running, instruction = await self._queue.get()
+            if running.attempt.is_done:
+                continue
+            event = await self._perform(running, instruction)
+            if isinstance(event, events.LeadershipLost):
+                self._lost()
+            if event is not None:
+                self._deliver(running, event)
+
+    def _begin(self, running: Running, todo: tuple[events.Instruction, ...]) -> None:
+        key = running.attempt.key
+        self._running[key] = running
+        self._announcer.pause()
+        for uid in (*running.pods, *running.standing):
+            self._key_of[uid] = key
+        loop = asyncio.get_running_loop()
+        at_s = running.attempt.deadline_s - self._clock()
+        running.deadline = loop.call_later(max(0.0, at_s), self._deadline, running)
+        self._dispatch(running, todo)
+
+    def _deadline(self, running: Running) -> None:
+        self._deliver(running, events.DeadlinePassed(at_s=self._clock()))
+
+    def _deliver(self, running: Running, event: events.Event) -> None:
+        if running.attempt.is_done:
+            return
+        self._count(event)
+        running.attempt, todo = machine.step(running.attempt, event)
+        self._dispatch(running, todo)
+        if running.attempt.is_done:
+            self._end(running)
+
+    def _dispatch(self, running: Running, todo: tuple[events.Instruction, ...]) -> None:
+        """Do at once what needs no API call; queue the rest."""
+        loop = asyncio.get_running_loop()
+        for instruction in todo:
+            match instruction:
+                case events.Forget(uid=uid):
+                    self._state.forget(uid)
+                case events.Announce():
+                    self._announce(running, instruction)
+                case events.WakeMember(uid=uid, after_s=after_s):
+                    running.timers.append(loop.call_later(after_s, self._wake_member, running, uid))
+                case events.WakeAttempt(after_s=after_s):
+                    running.timers.append(loop.call_later(after_s, self._wake_attempt, running))
+                case _:
+                    self._queue.put_nowait((running, instruction))
+
+    def _wake_member(self, running: Running, uid: str) -> None:
+        self._deliver(running, events.MemberWoken(at_s=self._clock(), uid=uid))
+
+    def _wake_attempt(self, running: Running) -> None:
+        self._deliver(running, events.AttemptWoken(at_s=self._clock()))
+
+    async def _perform(self, running: Running, instruction: events.Instruction) -> events.Event | None:
+        attempt = running.attempt
+        match instruction:
+            case events.BindPod(uid=uid, node=node, resource_version=version):
+                pod = self._state.pod(uid) or running.pods[uid]
+                return await self._binder.bind(pod, node, epoch=attempt.epoch, resource_version=version)
+            case events.ReadPod(uid=uid):
+                return await self._binder.read(running.pods[uid])
+            case events.EvictPod(uid=uid, reason=reason):
+                return await self._binder.evict(running.pods[uid], epoch=attempt.epoch, reason=reason)
+            case events.WriteClaim():
+                names = {uid: pod.name for uid, pod in running.pods.items()}
+                return await self._claims.write(attempt, running.gang, names)
+            case events.ReadClaim():
+                return await self._claims.read(attempt)
+            case events.WriteStatus():
+                return await self._claims.finish(attempt, instruction)
+            case _:
+                return None
+
+    def _announce(self, running: Running, told: events.Announce) -> None:
+        pods = [running.pods[uid] for uid in told.uids if uid in running.pods]
+        match told.kind:
+            case "Scheduled":
+                placed = [(pod, running.attempt.members[pod.uid].node) for pod in pods]
+                self._announcer.bound(placed)
+                log.info("gang bound", gang=str(running.attempt.key), pods=len(pods))
+            case "Evicted":
+                self._announcer.evicted(pods, told.message)
+                log.info("evicted", gang=str(running.attempt.key), pods=len(pods), reason=told.message)
+            case "NotPlaced" | "Stuck":
+                log.warning(
+                    "gang not placed",
+                    gang=str(running.attempt.key),
+                    kind=told.kind,
+                    reason=told.message,
+                )
+
+    def _count(self, event: events.Event) -> None:
+        match event:
+            case events.BindAcked(uid=uid, at_s=at_s):
+                self.unconfirmed[uid] = at_s
+                self._metrics.bind("bound")
+            case events.BindRefused() | events.BindConflict():
+                self._metrics.bind("refused")
+            case events.BindRetry():
+                self._metrics.bind("retried")
+            case events.BindUnknown():
+                self._metrics.bind("unknown")
+            case events.EvictAcked():
+                self._metrics.eviction("evicted")
+            case events.EvictGone():
+                self._metrics.eviction("refused")
+            case events.EvictRetry():
+                self._metrics.eviction("retried")
+            case events.EvictUnknown():
+                self._metrics.eviction("unknown")
+            case _:
+                pass
+
+    def _end(self, running: Running) -> None:
+        if running.deadline is not None:
+            running.deadline.cancel()
+        for timer in running.timers:
+            timer.cancel()
+        key = running.attempt.key
+        if self._running.get(key) is running:
+            del self._running[key]
+        for uid in (*running.pods, *running.standing):
+            if self._key_of.get(uid) == key:
+                del self._key_of[uid]
+        if not self._running:
+            self._announcer.resume()
+        self._ended(running.attempt)

@@ -1,0 +1,138 @@
+"""What pods' owners are told, as API bodies: the PodScheduled condition and Events.
+
+The reasons are an interface: autoscalers, dashboards and people's scripts match on them. They are
+listed with their meaning in docs/reference/reasons.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+from scheduler.live.logs import printable
+from scheduler.model.plan import Reason
+
+#: The API server's limit on an Event's note, in bytes.
+NOTE_BYTES_MAX = 1024
+MESSAGE_MAX = 1024
+_NAME_MAX = 200
+
+#: Reason of the condition PodScheduled=False. Cluster autoscalers add nodes for ``Unschedulable``
+#: and for nothing else; a refused pod would not be scheduled on new nodes either.
+CONDITION_REASONS: dict[Reason, str] = {
+    "Rejected": "Rejected",
+    "Waiting": "Unschedulable",
+    "Unschedulable": "Unschedulable",
+    "NeverFits": "Unschedulable",
+    "Unproven": "Unschedulable",
+}
+#: Reason of the Event; ``FailedScheduling`` is kube-scheduler's own word.
+EVENT_REASONS: dict[Reason, str] = {
+    "Rejected": "Rejected",
+    "Waiting": "WaitingForMembers",
+    "Unschedulable": "FailedScheduling",
+    "NeverFits": "NeverFits",
+    "Unproven": "FailedScheduling",
+}
+
+
+class PodRef(Protocol):
+    """What it takes to name a pod; ``scheduler.model.objects.Pod`` is one."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def resource_version(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """PodScheduled=False as a pod carries it."""
+
+    reason: str
+    message: str
+    #: The verdict behind it, finer than the reason; unknown for one that another process wrote.
+    verdict: Reason | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, verdict: Reason, message: str) -> Condition:
+        return cls(CONDITION_REASONS[verdict], printable(message, MESSAGE_MAX), verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One Event regarding one pod."""
+
+    pod: PodRef
+    reason: str
+    note: str
+    type: Literal["Normal", "Warning"]
+    action: Literal["Scheduling", "Binding", "Evicting"]
+
+
+def condition_patch(
+    pod: PodRef, condition: Condition, *, resource_version: str, since_s: float | None
+) -> bytes:
+    """A strategic merge patch that applies only to this very pod in this very version.
+
+    The version is what keeps it true: a pod that was bound meanwhile has another one. ``since_s``
+    becomes the time of transition; None keeps the one the pod has.
+    """
+    told = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": condition.reason,
+        "message": condition.message,
+    }
+    if since_s is not None:
+        told["lastTransitionTime"] = _time(since_s, "seconds")
+    return msgspec.json.encode(
+        {
+            "metadata": {"uid": pod.uid, "resourceVersion": resource_version},
+            "status": {"conditions": [told]},
+        }
+    )
+
+
+def event_body(event: Event, *, controller: str, instance: str, at_s: float, serial: int) -> bytes:
+    """An events.k8s.io/v1 Event; ``serial`` tells apart those of the same pod and microsecond."""
+    pod = event.pod
+    return msgspec.json.encode(
+        {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{pod.name[:_NAME_MAX].rstrip('.-')}.{int(at_s * 1e6):x}{serial & 0xFFFF:04x}",
+                "namespace": pod.namespace,
+            },
+            "eventTime": _time(at_s, "microseconds"),
+            "reportingController": controller[:128],
+            "reportingInstance": instance[:128],
+            "action": event.action,
+            "reason": event.reason,
+            "type": event.type,
+            "note": _cut_bytes(printable(event.note, NOTE_BYTES_MAX), NOTE_BYTES_MAX),
+            "regarding": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": pod.namespace,
+                "name": pod.name,
+                "uid": pod.uid,
+            },
+        }
+    )
+
+
+def _cut_bytes(text: str, limit: int) -> str:
+    return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
+
+
+def _time(at_s: float, precision: Literal["seconds", "microseconds"]) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

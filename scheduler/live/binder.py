@@ -1,0 +1,149 @@
+"""The only writer of Bindings and Evictions: one request, one event of the gang machine.
+
+How an API answer becomes an event is the table in ``scheduler.gangs.events``. Every write carries the
+pod's UID and the leader's epoch; the API server refuses an older epoch (deploy/admission/epoch-fence.yaml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from scheduler.gangs import events
+from scheduler.kube import wire
+from scheduler.kube.transport import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OutcomeUnknown,
+    Transport,
+    Unreachable,
+)
+from scheduler.live.fence import EPOCH, is_fenced
+from scheduler.model.objects import Pod
+
+EVICTED_FOR = "stowplan.dev/evicted-for"
+BACKOFF_S = 0.5
+REASON_MAX = 256
+
+
+class Binder:
+    """Stateless; ``may_act`` is asked right before each write leaves (INV5)."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        clock: Callable[[], float],
+        may_act: Callable[[], bool],
+        write_timeout_s: float,
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._may_act = may_act
+        self._write_timeout_s = write_timeout_s
+        self._decode = msgspec.json.Decoder(wire.Pod)
+
+    async def bind(self, pod: Pod, node: str, *, epoch: int, resource_version: str) -> events.Event:
+        """Send one Binding with the pod's UID and a resourceVersion."""
+        if not self._may_act():
+            return events.LeadershipLost(at_s=self._clock())
+        body = wire.Binding(
+            metadata=wire.WrittenMetadata(
+                name=pod.name,
+                namespace=pod.namespace,
+                uid=pod.uid,
+                resource_version=resource_version or pod.resource_version,
+                annotations={EPOCH: str(epoch)},
+            ),
+            target=wire.ObjectReference(api_version="v1", kind="Node", name=node),
+        )
+        try:
+            await self._post(f"{_path(pod)}/binding", body)
+        except Conflict:
+            return events.BindConflict(at_s=self._clock(), uid=pod.uid)
+        except (Forbidden, NotFound, Invalid) as error:
+            if is_fenced(error):
+                return events.LeadershipLost(at_s=self._clock())
+            return events.BindRefused(at_s=self._clock(), uid=pod.uid, reason=_told(error), is_permanent=True)
+        except OutcomeUnknown:
+            return events.BindUnknown(at_s=self._clock(), uid=pod.uid)
+        except ApiError as error:
+            if _is_retryable(error):
+                return events.BindRetry(at_s=self._clock(), uid=pod.uid, after_s=_after(error))
+            return events.BindRefused(at_s=self._clock(), uid=pod.uid, reason=_told(error), is_permanent=True)
+        except Unreachable:
+            return events.BindRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
+        return events.BindAcked(at_s=self._clock(), uid=pod.uid)
+
+    async def read(self, pod: Pod) -> events.Event:
+        """Quorum-read a pod, to learn what became of a write."""
+        try:
+            found = self._decode.decode(
+                await self._transport.request("GET", _path(pod), timeout_s=self._write_timeout_s)
+            )
+        except NotFound:
+            return events.PodRead(at_s=self._clock(), uid=pod.uid, is_gone=True)
+        except ApiError as error:
+            return events.ReadRetry(at_s=self._clock(), uid=pod.uid, after_s=_after(error))
+        except (Unreachable, OutcomeUnknown):
+            return events.ReadRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
+        meta = found.metadata
+        return events.PodRead(
+            at_s=self._clock(),
+            uid=pod.uid,
+            node=found.spec.node_name,
+            is_gone=meta.uid != pod.uid or found.status.phase in ("Succeeded", "Failed"),
+            is_deleting=meta.deletion_timestamp is not None,
+            resource_version=meta.resource_version,
+        )
+
+    async def evict(self, pod: Pod, *, epoch: int, reason: str) -> events.Event:
+        """Ask the Eviction API to remove a pod, with its UID as precondition."""
+        if not self._may_act():
+            return events.LeadershipLost(at_s=self._clock())
+        body = wire.Eviction(
+            metadata=wire.WrittenMetadata(
+                name=pod.name,
+                namespace=pod.namespace,
+                annotations={EPOCH: str(epoch), EVICTED_FOR: reason[:REASON_MAX]},
+            ),
+            delete_options=wire.DeleteOptions(preconditions=wire.Preconditions(uid=pod.uid)),
+        )
+        try:
+            await self._post(f"{_path(pod)}/eviction", body)
+        except (NotFound, Conflict):
+            return events.EvictGone(at_s=self._clock(), uid=pod.uid)
+        except OutcomeUnknown:
+            return events.EvictUnknown(at_s=self._clock(), uid=pod.uid)
+        except ApiError as error:
+            if is_fenced(error):
+                return events.LeadershipLost(at_s=self._clock())
+            return events.EvictRetry(at_s=self._clock(), uid=pod.uid, after_s=_after(error))
+        except Unreachable:
+            return events.EvictRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
+        return events.EvictAcked(at_s=self._clock(), uid=pod.uid)
+
+    async def _post(self, path: str, body: wire.Wire) -> None:
+        await self._transport.request(
+            "POST", path, body=msgspec.json.encode(body), timeout_s=self._write_timeout_s
+        )
+
+
+def _path(pod: Pod) -> str:
+    return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
+
+
+def _is_retryable(error: ApiError) -> bool:
+    return error.status == 429 or error.status >= 500
+
+
+def _after(error: ApiError) -> float:
+    return error.retry_after_s if error.retry_after_s is not None else BACKOFF_S
+
+
+def _told(error: ApiError) -> str:
+    return f"{error.status} {error.reason}: {error.message}"[:REASON_MAX]

@@ -1,0 +1,297 @@
+"""Gang objects: the written intent before the first Binding, and what ``kubectl get gangs`` shows.
+
+A claim is a compare-and-swap on the Gang object's status: phase, epoch and placement with pod UIDs, so
+that the next leader can finish or unwind what this one began.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from scheduler.gangs import events
+from scheduler.gangs.attempt import Attempt
+from scheduler.kube import wire
+from scheduler.kube.transport import (
+    AlreadyExists,
+    ApiError,
+    ClusterError,
+    NotFound,
+    OutcomeUnknown,
+    Transport,
+)
+from scheduler.model.gang import GangKey, PendingGang
+
+API_VERSION = "stowplan.dev/v1alpha1"
+DIALECT = "stowplan.dev/dialect"
+NAME_MAX = 253
+MESSAGE_MAX = 1024
+RETRY_S = 0.5
+MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A Gang object as last seen: what its writer promised."""
+
+    key: GangKey
+    uid: str
+    resource_version: str
+    phase: str
+    epoch: int
+    #: (uid, pod, node) as claimed.
+    placement: tuple[tuple[str, str, str], ...]
+    reason: str
+    message: str
+
+
+def object_name(key: GangKey) -> str:
+    """The Gang object's name: the gang's own, with its dialect where that is not stowplan's."""
+    name = key.name if key.dialect == "own" else f"{key.name}.{key.dialect}"
+    if len(name) <= NAME_MAX:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name[: NAME_MAX - 17]}.{digest}"
+
+
+def claim_of(found: wire.Gang) -> Claim | None:
+    """The Gang object as a claim; None for one that does not say whose it is."""
+    labels = found.metadata.labels or {}
+    dialect, name = labels.get(DIALECT, ""), (found.metadata.annotations or {}).get(DIALECT, "")
+    if not dialect or not name:
+        return None
+    status = found.status
+    return Claim(
+        key=GangKey(namespace=found.metadata.namespace, dialect=dialect, name=name),
+        uid=found.metadata.uid,
+        resource_version=found.metadata.resource_version,
+        phase=status.phase,
+        epoch=status.epoch,
+        placement=tuple((p.uid, p.pod, p.node) for p in status.placement or ()),
+        reason=status.reason,
+        message=status.message,
+    )
+
+
+class ClaimBook:
+    """Every Gang object of ours as the watch and our own writes show it, and the writer of them."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        clock: Callable[[], float],
+        may_act: Callable[[], bool],
+        write_timeout_s: float,
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._may_act = may_act
+        self._timeout_s = write_timeout_s
+        self._claims: dict[GangKey, Claim] = {}
+        self._decode = msgspec.json.Decoder(wire.Gang)
+
+    def get(self, key: GangKey) -> Claim | None:
+        return self._claims.get(key)
+
+    def all(self) -> Iterable[Claim]:
+        return tuple(self._claims.values())
+
+    def seen(self, found: wire.Gang) -> None:
+        """Take a version of a Gang object; one older than a write of ours told is ignored."""
+        claim = claim_of(found)
+        if claim is None:
+            return
+        known = self._claims.get(claim.key)
+        if known is None or known.uid != claim.uid or _newer(claim, known):
+            self._claims[claim.key] = claim
+
+    def lost(self, uid: str) -> None:
+        """A Gang object is gone."""
+        for key in [key for key, claim in self._claims.items() if claim.uid == uid]:
+            del self._claims[key]
+
+    async def write(self, attempt: Attempt, gang: PendingGang, names: Mapping[str, str]) -> events.Event:
+        """WriteClaim. ``names`` gives the pod's name by UID."""
+        status = {
+            "phase": "Binding",
+            "reason": "Claimed",
+            "message": f"binding {len(attempt.members)} pods",
+            "epoch": attempt.epoch,
+            "minMember": attempt.min_member,
+            "members": attempt.standing + len(gang.pods),
+            "bound": attempt.standing,
+            "placement": [
+                {"pod": names.get(uid, ""), "uid": uid, "node": node}
+                for uid, node in attempt.placement.items()
+            ],
+        }
+        try:
+            if not self._may_act():
+                return events.LeadershipLost(at_s=self._clock())
+            if attempt.key not in self._claims:
+                await self._create(attempt.key, gang)
+            await self._put_status(attempt.key, status, epoch=attempt.epoch)
+        except _Overtaken as error:
+            return events.ClaimRefused(at_s=self._clock(), reason=str(error))
+        except OutcomeUnknown:
+            return events.ClaimUnknown(at_s=self._clock())
+        except ApiError as error:
+            if error.status == 429 or error.status >= 500 or error.status in (404, 409):
+                self._claims.pop(attempt.key, None) if error.status == 404 else None
+                return events.ClaimRetry(at_s=self._clock(), after_s=error.retry_after_s or RETRY_S)
+            return events.ClaimRefused(at_s=self._clock(), reason=f"{error.status} {error.message}"[:256])
+        except ClusterError:
+            return events.ClaimRetry(at_s=self._clock(), after_s=RETRY_S)
+        return events.ClaimAcked(at_s=self._clock())
+
+    async def read(self, attempt: Attempt) -> events.Event:
+        """ReadClaim: whether the object holds this attempt's epoch and placement."""
+        try:
+            claim = await self._fetch(attempt.key)
+        except ClusterError:
+            return events.ClaimReadRetry(at_s=self._clock(), after_s=RETRY_S)
+        is_ours = (
+            claim is not None
+            and claim.epoch == attempt.epoch
+            and {uid: node for uid, _, node in claim.placement} == dict(attempt.placement)
+        )
+        return events.ClaimRead(at_s=self._clock(), is_ours=is_ours)
+
+    async def finish(self, attempt: Attempt, written: events.WriteStatus) -> events.Event:
+        """WriteStatus: how the attempt ended."""
+        status: dict[str, object] = {
+            "phase": written.phase,
+            "reason": written.phase,
+            "message": written.message[:MESSAGE_MAX],
+            "epoch": attempt.epoch,
+            "bound": attempt.standing + len(written.bound)
+            if written.phase == "Bound"
+            else len(written.bound),
+        }
+        if written.phase == "Pending":
+            status["placement"] = []
+        try:
+            if not self._may_act():
+                return events.LeadershipLost(at_s=self._clock())
+            await self._put_status(attempt.key, status, epoch=attempt.epoch)
+        except _Overtaken:
+            return events.StatusRefused(at_s=self._clock())
+        except NotFound:
+            self._claims.pop(attempt.key, None)
+            return events.StatusRefused(at_s=self._clock())
+        except ApiError as error:
+            return events.StatusRetry(at_s=self._clock(), after_s=error.retry_after_s or RETRY_S)
+        except ClusterError:
+            return events.StatusRetry(at_s=self._clock(), after_s=RETRY_S)
+        return events.StatusAcked(at_s=self._clock())
+
+    async def show(
+        self, key: GangKey, gang: PendingGang, *, epoch: int, phase: str, reason: str, message: str
+    ) -> None:
+        """Show a pending gang's verdict in its object, creating it when needed. Raises: ClusterError."""
+        if key not in self._claims:
+            await self._create(key, gang)
+        status = {
+            "phase": phase,
+            "reason": reason,
+            "message": message[:MESSAGE_MAX],
+            "epoch": epoch,
+            "minMember": gang.min_member,
+            "members": gang.standing + len(gang.pods),
+            "bound": gang.standing,
+        }
+        try:
+            await self._put_status(key, status, epoch=epoch)
+        except _Overtaken:
+            return
+
+    async def drop(self, key: GangKey) -> None:
+        """Delete the object of a gang that no longer exists. Raises: ClusterError."""
+        claim = self._claims.get(key)
+        if claim is None:
+            return
+        body = msgspec.json.encode(
+            {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": claim.uid}}
+        )
+        try:
+            await self._transport.request("DELETE", _path(key), body=body, timeout_s=self._timeout_s)
+        except NotFound:
+            pass
+        self._claims.pop(key, None)
+
+    async def _create(self, key: GangKey, gang: PendingGang) -> None:
+        metadata: dict[str, object] = {
+            "name": object_name(key),
+            "namespace": key.namespace,
+            "labels": {DIALECT: key.dialect},
+            "annotations": {DIALECT: key.name},
+        }
+        if gang.owner is not None:
+            version, kind, name, uid = gang.owner
+            metadata["ownerReferences"] = [{"apiVersion": version, "kind": kind, "name": name, "uid": uid}]
+        body = {"apiVersion": API_VERSION, "kind": "Gang", "metadata": metadata}
+        path = f"/apis/{API_VERSION}/namespaces/{key.namespace}/gangs"
+        try:
+            answer = await self._transport.request(
+                "POST", path, body=msgspec.json.encode(body), timeout_s=self._timeout_s
+            )
+        except (AlreadyExists, OutcomeUnknown):
+            if await self._fetch(key) is None:
+                raise
+            return
+        self.seen(self._decode.decode(answer))
+
+    async def _put_status(self, key: GangKey, status: Mapping[str, object], *, epoch: int) -> None:
+        """Compare-and-swap the status. Raises: _Overtaken when a newer leader wrote, ClusterError."""
+        for is_last in (False, True):
+            claim = self._claims.get(key)
+            if claim is None:
+                claim = await self._fetch(key)
+                if claim is None:
+                    raise _Overtaken("the Gang object is not ours")
+            if claim.epoch > epoch:
+                raise _Overtaken(f"a leader of epoch {claim.epoch} wrote the Gang object")
+            body = {"metadata": {"resourceVersion": claim.resource_version}, "status": status}
+            try:
+                answer = await self._transport.request(
+                    "PATCH",
+                    f"{_path(key)}/status",
+                    body=msgspec.json.encode(body),
+                    content_type=MERGE_PATCH,
+                    timeout_s=self._timeout_s,
+                )
+            except ApiError as error:
+                if error.status != 409 or is_last:
+                    raise
+                self._claims.pop(key, None)
+                continue
+            self.seen(self._decode.decode(answer))
+            return
+
+    async def _fetch(self, key: GangKey) -> Claim | None:
+        """Quorum-read the object into the book; None when it is missing or not this gang's."""
+        try:
+            answer = await self._transport.request("GET", _path(key), timeout_s=self._timeout_s)
+        except NotFound:
+            self._claims.pop(key, None)
+            return None
+        found = self._decode.decode(answer)
+        self.seen(found)
+        claim = claim_of(found)
+        return claim if claim is not None and claim.key == key else None
+
+
+class _Overtaken(Exception):
+    """Another leader owns the object now."""
+
+
+def _newer(one: Claim, other: Claim) -> bool:
+    return int(one.resource_version) >= int(other.resource_version)
+
+
+def _path(key: GangKey) -> str:
+    return f"/apis/{API_VERSION}/namespaces/{key.namespace}/gangs/{object_name(key)}"

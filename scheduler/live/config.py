@@ -1,0 +1,247 @@
+"""The configuration file of ``stowplan run``: one YAML document, read strictly, every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+API_VERSION: Final = "stowplan.dev/v1alpha1"
+KIND: Final = "SchedulerConfiguration"
+FILE_BYTES_MAX = 1 << 20
+PROBLEMS_MAX = 50
+#: Connections kept free of Bindings: watches, lease renewals, status writes and Events.
+CONNECTIONS_SPARE = 16
+_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_DNS_NAME = r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"
+
+
+class ConfigurationError(ValueError):
+    """The file cannot be used. ``problems`` holds one line each: file, field, what is wrong, the remedy."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class LeaderElection(_Section):
+    enabled: bool = True
+    """Off only where a single scheduler can ever run: without a lease nothing fences a second one."""
+    namespace: str = Field(default="stowplan-system", pattern=_DNS_LABEL)
+    name: str = Field(default="stowplan", pattern=_DNS_NAME)
+    lease_seconds: int = Field(default=15, ge=1, le=600)
+    """A standby takes over when the lease was not renewed for this long."""
+    renew_deadline_seconds: float = Field(default=10, gt=0, le=600)
+    """The leader stops acting when it could not renew for this long."""
+    retry_seconds: float = Field(default=2, gt=0, le=60)
+    """Pause between two attempts to acquire or renew."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LeaderElection:
+        if self.renew_deadline_seconds >= self.lease_seconds:
+            raise ValueError(
+                "renewDeadlineSeconds must be below leaseSeconds; lower it or raise leaseSeconds"
+            )
+        if self.retry_seconds >= self.renew_deadline_seconds:
+            raise ValueError("retrySeconds must be below renewDeadlineSeconds; lower it")
+        return self
+
+
+class Api(_Section):
+    write_timeout_seconds: float = Field(default=5, gt=0, le=60)
+    """A write without an answer for this long has an unknown outcome and is read back."""
+    binds_in_flight: int = Field(default=48, ge=1, le=1024)
+    connections: int = Field(default=96, ge=1, le=4096)
+    """Connections to the API server, watches included."""
+
+    @model_validator(mode="after")
+    def _room_beside_binds(self) -> Api:
+        least = self.binds_in_flight + CONNECTIONS_SPARE
+        if self.connections < least:
+            raise ValueError(
+                f"connections must be at least bindsInFlight + {CONNECTIONS_SPARE} = {least}, so that the "
+                "lease and the watches never queue behind Bindings; raise it"
+            )
+        return self
+
+
+class Gangs(_Section):
+    partial_seconds: float = Field(default=25, gt=0, le=30)
+    """A gang still partly bound after this long is unwound; invariant INV2 allows 30."""
+
+
+class Solver(_Section):
+    per_gang: float = Field(default=2.0, ge=0, le=1000)
+    """Deterministic solver work units for one gang; 0 leaves everything to the greedy packer."""
+    total: float = Field(default=6.0, ge=0, le=10_000)
+    """Deterministic solver work units for one planning cycle."""
+
+
+class PolicySection(_Section):
+    strategy: Literal["pack", "spread"] = "pack"
+    backfill: bool = True
+    """Whether later gangs may use what a blocked earlier gang cannot use now."""
+    solver: Solver = Solver()
+
+
+class Watch(_Section):
+    stale_seconds: float = Field(default=5, ge=1, le=300)
+    """Nothing is bound on a view of the cluster older than this."""
+
+
+class HealthSection(_Section):
+    address: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    """Where /livez, /readyz and /metrics listen; 0.0.0.0 where a kubelet probes."""
+    port: int = Field(default=10269, ge=0, le=65535)
+    """0 takes a free port, which the ready line names."""
+
+
+class LogSection(_Section):
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class SchedulerConfiguration(_Section):
+    """All defaults are usable: a file names only what it changes."""
+
+    api_version: Literal["stowplan.dev/v1alpha1"] = API_VERSION
+    kind: Literal["SchedulerConfiguration"] = KIND
+    scheduler_name: str = Field(default="stowplan", pattern=_DNS_NAME)
+    """Only pods with this spec.schedulerName are scheduled."""
+    leader_election: LeaderElection = LeaderElection()
+    api: Api = Api()
+    gangs: Gangs = Gangs()
+    policy: PolicySection = PolicySection()
+    watch: Watch = Watch()
+    health: HealthSection = HealthSection()
+    log: LogSection = LogSection()
+
+    @model_validator(mode="after")
+    def _writes_end_before_the_lease(self) -> SchedulerConfiguration:
+        """A write begun at the last allowed moment must end before a standby may take the lease."""
+        election = self.leader_election
+        slack_s = election.lease_seconds - election.renew_deadline_seconds
+        if election.enabled and self.api.write_timeout_seconds > slack_s:
+            raise ValueError(
+                f"api.writeTimeoutSeconds ({self.api.write_timeout_seconds:g}) must not exceed "
+                f"leaderElection.leaseSeconds - renewDeadlineSeconds ({slack_s:g}), or an old leader's "
+                "write could land in the next leader's term; lower it or raise leaseSeconds"
+            )
+        return self
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key given twice, which YAML readers otherwise resolve silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[object] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path) -> SchedulerConfiguration:
+    """Read and validate a configuration file.
+
+    Raises ConfigurationError with every problem found, each naming file, field and remedy.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigurationError((f"{path}: {error.strerror}; give a readable file",)) from error
+    if len(content) > FILE_BYTES_MAX:
+        raise ConfigurationError((f"{path}: larger than {FILE_BYTES_MAX} bytes; is this the right file?",))
+    return parse(content, str(path))
+
+
+def parse(content: bytes, name: str) -> SchedulerConfiguration:
+    """Validate the bytes of a configuration file that errors call ``name``; raises as ``load``."""
+    try:
+        # The loader is a SafeLoader: it builds plain values only.
+        document = yaml.load(content, _StrictLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigurationError((f"{name}: not valid YAML: {text}",)) from error
+    if not isinstance(document, Mapping):
+        raise ConfigurationError((f"{name}: must be one YAML mapping with apiVersion and kind",))
+    problems = [
+        f"{name}: {field}: missing; set it to {value}" for field, value in _MARKS if field not in document
+    ]
+    try:
+        read = SchedulerConfiguration.model_validate(dict(document), by_alias=True, by_name=False)
+    except ValidationError as error:
+        problems += [_problem(name, detail) for detail in error.errors(include_url=False)]
+        raise ConfigurationError(tuple(problems[:PROBLEMS_MAX])) from error
+    if problems:
+        raise ConfigurationError(tuple(problems))
+    return read
+
+
+def schema() -> dict[str, object]:
+    """The JSON Schema of the file, for editors and for the chart's values."""
+    generated: dict[str, object] = SchedulerConfiguration.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **generated,
+        "required": ["apiVersion", "kind"],
+    }
+
+
+_MARKS = (("apiVersion", API_VERSION), ("kind", KIND))
+
+
+def _problem(file: str, detail: ErrorDetails) -> str:
+    """One line for one of pydantic's errors."""
+    path = ".".join(str(part) for part in detail["loc"]) or "top level"
+    shown = repr(detail["input"])
+    shown = shown if len(shown) <= 64 else shown[:61] + "..."
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"{file}: {path}: unknown field; {_nearest(detail)}"
+        case "value_error":
+            return f"{file}: {path}: {detail['msg'].removeprefix('Value error, ')}"
+        case "string_pattern_mismatch":
+            return f"{file}: {path}: {shown} is not a Kubernetes name; use lower-case letters, digits and '-'"
+        case _:
+            wanted = detail["msg"][:1].lower() + detail["msg"][1:]
+            return f"{file}: {path}: {wanted}, not {shown}; change the value or leave the field out"
+
+
+def _nearest(detail: ErrorDetails) -> str:
+    """The field probably meant, or all that there are."""
+    import difflib  # Only a wrong file needs it.
+
+    *parents, wrong = detail["loc"]
+    model: type[BaseModel] = SchedulerConfiguration
+    for part in parents:
+        fields = {field.alias: field.annotation for field in model.model_fields.values()}
+        inner = fields.get(str(part))
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    close = difflib.get_close_matches(str(wrong), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"

@@ -1,0 +1,214 @@
+"""From watches to state: what each resource type's events change. One sink for each type.
+
+An object that cannot be read is treated as gone, except that a pod still holds what it was known to hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Generic, Protocol, TypeVar
+
+from scheduler.gangs.groups import Group, GroupKind
+from scheduler.kube import wire
+from scheduler.kube.decoding import HasMetadata, Undecodable
+from scheduler.kube.reflector import Ref
+from scheduler.live.announcements import Condition
+from scheduler.live.claims import ClaimBook
+from scheduler.live.logs import logger
+from scheduler.model.objects import Pod, Rejected
+from scheduler.parse.volumes import parse_claim, parse_storage_class, parse_volume
+from scheduler.parse.node import parse_node
+from scheduler.parse.pod import parse_pod, skeleton
+from scheduler.state import ClusterState
+
+log = logger("feeds")
+
+T = TypeVar("T", bound=HasMetadata)
+U = TypeVar("U", bound=HasMetadata, contravariant=True)
+
+
+class Feed(Protocol[U]):
+    def put(self, objects: Sequence[U]) -> None: ...
+
+    def gone(self, refs: Sequence[Ref]) -> None: ...
+
+
+class Waking(Generic[T]):
+    """A sink that passes everything on to a feed and then wakes the loop."""
+
+    def __init__(self, feed: Feed[T], wake: Callable[[], None], *, keeps_odd: bool = False) -> None:
+        self._feed = feed
+        self._wake = wake
+        self._keeps_odd = keeps_odd
+
+    def put(self, objects: Sequence[T]) -> None:
+        self._feed.put(objects)
+        self._wake()
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        self._feed.gone(refs)
+        self._wake()
+
+    def odd(self, objects: Sequence[Undecodable]) -> None:
+        for found in objects:
+            log.warning("object not understood", namespace=found.namespace, name=found.name, why=found.reason)
+        if not self._keeps_odd:
+            self.gone([Ref(found.uid, found.namespace, found.name) for found in objects])
+
+
+class PodFeed:
+    """Every pod of the cluster: ours to be placed, the others because they hold capacity.
+
+    ``seen`` is told each pod of ours as observed, and (uid, None) for any pod that is gone.
+    """
+
+    def __init__(self, state: ClusterState, seen: Callable[[str, Pod | None], None]) -> None:
+        self._state = state
+        self._seen = seen
+        self._carried: dict[str, Condition] = {}
+
+    def carried(self, uid: str) -> Condition | None:
+        """The PodScheduled=False condition that a waiting pod of ours has."""
+        return self._carried.get(uid)
+
+    def put(self, objects: Sequence[wire.Pod]) -> None:
+        for found in objects:
+            parsed = parse_pod(found)
+            rejected = parsed if isinstance(parsed, Rejected) else None
+            pod = skeleton(found) if isinstance(parsed, Rejected) else parsed
+            self._state.set_pod(pod, rejected)
+            if pod.scheduler_name == self._state.scheduler_name:
+                self._note_condition(found)
+                self._seen(pod.uid, pod)
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.remove_pod(ref.uid)
+            self._carried.pop(ref.uid, None)
+            self._seen(ref.uid, None)
+
+    def _note_condition(self, found: wire.Pod) -> None:
+        uid = found.metadata.uid
+        for condition in found.status.conditions or ():
+            if condition.type == "PodScheduled" and condition.status == "False":
+                self._carried[uid] = Condition(condition.reason or "", condition.message or "")
+                return
+        self._carried.pop(uid, None)
+
+
+class NodeFeed:
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[wire.Node]) -> None:
+        for found in objects:
+            parsed = parse_node(found)
+            if isinstance(parsed, Rejected):
+                # A node that cannot be understood takes no new pods.
+                log.warning("node rejected", node=found.metadata.name, why=parsed.reason)
+                self._state.remove_node(found.metadata.name)
+            else:
+                self._state.set_node(parsed)
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.remove_node(ref.name)
+
+
+class GroupFeed(Generic[U]):
+    """One kind of gang-defining object."""
+
+    def __init__(self, state: ClusterState, kind: GroupKind, parse: Callable[[U], Group]) -> None:
+        self._state = state
+        self._kind = kind
+        self._parse = parse
+
+    def put(self, objects: Sequence[U]) -> None:
+        for found in objects:
+            self._state.set_group(self._parse(found))
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.remove_group(self._kind, ref.namespace, ref.name)
+
+
+class ClaimFeed:
+    """Persistent volume claims."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[wire.PersistentVolumeClaim]) -> None:
+        new = {(c.namespace, c.name): c for c in map(parse_claim, objects)}
+        claims = self._state.claims
+        self._state.set_claims(replace(claims, claims={**claims.claims, **new}))
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        gone = {(ref.namespace, ref.name) for ref in refs}
+        left = {key: claim for key, claim in self._state.claims.claims.items() if key not in gone}
+        self._state.set_claims(replace(self._state.claims, claims=left))
+
+
+class VolumeFeed:
+    """Persistent volumes; a claim of one that cannot be understood keeps its pods waiting."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[wire.PersistentVolume]) -> None:
+        parsed = [volume for found in objects if not isinstance(volume := parse_volume(found), Rejected)]
+        new = {volume.name: volume for volume in parsed}
+        claims = self._state.claims
+        self._state.set_claims(replace(claims, volumes={**claims.volumes, **new}))
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        gone = {ref.name for ref in refs}
+        left = {name: volume for name, volume in self._state.claims.volumes.items() if name not in gone}
+        self._state.set_claims(replace(self._state.claims, volumes=left))
+
+
+class StorageFeed:
+    """Storage classes."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[wire.StorageClass]) -> None:
+        parsed = [one for found in objects if not isinstance(one := parse_storage_class(found), Rejected)]
+        new = {storage.name: storage for storage in parsed}
+        claims = self._state.claims
+        self._state.set_claims(replace(claims, classes={**claims.classes, **new}))
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        gone = {ref.name for ref in refs}
+        left = {name: storage for name, storage in self._state.claims.classes.items() if name not in gone}
+        self._state.set_claims(replace(self._state.claims, classes=left))
+
+
+class NamespaceFeed:
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[wire.Namespace]) -> None:
+        for found in objects:
+            self._state.set_namespace(found.metadata.name, found.metadata.labels or {})
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.remove_namespace(ref.name)
+
+
+class GangFeed:
+    """Our own Gang objects, as written by us or an earlier leader."""
+
+    def __init__(self, book: ClaimBook) -> None:
+        self._book = book
+
+    def put(self, objects: Sequence[wire.Gang]) -> None:
+        for found in objects:
+            self._book.seen(found)
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._book.lost(ref.uid)

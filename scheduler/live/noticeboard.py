@@ -1,0 +1,113 @@
+"""Keeps Gang objects telling the truth about gangs that no attempt is working on.
+
+Level-triggered: what an object should say follows from the state; it is written on change only, by a
+few workers of its own, so that telling never slows binding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from scheduler.kube.transport import ApiError, ClusterError
+from scheduler.live.claims import MESSAGE_MAX, ClaimBook
+from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.plan import Verdict
+from scheduler.state import ClusterState
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 4
+QUEUE_MAX = 10_000
+
+
+class Runs(Protocol):
+    def is_running(self, key: GangKey) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a gang's object should say; a None gang means that the object should go."""
+
+    gang: PendingGang | None
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    epoch: int = 0
+
+
+class Noticeboard:
+    def __init__(self, claims: ClaimBook) -> None:
+        self._claims = claims
+        self._wanted: dict[GangKey, Notice] = {}
+        self._queue: asyncio.Queue[GangKey] = asyncio.Queue()
+        self._writing: set[GangKey] = set()
+
+    def pending(self, gang: PendingGang, verdict: Verdict, epoch: int) -> None:
+        """A gang waits: show its verdict."""
+        if not gang.key.is_single:
+            notice = Notice(gang, "Pending", verdict.reason, verdict.message, epoch)
+            self._want(gang.key, notice)
+
+    def sweep(self, state: ClusterState, runs: Runs, epoch: int) -> None:
+        """Objects whose gang is whole or gone, and that do not say so yet."""
+        partial = state.partial()
+        for claim in self._claims.all():
+            key = claim.key
+            if runs.is_running(key):
+                continue
+            if not state.members(key):
+                self._want(key, Notice(None))
+            elif claim.phase == "Binding" and state.view(key) is None and key not in partial:
+                self._want(key, Notice(state.remains(key)[0], "Bound", "Bound", "", epoch))
+
+    async def run(self) -> None:
+        """Write notices until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    def _want(self, key: GangKey, notice: Notice) -> None:
+        claim = self._claims.get(key)
+        message = notice.message[:MESSAGE_MAX]
+        if claim is None:
+            is_said = notice.gang is None
+        else:
+            is_said = (claim.phase, claim.reason, claim.message) == (notice.phase, notice.reason, message)
+        if is_said or key in self._writing or len(self._wanted) >= QUEUE_MAX:
+            return
+        if key not in self._wanted:
+            self._queue.put_nowait(key)
+        self._wanted[key] = notice
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            notice = self._wanted.pop(key)
+            self._writing.add(key)
+            try:
+                await self._write(key, notice)
+            except ApiError as error:
+                # Gone or changed meanwhile: the next cycle says what is true then.
+                if error.status not in (404, 409):
+                    log.warning("notice not written", gang=str(key), status=error.status)
+            except ClusterError as error:
+                log.warning("notice not written", gang=str(key), error=str(error))
+            finally:
+                self._writing.discard(key)
+
+    async def _write(self, key: GangKey, notice: Notice) -> None:
+        if notice.gang is None:
+            await self._claims.drop(key)
+            return
+        await self._claims.show(
+            key,
+            notice.gang,
+            epoch=notice.epoch,
+            phase=notice.phase,
+            reason=notice.reason,
+            message=notice.message,
+        )

@@ -1,0 +1,254 @@
+"""``stowplan run``: the parts of the live shell, put together for one process life."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from scheduler.gangs.attempt import Attempt, Limits
+from scheduler.kube.endpoint import Endpoint
+from scheduler.kube.lease import Elector, Terms
+from scheduler.kube.transport import Transport
+from scheduler.live.actor import Actor
+from scheduler.live.announcer import Announcer
+from scheduler.live.binder import Binder
+from scheduler.live.claims import ClaimBook
+from scheduler.live.config import SchedulerConfiguration
+from scheduler.live.fence import raised
+from scheduler.live.health import Health, HealthServer
+from scheduler.live.logs import logger
+from scheduler.live.loop import Loop
+from scheduler.live.metrics import Metrics
+from scheduler.live.noticeboard import Noticeboard
+from scheduler.live.views import Views
+from scheduler.model.objects import Pod
+from scheduler.model.plan import Budget, Policy
+from scheduler.state import ClusterState
+
+log = logger("run")
+
+#: After SIGTERM, attempts under way may end for this long.
+DRAIN_S = 5.0
+
+
+class Scheduler:
+    """One process: views that fill the state, a lease, and the loop that acts while the lease is ours."""
+
+    def __init__(self, config: SchedulerConfiguration, transport: Transport) -> None:
+        self._config = config
+        self._transport = transport
+        self._clock = time.monotonic
+        self.metrics = Metrics()
+        self.state = ClusterState(config.scheduler_name)
+        self._lost = asyncio.Event()
+        election = config.leader_election
+        self._elector = Elector(
+            transport,
+            namespace=election.namespace,
+            name=election.name,
+            me=f"{socket.gethostname()}_{uuid.uuid4()}",
+            terms=Terms(
+                lease_s=float(election.lease_seconds),
+                renew_deadline_s=election.renew_deadline_seconds,
+                retry_s=election.retry_seconds,
+                write_timeout_s=config.api.write_timeout_seconds,
+            ),
+            clock=self._clock,
+            rng=random.random,
+            stamp=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        )
+        self.claims = ClaimBook(
+            transport,
+            clock=self._clock,
+            may_act=self._holds_lease,
+            write_timeout_s=config.api.write_timeout_seconds,
+        )
+        self.views = Views(
+            transport,
+            self.state,
+            self.claims,
+            registry=self.metrics.registry,
+            seen=self._seen,
+            wake=self._wake,
+            clock=self._clock,
+        )
+        self.announcer = Announcer(
+            transport,
+            metrics=self.metrics,
+            clock=time.time,
+            carried=self.views.pods.carried,
+            may_act=self._holds_lease,
+            controller="stowplan.dev/scheduler",
+            instance=socket.gethostname(),
+        )
+        self.noticeboard = Noticeboard(self.claims)
+        self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
+        self.loop = self._make_loop()
+
+    async def lead(self) -> int:
+        """Wait for the lease, schedule under it; the exit code when it is lost."""
+        self.health.role = "standby"
+        epoch = await self._elected()
+        await self.views.synced()
+        await raised(
+            self._transport,
+            namespace=self._config.leader_election.namespace,
+            epoch=epoch,
+            took_over=self._elector.took_over,
+            write_timeout_s=self._config.api.write_timeout_seconds,
+        )
+        self.health.role = "leading"
+        self.metrics.leadership(is_leading=True, epoch=epoch)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(work)
+                for work in (
+                    self.loop.actor.run(),
+                    self.announcer.run(),
+                    self.noticeboard.run(),
+                    self.loop.run(epoch),
+                )
+            ]
+            tasks.append(group.create_task(self._hold_lease()))
+            await self._lost.wait()
+            self.loop.actor.abandon()
+            self.metrics.leadership(is_leading=False, epoch=epoch)
+            for task in tasks:
+                task.cancel()
+        return 1
+
+    async def drain(self) -> None:
+        """Let attempts under way end, then give the lease back."""
+        self.health.role = "stopping"
+        self.loop.pause()
+        until_s = self._clock() + DRAIN_S
+        while not self.loop.actor.is_idle and self._clock() < until_s:
+            await asyncio.sleep(0.02)
+        await self._elector.release()
+
+    async def _elected(self) -> int:
+        if self._config.leader_election.enabled:
+            return await self._elector.acquire()
+        return 0
+
+    async def _hold_lease(self) -> None:
+        if self._config.leader_election.enabled:
+            await self._elector.hold()
+            self._lost.set()
+        else:
+            await asyncio.Event().wait()
+
+    def _holds_lease(self) -> bool:
+        return not self._config.leader_election.enabled or self._elector.may_act()
+
+    def _may_plan(self) -> bool:
+        """The lease is ours and every view is complete and fresh (INV6)."""
+        return self._holds_lease() and not self.views.stale(float(self._config.watch.stale_seconds))
+
+    def _wake(self) -> None:
+        self.loop.wake()
+
+    def _seen(self, uid: str, pod: Pod | None) -> None:
+        self.loop.actor.observe(uid, pod)
+        if pod is None:
+            self.announcer.withdraw((uid,))
+
+    def _make_loop(self) -> Loop:
+        config = self._config
+        return Loop(
+            state=self.state,
+            actor=self._make_actor,
+            announcer=self.announcer,
+            noticeboard=self.noticeboard,
+            metrics=self.metrics,
+            policy=Policy(strategy=config.policy.strategy, backfill=config.policy.backfill),
+            budget=Budget(per_gang=config.policy.solver.per_gang, total=config.policy.solver.total),
+            clock=self._clock,
+            may_act=self._may_plan,
+            beat=self.health.beat,
+            partial_s=config.gangs.partial_seconds,
+        )
+
+    def _make_actor(self, ended: Callable[[Attempt], None]) -> Actor:
+        config = self._config
+        binder = Binder(
+            self._transport,
+            clock=self._clock,
+            may_act=self._holds_lease,
+            write_timeout_s=config.api.write_timeout_seconds,
+        )
+        return Actor(
+            state=self.state,
+            binder=binder,
+            claims=self.claims,
+            announcer=self.announcer,
+            metrics=self.metrics,
+            clock=self._clock,
+            limits=Limits(
+                deadline_s=0.8 * config.gangs.partial_seconds,
+                write_timeout_s=config.api.write_timeout_seconds,
+            ),
+            workers=config.api.binds_in_flight,
+            ended=ended,
+            lost=self._lost.set,
+        )
+
+
+async def run(config: SchedulerConfiguration, endpoint: Endpoint) -> int:
+    """Schedule until SIGTERM or SIGINT (exit code 0) or until leadership is lost (1)."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(
+            Transport(endpoint, connections_max=config.api.connections)
+        )
+        scheduler = Scheduler(config, transport)
+        server = await stack.enter_async_context(
+            HealthServer(
+                scheduler.health,
+                scheduler.metrics.registry,
+                address=config.health.address,
+                port=config.health.port,
+            )
+        )
+        _say_ready(config.health.address, server.port)
+        viewing = asyncio.create_task(scheduler.views.run())
+        leading = asyncio.create_task(scheduler.lead())
+        stopping = asyncio.create_task(_stopped(stop))
+        try:
+            await asyncio.wait({viewing, leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                return await _first(leading, viewing)
+            await scheduler.drain()
+            return 0
+        finally:
+            for task in (leading, viewing, stopping):
+                task.cancel()
+            await asyncio.gather(leading, viewing, stopping, return_exceptions=True)
+
+
+async def _first(leading: asyncio.Task[int], viewing: asyncio.Task[None]) -> int:
+    """The exit code of whichever ended; raises what it raised."""
+    if leading.done():
+        return leading.result()
+    viewing.result()
+    return 1
+
+
+async def _stopped(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+def _say_ready(address: str, port: int) -> None:
+    """One line on standard output for whoever started the process."""
+    print(f"stowplan ready health=http://{address}:{port} pid={os.getpid()}", flush=True, file=sys.stdout)

@@ -1,0 +1,111 @@
+"""All watches of the scheduler, and whether what they show may be acted on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from scheduler.kube import wire
+from scheduler.kube.decoding import HasMetadata
+from scheduler.kube.reflector import Reflector
+from scheduler.kube.transport import Transport
+from scheduler.kube.watch_metrics import WatchMetrics
+from scheduler.live.claims import ClaimBook
+from scheduler.live.feeds import (
+    ClaimFeed,
+    Feed,
+    GangFeed,
+    GroupFeed,
+    NamespaceFeed,
+    NodeFeed,
+    PodFeed,
+    StorageFeed,
+    VolumeFeed,
+    Waking,
+)
+from scheduler.model.objects import Pod
+from scheduler.parse.groups import parse_coscheduling, parse_job, parse_pod_group
+from scheduler.state import ClusterState
+
+T = TypeVar("T", bound=HasMetadata)
+
+SCHEDULING = "scheduling.k8s.io/v1beta1"
+
+
+class Views:
+    """``pods`` is the pod feed. ``wake`` is called after every batch of events."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        state: ClusterState,
+        claims: ClaimBook,
+        *,
+        registry: CollectorRegistry,
+        seen: Callable[[str, Pod | None], None],
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.pods = PodFeed(state, seen)
+        metrics = WatchMetrics(registry)
+
+        def watch(path: str, kind: type[T], feed: Feed[T], *, keeps_odd: bool = False) -> Reflector[T]:
+            return Reflector(
+                transport,
+                path,
+                kind,
+                Waking(feed, wake, keeps_odd=keeps_odd),
+                clock=clock,
+                rng=random.random,
+                metrics=metrics,
+            )
+
+        native = partial(parse_pod_group, api_version=SCHEDULING)
+        self._views = (
+            watch("/api/v1/pods", wire.Pod, self.pods, keeps_odd=True),
+            watch("/api/v1/nodes", wire.Node, NodeFeed(state)),
+            watch("/api/v1/namespaces", wire.Namespace, NamespaceFeed(state)),
+            watch("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, ClaimFeed(state)),
+            watch("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),
+            watch("/apis/storage.k8s.io/v1/storageclasses", wire.StorageClass, StorageFeed(state)),
+            watch("/apis/batch/v1/jobs", wire.Job, GroupFeed(state, "Job", parse_job)),
+            watch(f"/apis/{SCHEDULING}/podgroups", wire.PodGroup, GroupFeed(state, "PodGroup", native)),
+            watch(
+                "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
+                wire.CoschedulingPodGroup,
+                GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling),
+            ),
+            watch("/apis/stowplan.dev/v1alpha1/gangs", wire.Gang, GangFeed(claims)),
+        )
+
+    async def run(self) -> None:
+        """Keep all views until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for view in self._views:
+                group.create_task(view.run())
+
+    async def synced(self) -> None:
+        """Return once every view is complete."""
+        for view in self._views:
+            await view.synced.wait()
+
+    def unsynced(self) -> tuple[str, ...]:
+        """Resource types whose first list is not complete."""
+        return tuple(_resource(view.path) for view in self._views if not view.synced.is_set())
+
+    def stale(self, age_s_max: float) -> tuple[str, ...]:
+        """Resource types whose view is not complete or not known to be current (INV6)."""
+        return tuple(
+            _resource(view.path)
+            for view in self._views
+            if not view.synced.is_set() or view.age_s() > age_s_max
+        )
+
+
+def _resource(path: str) -> str:
+    return path.rsplit("/", 1)[-1]

@@ -1,0 +1,53 @@
+"""Gang-defining API objects -> values. Numbers stay as they are: the dialect judges them."""
+
+from __future__ import annotations
+
+from scheduler.gangs.groups import CoschedulingPodGroup, Job, PodGroup
+from scheduler.kube import wire
+
+
+def parse_pod_group(found: wire.PodGroup, api_version: str) -> PodGroup:
+    """scheduling.k8s.io PodGroup; ``api_version`` is the one it was read under."""
+    spec = found.spec
+    gang = spec.scheduling_policy.gang if spec.scheduling_policy is not None else None
+    constraints = spec.scheduling_constraints
+    topology = (constraints.topology if constraints is not None else None) or ()
+    return PodGroup(
+        api_version=api_version,
+        namespace=found.metadata.namespace,
+        name=found.metadata.name,
+        uid=found.metadata.uid,
+        generation=found.metadata.generation,
+        min_count=None if gang is None else gang.min_count,
+        topology_keys=tuple(constraint.key for constraint in topology),
+        priority=spec.priority,
+        composite_parent=spec.parent_composite_pod_group_name or "",
+    )
+
+
+def parse_coscheduling(found: wire.CoschedulingPodGroup) -> CoschedulingPodGroup:
+    """scheduling.x-k8s.io/v1alpha1 PodGroup."""
+    return CoschedulingPodGroup(
+        api_version="scheduling.x-k8s.io/v1alpha1",
+        namespace=found.metadata.namespace,
+        name=found.metadata.name,
+        uid=found.metadata.uid,
+        generation=found.metadata.generation,
+        min_member=found.spec.min_member,
+    )
+
+
+def parse_job(found: wire.Job) -> Job:
+    """batch/v1 Job, with the API server's defaults where a field is absent."""
+    spec = found.spec
+    return Job(
+        api_version="batch/v1",
+        namespace=found.metadata.namespace,
+        name=found.metadata.name,
+        uid=found.metadata.uid,
+        generation=found.metadata.generation,
+        parallelism=1 if spec.parallelism is None else spec.parallelism,
+        completions=spec.completions,
+        succeeded=found.status.succeeded or 0,
+        is_suspended=bool(spec.suspend),
+    )

@@ -1,0 +1,43 @@
+"""All static rules, in kube-scheduler's order; a new one is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scheduler.model.objects import Node, Shape
+from scheduler.model.volumes import Claims
+from scheduler.predicates import node_affinity, node_unschedulable, taints, volumes
+from scheduler.predicates.predicate import Mask, Predicate
+
+STATIC: tuple[Predicate, ...] = (
+    node_unschedulable.RULE,
+    taints.RULE,
+    node_affinity.RULE,
+    volumes.RULE,
+)
+
+
+def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask:
+    """bool[N]: where every static rule lets pods of this shape go."""
+    allowed = np.ones(len(nodes), dtype=np.bool_)
+    for rule in STATIC:
+        own = rule.mask(shape, nodes, claims)
+        if own is not None:
+            allowed &= own
+    return allowed
+
+
+def allows(shape: Shape, node: Node, claims: Claims) -> bool:
+    """The mask's entry of one node."""
+    return why(shape, node, claims) is None
+
+
+def why(shape: Shape, node: Node, claims: Claims) -> str | None:
+    """The first static reason against the node, in kube-scheduler's words, or None."""
+    for rule in STATIC:
+        reason = rule.why(shape, node, claims)
+        if reason is not None:
+            return reason
+    return None
