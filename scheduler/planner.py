@@ -62,7 +62,7 @@ def plan(
         explainer=Explainer(translation, policy),
     )
     ahead: PendingGang | None = None
-    for batch in batches(in_order(snapshot.gangs), settled):
+    for batch in batches(in_order(snapshot.gangs), settled, by_labels=translation.sees_labels):
         first = batch[0]
         known = settled.get(first.key)
         if known is not None:
@@ -96,12 +96,17 @@ def in_order(gangs: Sequence[PendingGang]) -> list[PendingGang]:
     return [gangs[i] for i in order(entries)]
 
 
-def batches(gangs: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]) -> Iterator[list[PendingGang]]:
-    """Runs of neighbours that are decided together: single pods of one shape count as one role."""
+def batches(
+    gangs: Sequence[PendingGang], settled: Mapping[GangKey, Verdict], *, by_labels: bool
+) -> Iterator[list[PendingGang]]:
+    """Runs of neighbours that are decided together: single pods of one shape count as one role.
+
+    by_labels: whether some rule between pods can tell pods of one shape apart by their labels.
+    """
     batch: list[PendingGang] = []
     for gang in gangs:
         is_settled = gang.key in settled or (bool(batch) and batch[0].key in settled)
-        if batch and (is_settled or not _is_alike(batch[0], gang)):
+        if batch and (is_settled or not _is_alike(batch[0], gang, by_labels)):
             yield batch
             batch = []
         batch.append(gang)
@@ -109,16 +114,14 @@ def batches(gangs: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]) ->
         yield batch
 
 
-def _is_alike(first: PendingGang, other: PendingGang) -> bool:
+def _is_alike(first: PendingGang, other: PendingGang, by_labels: bool) -> bool:
     if not (first.key.is_single and other.key.is_single) or first.blocked or other.blocked:
         return False
-    shape = first.roles[0].shape
     one, two = first.roles[0].pods[0], other.roles[0].pods[0]
-    return (
-        shape == other.roles[0].shape
-        and not shape.sees_pods
-        and one.namespace == two.namespace
-        and one.labels == two.labels
+    if one.shape is not two.shape and one.shape != two.shape:
+        return False
+    return not by_labels or (
+        not one.shape.sees_pods and one.namespace == two.namespace and one.labels == two.labels
     )
 
 

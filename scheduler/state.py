@@ -17,9 +17,9 @@ from scheduler.gangs.registry import DIALECT_NAMES, resolve
 from scheduler.gangs.view import is_pending, outsiders, pending_gang, shortfall, single
 from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
-from scheduler.model.plan import Assignment, Placed, Place, Snapshot
-from scheduler.predicates.registry import allows, mask
+from scheduler.model.plan import Assignment, Place, Placed, Snapshot
 from scheduler.model.volumes import Claims
+from scheduler.predicates.registry import allows, mask
 
 #: Feasible-node masks kept for shapes, pending or not; the oldest go first.
 MASKS_MAX = 4_096

@@ -16,6 +16,7 @@ from scheduler.columns import OVERFLOW
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment, Placed, Snapshot
+from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.interpod import Interpod, constrain
 from scheduler.predicates.preference import preference
 
@@ -30,9 +31,14 @@ class Translation:
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
         self._row = {node.name: i for i, node in enumerate(snapshot.nodes)}
         self._levels = {label: i for i, label in enumerate(_labels_used(snapshot.gangs))}
-        self._placed = list(snapshot.placed)
+        self._crowd = Crowd(snapshot.nodes, snapshot.placed)
         self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
         self._requests: dict[Shape, NDArray[np.int64]] = {}
+
+    @property
+    def sees_labels(self) -> bool:
+        """Whether a rule between pods is at work, so that labels can tell pods of one shape apart."""
+        return self._notes_placed or len(self._crowd) > 0
 
     def packing(self, strategy: Strategy) -> Packing:
         """The nodes as they are now."""
@@ -78,18 +84,18 @@ class Translation:
 
     def rules(self, role: PendingRole) -> Interpod:
         """What pods on nodes, those placed in this run included, ask of this role."""
-        if not self._placed and not role.shape.sees_pods:
+        if not len(self._crowd) and not role.shape.sees_pods:
             return Interpod()
         pod = role.pods[0]
         return constrain(
-            role.shape, pod.namespace, pod.labels, self.snapshot.nodes, self._placed, self.snapshot.namespaces
+            role.shape, pod.namespace, pod.labels, self.snapshot.nodes, self._crowd, self.snapshot.namespaces
         )
 
     def note(self, assignments: Sequence[Assignment]) -> None:
         """Let rules of later gangs see pods placed in this run."""
         for a in assignments:
             if self._notes_placed or a.pod.shape.pod_anti_affinity:
-                self._placed.append(
+                self._crowd.add(
                     Placed(
                         namespace=a.pod.namespace,
                         labels=a.pod.labels,
@@ -100,11 +106,11 @@ class Translation:
 
     def mark(self) -> int:
         """A point to rewind to, for places that are tried and may be taken back."""
-        return len(self._placed)
+        return len(self._crowd)
 
     def rewind(self, mark: int) -> None:
         """Forget what was noted since the mark."""
-        del self._placed[mark:]
+        self._crowd.rewind(mark)
 
     def preference(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
         """int64[N] soft score of the pods' own preferences, higher is better; None without any."""
@@ -114,7 +120,7 @@ class Translation:
                 role.shape,
                 role.pods[0].namespace,
                 self.snapshot.nodes,
-                self._placed,
+                self._crowd,
                 self.snapshot.namespaces,
             )
             if own is not None:
@@ -141,7 +147,7 @@ class Translation:
         ]
 
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
-        domains = tuple(self._domain(label) for label in self._levels)
+        domains = tuple(self._crowd.domains(label).of for label in self._levels)
         nodes = Nodes(
             free=free,
             total=self.snapshot.total,
@@ -151,18 +157,9 @@ class Translation:
         )
         return Packing(nodes, score=PACK if strategy == "pack" else SPREAD)
 
-    def _domain(self, label: str) -> NDArray[np.int32]:
-        """int32[N]: which domain of the label each node is in, -1 where it lacks the label."""
-        seen: dict[str, int] = {}
-        indices = [
-            -1 if (value := node.labels.get(label)) is None else seen.setdefault(value, len(seen))
-            for node in self.snapshot.nodes
-        ]
-        return np.array(indices, dtype=np.int32)
-
     def _pinned(self, pending: PendingGang, label: str) -> int:
         """The domain that members already run in, or -1."""
-        domain = self._domain(label)
+        domain = self._crowd.domains(label).of
         rows = [self._row[name] for name in pending.standing_nodes if name in self._row]
         return int(domain[rows[0]]) if rows else -1
 

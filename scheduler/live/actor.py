@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import structlog
-
 from scheduler.gangs import events, machine
 from scheduler.gangs.attempt import Attempt, Limits
 from scheduler.gangs.recovery import give_back
@@ -19,13 +17,18 @@ from scheduler.gangs.view import stands
 from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
 from scheduler.live.claims import ClaimBook
+from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment
 from scheduler.state import ClusterState
 
-log = structlog.get_logger(__name__)
+log = logger("actor")
+
+#: The watch shows a Binding within this time, or the pod is read (INV4).
+ASSUME_S_MAX = 30.0
+CONFIRM_EVERY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class Actor:
         self._key_of: dict[str, GangKey] = {}
         self._queue: asyncio.Queue[tuple[Running, events.Instruction]] = asyncio.Queue()
         #: Bound by us, not yet seen bound by the watch: uid -> since when.
-        self.unconfirmed: dict[str, float] = {}
+        self._unconfirmed: dict[str, float] = {}
 
     def is_running(self, key: GangKey) -> bool:
         return key in self._running
@@ -107,7 +110,7 @@ class Actor:
     def observe(self, uid: str, pod: Pod | None) -> None:
         """The watch showed a pod, or that it is gone: tell the attempt that it concerns."""
         if pod is None or pod.node_name:
-            self.unconfirmed.pop(uid, None)
+            self._unconfirmed.pop(uid, None)
         key = self._key_of.get(uid)
         running = None if key is None else self._running.get(key)
         if running is None:
@@ -127,8 +130,27 @@ class Actor:
     async def run(self) -> None:
         """Carry out instructions until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._confirm())
             for _ in range(self._workers):
                 group.create_task(self._work())
+
+    async def _confirm(self) -> None:
+        """Nothing stays assumed: what the watch does not confirm in time is read (INV4)."""
+        while True:
+            await asyncio.sleep(CONFIRM_EVERY_S)
+            late = [uid for uid, at_s in self._unconfirmed.items() if self._clock() - at_s > ASSUME_S_MAX]
+            for uid in late:
+                pod = self._state.pod(uid)
+                found = None if pod is None else await self._binder.read(pod)
+                match found:
+                    case events.ReadRetry():
+                        continue
+                    case events.PodRead(node="", is_gone=False):
+                        log.warning("a Binding we were told of is not there", uid=uid)
+                        self._state.forget(uid)
+                    case _:
+                        pass
+                self._unconfirmed.pop(uid, None)
 
     async def _work(self) -> None:
         while True:
@@ -227,7 +249,7 @@ class Actor:
     def _count(self, event: events.Event) -> None:
         match event:
             case events.BindAcked(uid=uid, at_s=at_s):
-                self.unconfirmed[uid] = at_s
+                self._unconfirmed[uid] = at_s
                 self._metrics.bind("bound")
             case events.BindRefused() | events.BindConflict():
                 self._metrics.bind("refused")

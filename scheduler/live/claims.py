@@ -6,6 +6,7 @@ that the next leader can finish or unwind what this one began.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -217,10 +218,8 @@ class ClaimBook:
         body = msgspec.json.encode(
             {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": claim.uid}}
         )
-        try:
+        with contextlib.suppress(NotFound):
             await self._transport.request("DELETE", _path(key), body=body, timeout_s=self._timeout_s)
-        except NotFound:
-            pass
         self._claims.pop(key, None)
 
     async def _create(self, key: GangKey, gang: PendingGang) -> None:

@@ -17,9 +17,9 @@ from scheduler.live.announcements import Condition
 from scheduler.live.claims import ClaimBook
 from scheduler.live.logs import logger
 from scheduler.model.objects import Pod, Rejected
-from scheduler.parse.volumes import parse_claim, parse_storage_class, parse_volume
 from scheduler.parse.node import parse_node
 from scheduler.parse.pod import parse_pod, skeleton
+from scheduler.parse.volumes import parse_claim, parse_storage_class, parse_volume
 from scheduler.state import ClusterState
 
 log = logger("feeds")

@@ -11,11 +11,11 @@ import asyncio
 from typing import Final
 
 import msgspec
-import structlog
 
 from scheduler.kube.transport import ApiError, ClusterError, NotFound, Transport
+from scheduler.live.logs import logger
 
-log = structlog.get_logger(__name__)
+log = logger("fence")
 
 #: Stands in the message of every denial by the policy.
 FENCED: Final = "stowplan epoch fence"

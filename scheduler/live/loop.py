@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt
 from scheduler.live.actor import Actor
 from scheduler.live.announcer import Announcer
+from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
 from scheduler.model.gang import GangKey, PendingGang, Waiting
@@ -19,12 +18,14 @@ from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.planner import plan
 from scheduler.state import ClusterState
 
-log = structlog.get_logger(__name__)
+log = logger("loop")
 
 #: A cycle may start at most this often, so that a burst of events costs one cycle.
 CYCLE_MIN_S = 0.01
 #: Without any event a cycle still runs this often, for what time alone changes.
 CYCLE_MAX_S = 1.0
+#: Members of a gang arrive one by one: that some are missing is told only when no more come.
+QUIET_S = 1.0
 HOLD_FIRST_S = 0.5
 HOLD_FIRST_PERMANENT_S = 5.0
 HOLD_MAX_S = 300.0
@@ -82,6 +83,7 @@ class Loop:
         self._held: dict[GangKey, Held] = {}
         self._settled: dict[GangKey, Settled] = {}
         self._partial_since: dict[GangKey, float] = {}
+        self._incomplete: dict[GangKey, tuple[str, float]] = {}
 
     def pause(self) -> None:
         """Start nothing new; attempts under way go on."""
@@ -147,15 +149,29 @@ class Loop:
 
     def _tell(self, snapshot: Snapshot, planned: Plan, epoch: int) -> None:
         by_key = {gang.key: gang for gang in snapshot.gangs}
+        incomplete: dict[GangKey, tuple[str, float]] = {}
         for verdict in planned.verdicts:
             gang = by_key[verdict.key]
-            if not self.actor.is_running(verdict.key):
-                self._announcer.say(verdict, gang.pods)
-                self._noticeboard.pending(gang, verdict, epoch)
+            if self.actor.is_running(verdict.key):
+                continue
+            if verdict.reason == "Waiting":
+                incomplete[verdict.key] = self._since(verdict)
+                if self._clock() - incomplete[verdict.key][1] < QUIET_S:
+                    continue
+            self._announcer.say(verdict, gang.pods)
+            self._noticeboard.pending(gang, verdict, epoch)
+        self._incomplete = incomplete
         for pod, rejected in self._state.rejected():
             key = GangKey(namespace=pod.namespace, dialect="pod", name=pod.uid)
             self._announcer.say(Verdict(key=key, reason="Rejected", message=rejected.reason), [pod])
         self._noticeboard.sweep(self._state, self.actor, epoch)
+
+    def _since(self, verdict: Verdict) -> tuple[str, float]:
+        """The message and since when it has been the same."""
+        known = self._incomplete.get(verdict.key)
+        if known is not None and known[0] == verdict.message:
+            return known
+        return (verdict.message, self._clock())
 
     # -- backing off -------------------------------------------------------------------------
 

@@ -10,15 +10,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-
 from scheduler.kube.transport import ApiError, ClusterError
 from scheduler.live.claims import MESSAGE_MAX, ClaimBook
+from scheduler.live.logs import logger
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Verdict
 from scheduler.state import ClusterState
 
-log = structlog.get_logger(__name__)
+log = logger("noticeboard")
 
 WORKERS = 4
 QUEUE_MAX = 10_000
