@@ -61,7 +61,7 @@ class Classes:
         return counts
 
     def share_out(self, counts: NDArray[np.int64], pods: Sequence[Sequence[int]]) -> list[Placement]:
-        """Placements per gang of int64[C, N] when gang g's role r has ``pods[g][r]``, each gang's close by."""
+        """Placements per gang of int64[C, N] when gang g's role r has ``pods[g][r]``, each one's close by."""
         shares = [[np.zeros(self._nodes, dtype=np.int64) for _ in gang.roles] for gang in self._gangs]
         for index, members in enumerate(self.members):
             after = np.cumsum(counts[index])

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from binpacking.answer import Certificate, RolePlacement
-from binpacking.problem import AMOUNT_MAX, require
+from binpacking.answer import Certificate, Feasible, GangAnswer, Infeasible, Optimal, RolePlacement, Unknown
+from binpacking.capacity import demand, slots, unpinned
+from binpacking.check import check
+from binpacking.core import name_core
+from binpacking.greedy import Packing, as_placement, dense, place_greedy
+from binpacking.model import Model
+from binpacking.problem import AMOUNT_MAX, BrokenInvariant, Gang, require, require_match
+from binpacking.prove import prove_unfit
+
+if TYPE_CHECKING:
+    from ortools.sat.python.cp_model import IntVar
+
+    Weighted = list[tuple[int, IntVar]]
 
 #: Victims considered in one search.
 VICTIMS_MAX = 20_000
@@ -43,7 +57,7 @@ class Part:
 class Victim:
     """A gang that may be taken: ``base`` is the pods it stands on, ``extra`` what can go alone.
 
-    Taking the base takes every extra part with it.
+    Taking the base takes every extra part with it, and costs the sum.
     """
 
     name: str
@@ -81,12 +95,239 @@ def victims(
     """The cheapest candidates whose removal lets the gang stand. Nobody is taken unless it then does."""
     require(len(candidates) <= VICTIMS_MAX, f"candidates has {len(candidates)}, at most {VICTIMS_MAX}")
     require_match(packing.nodes, [gang])
-    parts = list_parts(candidates, len(packing.nodes), packing.free.shape[1])
-    whole = relieved(packing, parts)
-    proof = prove_unfit(whole, gang)
+    search = _Search(packing, gang, _pieces(candidates, packing))
+    proof = prove_unfit(search.relieved(search.all), gang)
     if proof is not None:
         return VictimAnswer(taken=(), placement=None, certificate=proof)
-    search = _Search(packing, gang, parts, whole)
     search.start()
-    search.improve(budget, seed)
-    return search.answer(budget)
+    certificate, spent = search.improve(budget, seed)
+    return search.answer(certificate, spent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Piece:
+    """A part with its place among the candidates; extra is -1 for a base, which ``needs`` its extras gone."""
+
+    victim: int
+    extra: int
+    part: Part
+    needs: tuple[int, ...]
+
+
+def _pieces(candidates: Sequence[Victim], packing: Packing) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    for index, victim in enumerate(candidates):
+        first = len(pieces)
+        for extra, part in enumerate((*victim.extra, victim.base)):
+            is_base = extra == len(victim.extra)
+            require(part.amounts.shape[1] == packing.free.shape[1], "victim.amounts has other resources")
+            known = not len(part.nodes) or (part.nodes.min() >= 0 and part.nodes.max() < len(packing.nodes))
+            require(bool(known), "victim.nodes names a node that is not there")
+            needs = tuple(range(first, len(pieces))) if is_base else ()
+            pieces.append(_Piece(victim=index, extra=-1 if is_base else extra, part=part, needs=needs))
+    return pieces
+
+
+class _Search:
+    """The cheapest set so far, and where the gang stands without it."""
+
+    def __init__(self, packing: Packing, gang: Gang, pieces: list[_Piece]) -> None:
+        self._packing = packing
+        self._gang = gang
+        self._pieces = pieces
+        self._costs = np.array([piece.part.cost for piece in pieces], dtype=np.int64)
+        self._counts: NDArray[np.int64] | None = None
+        self._taken = np.zeros(len(pieces), dtype=np.bool_)
+        self.all = np.ones(len(pieces), dtype=np.bool_)
+
+    @property
+    def _cost(self) -> int:
+        return int(self._costs[self._taken].sum())
+
+    def relieved(self, taken: NDArray[np.bool_]) -> Packing:
+        """The packing as it would be with these pieces gone."""
+        packing = Packing(self._packing.nodes, score=self._packing.score)
+        packing.free[:] = self._packing.free
+        for index in np.flatnonzero(taken).tolist():
+            part = self._pieces[index].part
+            packing.free[part.nodes] += part.amounts
+        return packing
+
+    def start(self) -> None:
+        """Take in a promising order until the gang fits, by two orders; keep the cheaper set."""
+        for order in self._orders():
+            shortest, longest = 0, len(order)
+            found: NDArray[np.int64] | None = None
+            taken = self.all
+            while shortest <= longest:
+                middle = (shortest + longest) // 2
+                tried = self._closed(order[:middle])
+                placement = place_greedy(self.relieved(tried), self._gang)
+                if placement is None:
+                    shortest = middle + 1
+                else:
+                    longest = middle - 1
+                    found, taken = dense(placement, len(self._packing.nodes)), tried
+            if found is not None:
+                self._keep(found, taken)
+
+    def improve(self, budget: float, seed: int) -> tuple[Certificate, float]:
+        """Let the solver lower the cost, or prove that it cannot be lowered."""
+        if self._counts is not None and not self._taken.any():
+            return Optimal(0.0), 0.0
+        if budget <= 0:
+            return self._unproven(0.0, budget), 0.0
+        model, gone = self._model()
+        if self._counts is not None:
+            for var, taken in zip(gone, self._taken.tolist(), strict=True):
+                model.cp.add_hint(var, taken)
+        model.cp.minimize(sum(int(c) * v for c, v in zip(self._costs, gone, strict=True)))
+        outcome = model.solve(budget=budget, seed=seed, hint=self._counts, watch=gone)
+        if outcome.counts is not None:
+            self._keep(outcome.counts, np.array(outcome.watched, dtype=np.bool_))
+        if outcome.status == "infeasible":
+            core, spent = name_core(self.relieved(self.all), self._gang, budget, seed)
+            return Infeasible(core), outcome.spent + spent
+        bound = outcome.bound if outcome.status != "unknown" else 0.0
+        return self._unproven(bound, budget), outcome.spent
+
+    def answer(self, certificate: Certificate, spent: float) -> VictimAnswer:
+        """Who goes and where the gang then stands, checked."""
+        if self._counts is None:
+            return VictimAnswer(taken=(), placement=None, certificate=certificate, spent=spent)
+        placement = as_placement(list(self._counts))
+        answer = GangAnswer(placement=placement, certificate=certificate)
+        wrong = check(self.relieved(self._taken).now(), [self._gang], [answer])
+        if wrong:
+            raise BrokenInvariant("; ".join(wrong))
+        return VictimAnswer(taken=self._listed(), placement=placement, certificate=certificate, spent=spent)
+
+    def _model(self) -> tuple[Model, list[IntVar]]:
+        """Pods on nodes against what is free and what the pieces, one Boolean each, release."""
+        packing, gang = self._packing, self._gang
+        whole = self.relieved(self.all)
+        touched = (whole.free != packing.free).any(axis=1)
+        own = np.where(touched, 1 + np.arange(len(touched)), 0)
+        levels = gang.required_levels
+        inside = unpinned(packing.nodes, gang, levels)
+        codes = packing.codes(levels)
+        model = Model(whole.free, gang.roles, np.flatnonzero(inside), [own, codes])
+        for role, total in zip(gang.roles, model.totals, strict=True):
+            model.cp.add(total >= role.minimum)
+            model.cp.add(total <= role.count)
+        model.cp.add(sum(model.totals) >= gang.minimum)
+        if levels:
+            model.confine(range(len(gang.roles)), codes)
+        gone = [model.cp.new_bool_var("") for _ in self._pieces]
+        for var, piece in zip(gone, self._pieces, strict=True):
+            for extra in piece.needs:
+                model.cp.add_implication(var, gone[extra])
+        self._charge(model, gone, own)
+        return model, gone
+
+    def _charge(self, model: Model, gone: list[IntVar], own: NDArray[np.int64]) -> None:
+        """On nodes where something can be released, pods use only what is free once it is."""
+        released: dict[tuple[int, int], list[tuple[int, IntVar]]] = {}
+        for var, piece in zip(gone, self._pieces, strict=True):
+            for row, column in np.argwhere(piece.part.amounts > 0).tolist():
+                key = (int(piece.part.nodes[row]), column)
+                released.setdefault(key, []).append((int(piece.part.amounts[row, column]), var))
+        at = [model.by_domain(j, own) for j in range(len(self._gang.roles))]
+        for (node, column), parts in released.items():
+            users = [
+                (int(role.request[column]), x)
+                for role, held in zip(self._gang.roles, at, strict=True)
+                if role.request[column]
+                for x in held.get(1 + node, ())
+            ]
+            if users:
+                self._fit(model, users, parts, int(self._packing.free[node, column]))
+
+    def _fit(self, model: Model, users: Weighted, parts: Weighted, free: int) -> None:
+        """The users' amounts within what is free and released; an overcommitted node need not be used."""
+        step = gcd(*(amount for amount, _ in users))
+        released = sum((amount // step) * var for amount, var in parts if amount % step == 0)
+        used = sum((amount // step) * x for amount, x in users)
+        if any(amount % step for amount, _ in parts):
+            step, released = 1, sum(amount * var for amount, var in parts)
+            used = sum(amount * x for amount, x in users)
+        if free >= 0:
+            model.cp.add(used <= released + free // step)
+            return
+        is_used = model.cp.new_bool_var("")
+        for _, x in users:
+            model.cp.add(x <= self._gang.count * is_used)
+        model.cp.add(used <= released + free // step).only_enforce_if(is_used)
+
+    def _unproven(self, bound: float, budget: float) -> Certificate:
+        if self._counts is None:
+            return Unknown(budget)
+        cost = float(self._cost)
+        return (
+            Optimal(cost)
+            if bound > cost - 1 + 1e-6
+            else Feasible(cost, max(float(np.ceil(bound - 1e-6)), 0.0))
+        )
+
+    def _listed(self) -> tuple[Taken, ...]:
+        by_victim: dict[int, list[int]] = {}
+        for index in np.flatnonzero(self._taken).tolist():
+            piece = self._pieces[index]
+            by_victim.setdefault(piece.victim, []).append(piece.extra)
+        return tuple(
+            Taken(victim=victim, base=-1 in extras, extra=tuple(e for e in extras if e >= 0))
+            for victim, extras in sorted(by_victim.items())
+        )
+
+    def _keep(self, counts: NDArray[np.int64], taken: NDArray[np.bool_]) -> None:
+        """Give back what this placement does not need, dearest first; keep the rest if it is cheaper."""
+        taken = taken.copy()
+        used = np.zeros_like(self._packing.free)
+        for role, placed in zip(self._gang.roles, counts, strict=True):
+            used += placed[:, None] * role.request
+        free = self.relieved(taken).free
+        is_extra = [piece.extra >= 0 for piece in self._pieces]
+        order = sorted(np.flatnonzero(taken).tolist(), key=lambda i: (is_extra[i], -self._costs[i]))
+        bases = {piece.victim: i for i, piece in enumerate(self._pieces) if piece.extra < 0}
+        for index in order:
+            piece = self._pieces[index]
+            if piece.extra >= 0 and taken[bases[piece.victim]]:
+                continue
+            at = piece.part.nodes
+            left = free[at] - piece.part.amounts
+            if ((used[at] == 0) | (left >= used[at])).all():
+                taken[index] = False
+                free[at] = left
+        if self._counts is None or int(self._costs[taken].sum()) < self._cost:
+            self._counts, self._taken = counts, taken
+
+    def _closed(self, chosen: Sequence[int]) -> NDArray[np.bool_]:
+        """The chosen pieces, and with each base its extras."""
+        taken = np.zeros(len(self._pieces), dtype=np.bool_)
+        for index in chosen:
+            taken[index] = True
+            taken[list(self._pieces[index].needs)] = True
+        return taken
+
+    def _orders(self) -> list[list[int]]:
+        """Node by node, the cheapest room first; and piece by piece, the cheapest amount first."""
+        asked = demand(self._gang)
+        shares = asked / np.maximum(np.maximum(self._packing.total.sum(axis=0), 1), asked)
+        weight = np.array([float((p.part.amounts @ shares).sum()) for p in self._pieces])
+        price = self._costs / np.maximum(weight, 1e-12)
+        gained = np.zeros(len(self._packing.nodes))
+        before, after = self._packing.free, self.relieved(self.all).free
+        for role in self._gang.roles:
+            gained += (slots(after, role) - slots(before, role)) * float(role.request @ shares)
+        spent = np.zeros(len(self._packing.nodes))
+        for piece, cost in zip(self._pieces, price.tolist(), strict=True):
+            spent[piece.part.nodes] += cost * (piece.part.amounts @ shares)
+        ratio = np.where(gained > 0, spent / np.maximum(gained, 1e-12), np.inf)
+        rank = np.empty(len(ratio), dtype=np.int64)
+        rank[np.argsort(ratio, kind="stable")] = np.arange(len(ratio))
+        first = [min(rank[p.part.nodes].tolist(), default=len(rank)) for p in self._pieces]
+        indices = range(len(self._pieces))
+        return [
+            sorted(indices, key=lambda i: (first[i], price[i])),
+            sorted(indices, key=lambda i: (price[i], first[i])),
+        ]

@@ -36,6 +36,8 @@ class Record:
     #: Node its requests are charged to, or empty, and the shape they were charged for.
     charged: str = ""
     charged_shape: Shape | None = None
+    #: Everything that follows from ``effective`` has been worked out.
+    is_settled: bool = False
     assumed: str = ""
 
 
@@ -66,12 +68,13 @@ class ClusterState:
 
     # -- events ------------------------------------------------------------------------------
 
-    def set_node(self, node: Node) -> None:
+    def set_node(self, node: Node) -> bool:
+        """Take a node as observed; whether a plan can see the difference."""
         before = self.columns.put(node)
         if before is None:
             self._rows_moved()
         elif _same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
-            return
+            return False
         else:
             row = self.columns.row[node.name]
             for shape, known in self._masks.items():
@@ -79,14 +82,19 @@ class ClusterState:
                 changed[row] = allows(shape, node, self.claims)
                 self._masks[shape] = changed
         self.releases += 1
+        return True
 
     def remove_node(self, name: str) -> None:
         if self.columns.remove(name) is not None:
             self._rows_moved()
             self.releases += 1
 
-    def set_pod(self, pod: Pod, rejected: Rejected | None = None) -> None:
-        """Take a pod as observed. A rejected one still counts where it holds capacity."""
+    def set_pod(self, pod: Pod, rejected: Rejected | None = None) -> bool:
+        """Take a pod as observed; whether a plan can see the difference.
+
+        A rejected pod still counts where it holds capacity. A Binding that confirms what was assumed
+        changes nothing.
+        """
         record = self._pods.get(pod.uid)
         if record is None:
             record = Record(pod, pod, rejected, None)
@@ -96,7 +104,7 @@ class ClusterState:
             record.observed, record.rejected = pod, rejected
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
-        self._settle(record)
+        return self._settle(record)
 
     def remove_pod(self, uid: str) -> None:
         record = self._pods.pop(uid, None)
@@ -295,18 +303,24 @@ class ClusterState:
         self._dirty.add(key)
         record.key = None
 
-    def _settle(self, record: Record) -> None:
+    def _settle(self, record: Record) -> bool:
         """Make what follows from a record true again: its charge, its gang's view."""
         before, pod = record.effective, record.observed
+        after = replace(pod, node_name=record.assumed) if record.assumed else pod
+        if record.is_settled and _looks_alike(before, after):
+            record.effective = after
+            return False
+        record.is_settled = record.rejected is None
         if _gang_words(before) != _gang_words(pod) or (record.rejected is not None) != (
             pod.uid in self._refused
         ):
             self._leave(record)
             self._join(record)
-        record.effective = replace(pod, node_name=record.assumed) if record.assumed else pod
+        record.effective = after
         self._charge(record, record.effective.node_name if record.effective.holds_capacity else "")
         if record.key is not None:
             self._dirty.add(record.key)
+        return True
 
     def _charge(self, record: Record, node: str) -> None:
         pod = record.effective
@@ -393,6 +407,24 @@ def _same_for_masks(before: Node, after: Node) -> bool:
         before.labels == after.labels
         and before.taints == after.taints
         and before.is_unschedulable == after.is_unschedulable
+    )
+
+
+def _looks_alike(one: Pod, other: Pod) -> bool:
+    """Whether a plan cannot tell the two versions of a pod apart.
+
+    Running and bound but not started are the same to a plan: both hold their node.
+    """
+    return (
+        one.node_name == other.node_name
+        and one.shape is other.shape
+        and one.holds_capacity == other.holds_capacity
+        and (one.phase == "Succeeded") == (other.phase == "Succeeded")
+        and (one.phase == "Failed") == (other.phase == "Failed")
+        and one.is_deleting == other.is_deleting
+        and one.gates == other.gates
+        and one.priority == other.priority
+        and _gang_words(one) == _gang_words(other)
     )
 
 

@@ -63,7 +63,7 @@ class _State(msgspec.Struct, frozen=True):
 class Cluster:
     """One local cluster. Made by ``up``, ``running_cluster`` or ``find``, never directly."""
 
-    def __init__(self, directory: Path, state: _State, *, binary: Path, is_tethered: bool) -> None:
+    def __init__(self, directory: Path, state: _State, *, binary: Path | None, is_tethered: bool) -> None:
         self.directory = directory
         self._state = state
         self._binary = binary
@@ -132,11 +132,6 @@ class Cluster:
         for component in reversed(COMPONENTS):
             self.stop_component(component)
 
-    def remove(self) -> None:
-        """Stop, and delete the directory."""
-        self.stop()
-        shutil.rmtree(self.directory)
-
     def boot(self, wanted: Sequence[Component]) -> None:
         """Start what is not running and bring the manifests in force."""
         if set(self.processes) >= {"etcd", "kube-apiserver"} and self.is_running:
@@ -201,6 +196,8 @@ class Cluster:
 
     def _spawn(self, command: Sequence[str]) -> Process:
         log = self.directory / "logs" / f"{command[0]}.log"
+        # Looking at a cluster or stopping it needs no binary; only starting does.
+        self._binary = self._binary or ensure_binary()
         return processes.spawn(
             [self._binary, *command], directory=self.directory, log=log, is_tethered=self._is_tethered
         )
@@ -237,7 +234,7 @@ def find(directory: Path) -> Cluster | None:
         return None
     except msgspec.DecodeError as error:
         raise LocalError(f"{file}: {error}; remove {directory} to start anew") from error
-    return Cluster(directory, state, binary=ensure_binary(), is_tethered=False)
+    return Cluster(directory, state, binary=None, is_tethered=False)
 
 
 def up(
@@ -255,7 +252,7 @@ def up(
     Raises: BuildFailed, ComponentDied, LocalError.
     """
     binary = ensure_binary(watcher)
-    with locked(directory.with_name(f"{directory.name}.lock")):
+    with locked(_lock(directory)):
         found = find(directory)
         if found is None:
             state = _State(
@@ -271,6 +268,20 @@ def up(
         cluster = Cluster(directory, found._state, binary=binary, is_tethered=is_tethered)
         cluster.boot(wanted)
     return cluster
+
+
+def down(directory: Path, *, keep_data: bool = False) -> Cluster | None:
+    """Stop the cluster of a directory and delete what it held, or keep that for the next ``up``.
+
+    Returns what was found, None where there was nothing.
+    """
+    with locked(_lock(directory)):
+        found = find(directory)
+        if found is not None:
+            found.stop()
+            if not keep_data:
+                shutil.rmtree(directory)
+    return found
 
 
 @contextmanager
@@ -304,6 +315,10 @@ async def running_cluster_async(
         yield cluster
     finally:
         await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+def _lock(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.lock")
 
 
 def _lay_out(directory: Path) -> None:

@@ -49,7 +49,7 @@ def etcd() -> list[str]:
 
 
 def kube_apiserver(*, port: int, has_service_accounts: bool) -> list[str]:
-    """On loopback with TLS and RBAC. Service accounts are required of pods only where something makes them."""
+    """On loopback with TLS and RBAC. Pods need a service account only where something makes them."""
     admission = [] if has_service_accounts else ["--disable-admission-plugins=ServiceAccount"]
     return [
         "kube-apiserver",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +13,10 @@ import yaml
 
 from deploy.local.errors import LocalError
 from scheduler.kube.transport import (
+    AlreadyExists,
     ApiError,
     ClusterError,
     Forbidden,
-    Invalid,
     NotFound,
     TooManyRequests,
     Transport,
@@ -38,6 +39,7 @@ SERVED: Final = ("/apis/stowplan.dev/v1alpha1/gangs", "/apis/scheduling.x-k8s.io
 IN_FORCE_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.02
 CANARY: Final = "/api/v1/namespaces/default/pods/stowplan-canary/binding"
+LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/stowplan-system/leases"
 FENCE: Final = "stowplan-epoch-fence"
 
 _PLURALS: Final[Mapping[str, str]] = {
@@ -87,6 +89,8 @@ async def in_force(admin: Transport, scheduler: Transport) -> None:
     """Return when the namespaces exist, the custom resources are served, and a Binding without a term is
     refused by the fence: RBAC and admission follow their objects a moment later.
 
+    Where no scheduler ever led, a Lease stands in meanwhile: the fence compares with nothing else.
+
     Raises: LocalError after ``IN_FORCE_TIMEOUT_S``.
     """
     missing = "nothing"
@@ -97,8 +101,9 @@ async def in_force(admin: Transport, scheduler: Transport) -> None:
                 while not await _is_there(admin, path):
                     await asyncio.sleep(POLL_S)
             missing = "the epoch fence"
-            while not await _is_fenced(scheduler):
-                await asyncio.sleep(POLL_S)
+            async with _lease(admin):
+                while not await _is_fenced(scheduler):
+                    await asyncio.sleep(POLL_S)
     except TimeoutError as error:
         raise LocalError(f"the API server did not get ready: waited for {missing}") from error
 
@@ -107,6 +112,19 @@ async def _apply_one(admin: Transport, manifest: _Manifest, body: bytes) -> None
     params = {"fieldManager": FIELD_MANAGER, "force": "true"}
     content_type = "application/apply-patch+yaml"
     await admin.request("PATCH", manifest.path, body=body, params=params, content_type=content_type)
+
+
+@asynccontextmanager
+async def _lease(admin: Transport) -> AsyncIterator[None]:
+    """The scheduler's Lease exists; one made for this is deleted again."""
+    body = {"metadata": {"name": "stowplan"}, "spec": {"holderIdentity": "", "leaseTransitions": 0}}
+    try:
+        await admin.request("POST", LEASES, body=msgspec.json.encode(body))
+    except AlreadyExists:
+        yield
+    else:
+        yield
+        await admin.request("DELETE", f"{LEASES}/stowplan")
 
 
 async def _is_there(admin: Transport, path: str) -> bool:
@@ -128,8 +146,7 @@ async def _is_fenced(scheduler: Transport) -> bool:
     }
     try:
         await scheduler.request("POST", CANARY, body=msgspec.json.encode(body), params={"dryRun": "All"})
-    except (Forbidden, Invalid) as error:
-        # 422 while the Lease does not exist.
+    except Forbidden as error:
         return FENCE in error.message
     except ApiError:
         return False

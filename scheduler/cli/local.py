@@ -11,6 +11,7 @@ import typer
 
 from deploy.local import components
 from deploy.local.cluster import CLUSTER_NAME_DEFAULT, Cluster, find, named_directory, up
+from deploy.local.cluster import down as take_down
 from deploy.local.components import COMPONENTS
 from deploy.local.errors import LocalError
 from deploy.local.identities import IDENTITIES, Identity
@@ -81,18 +82,16 @@ def down(
     ] = False,
 ) -> None:
     """Stop a cluster and delete what it held. One that is not there is not an error."""
-    cluster = _found(name)
-    if cluster is None:
-        typer.echo(f"no cluster {name}")
-        return
     try:
-        if keep_data:
-            cluster.stop()
-        else:
-            cluster.remove()
+        cluster = take_down(named_directory(_checked(name)), keep_data=keep_data)
     except LocalError as error:
         raise Failure(str(error)) from error
-    typer.echo(f"stopped {name}; its data is in {cluster.directory}" if keep_data else f"removed {name}")
+    if cluster is None:
+        typer.echo(f"no cluster {name}")
+    elif keep_data:
+        typer.echo(f"stopped {name}; its data is in {cluster.directory}")
+    else:
+        typer.echo(f"removed {name}")
 
 
 @app.command()

@@ -40,7 +40,8 @@ def show(kubeconfig: Path | None, context: str | None, *, name: str, namespace: 
         emit(answer, output)
         return
     row = answer.subject
-    print(f"{row.kind} {row.namespace}/{row.name}: {row.phase}" + (f" ({row.reason})" if row.reason else ""))
+    reason = f" ({row.reason})" if row.reason not in ("", row.phase) else ""
+    print(f"{row.kind} {row.namespace}/{row.name}: {row.phase}{reason}")
     if row.message:
         print(f"  {row.message}")
     if row.reason in MEANINGS:
@@ -51,7 +52,8 @@ def show(kubeconfig: Path | None, context: str | None, *, name: str, namespace: 
         # What a member is told is shown only where it differs from what its gang is told.
         said = [m.message if m.message != row.message else "" for m in answer.members]
         rows = [[m.name, m.phase, m.node or "-", text] for m, text in zip(answer.members, said, strict=True)]
-        table(["pod", "phase", "node", "message"], rows)
+        columns = ["pod", "phase", "node", "message"] if any(said) else ["pod", "phase", "node"]
+        table(columns, [row[: len(columns)] for row in rows])
 
 
 async def read(transport: Transport, namespace: str, name: str) -> Answer:

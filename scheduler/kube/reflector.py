@@ -76,7 +76,7 @@ class Timing:
     probe_grace_s: float = 1.0
     probe_timeout_s: float = 4.0
     backoff_first_s: float = 0.25
-    backoff_most_s: float = 30.0
+    backoff_most_s: float = 10.0
     not_served_s: float = 60.0
     #: A view so old is listed anew: resuming may be what fails (a restored backup knows no such version).
     relist_after_s: float = 60.0
@@ -126,8 +126,7 @@ class Reflector(Generic[T]):
         self._evidence_s = float("-inf")
         self._hopeless_since_s: float | None = None
         series = metrics or WatchMetrics(CollectorRegistry())
-        resource = path.rsplit("/", 1)[-1]
-        self._series = series.of(resource, age_s=self.age_s, objects=lambda: len(self._view))
+        self._series = series.of(_resource(path), age_s=self.age_s, objects=lambda: len(self._view))
 
     @property
     def version(self) -> int:
@@ -321,6 +320,12 @@ class Reflector(Generic[T]):
                     if isinstance(event, Change):
                         newest = max(newest, event.item.version)
         return newest
+
+
+def _resource(path: str) -> str:
+    """``pods``, or ``podgroups.scheduling.k8s.io``, as kubectl names the type of a list's path."""
+    parts = path.strip("/").split("/")
+    return f"{parts[-1]}.{parts[1]}" if parts[0] == "apis" else parts[-1]
 
 
 def _is_refusal(error: ClusterError) -> bool:

@@ -207,8 +207,11 @@ class Announcer:
     async def _write_forever(self) -> None:
         while True:
             await self._filled.wait()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._open.wait(), PAUSE_S_MAX)
+            if not self._open.is_set():
+                # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE_S_MAX):
+                        await self._open.wait()
             if not self._queue:
                 continue
             _, item = self._queue.popitem(last=False)

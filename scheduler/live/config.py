@@ -11,10 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from scheduler.live.logs import printable
+
 API_VERSION: Final = "stowplan.dev/v1alpha1"
 KIND: Final = "SchedulerConfiguration"
 FILE_BYTES_MAX = 1 << 20
 PROBLEMS_MAX = 50
+#: What a problem repeats of the file.
+SHOWN_MAX = 64
 #: Connections kept free of Bindings: watches, lease renewals, status writes and Events.
 CONNECTIONS_SPARE = 16
 _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -216,9 +220,8 @@ _MARKS = (("apiVersion", API_VERSION), ("kind", KIND))
 
 def _problem(file: str, detail: ErrorDetails) -> str:
     """One line for one of pydantic's errors."""
-    path = ".".join(str(part) for part in detail["loc"]) or "top level"
-    shown = repr(detail["input"])
-    shown = shown if len(shown) <= 64 else shown[:61] + "..."
+    path = printable(".".join(str(part) for part in detail["loc"]), SHOWN_MAX) or "top level"
+    shown = printable(repr(detail["input"]), SHOWN_MAX)
     match detail["type"]:
         case "extra_forbidden":
             return f"{file}: {path}: unknown field; {_nearest(detail)}"

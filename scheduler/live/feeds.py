@@ -29,7 +29,8 @@ U = TypeVar("U", bound=HasMetadata, contravariant=True)
 
 
 class Feed(Protocol[U]):
-    def put(self, objects: Sequence[U]) -> None: ...
+    def put(self, objects: Sequence[U]) -> bool:
+        """Take the objects; whether a plan can see the difference."""
 
     def gone(self, refs: Sequence[Ref]) -> None: ...
 
@@ -43,8 +44,8 @@ class Waking(Generic[T]):
         self._keeps_odd = keeps_odd
 
     def put(self, objects: Sequence[T]) -> None:
-        self._feed.put(objects)
-        self._wake()
+        if self._feed.put(objects):
+            self._wake()
 
     def gone(self, refs: Sequence[Ref]) -> None:
         self._feed.gone(refs)
@@ -72,15 +73,17 @@ class PodFeed:
         """The PodScheduled=False condition that a waiting pod of ours has."""
         return self._carried.get(uid)
 
-    def put(self, objects: Sequence[wire.Pod]) -> None:
+    def put(self, objects: Sequence[wire.Pod]) -> bool:
+        changed = False
         for found in objects:
             parsed = parse_pod(found)
             rejected = parsed if isinstance(parsed, Rejected) else None
             pod = skeleton(found) if isinstance(parsed, Rejected) else parsed
-            self._state.set_pod(pod, rejected)
+            changed |= self._state.set_pod(pod, rejected)
             if pod.scheduler_name == self._state.scheduler_name:
                 self._note_condition(found)
                 self._seen(pod.uid, pod)
+        return changed
 
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:
@@ -101,15 +104,18 @@ class NodeFeed:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
 
-    def put(self, objects: Sequence[wire.Node]) -> None:
+    def put(self, objects: Sequence[wire.Node]) -> bool:
+        changed = False
         for found in objects:
             parsed = parse_node(found)
             if isinstance(parsed, Rejected):
                 # A node that cannot be understood takes no new pods.
                 log.warning("node rejected", node=found.metadata.name, why=parsed.reason)
                 self._state.remove_node(found.metadata.name)
+                changed = True
             else:
-                self._state.set_node(parsed)
+                changed |= self._state.set_node(parsed)
+        return changed
 
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:
@@ -124,9 +130,10 @@ class GroupFeed(Generic[U]):
         self._kind = kind
         self._parse = parse
 
-    def put(self, objects: Sequence[U]) -> None:
+    def put(self, objects: Sequence[U]) -> bool:
         for found in objects:
             self._state.set_group(self._parse(found))
+        return True
 
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:
@@ -139,10 +146,11 @@ class ClaimFeed:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
 
-    def put(self, objects: Sequence[wire.PersistentVolumeClaim]) -> None:
+    def put(self, objects: Sequence[wire.PersistentVolumeClaim]) -> bool:
         new = {(c.namespace, c.name): c for c in map(parse_claim, objects)}
         claims = self._state.claims
         self._state.set_claims(replace(claims, claims={**claims.claims, **new}))
+        return True
 
     def gone(self, refs: Sequence[Ref]) -> None:
         gone = {(ref.namespace, ref.name) for ref in refs}
@@ -156,11 +164,12 @@ class VolumeFeed:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
 
-    def put(self, objects: Sequence[wire.PersistentVolume]) -> None:
+    def put(self, objects: Sequence[wire.PersistentVolume]) -> bool:
         parsed = [volume for found in objects if not isinstance(volume := parse_volume(found), Rejected)]
         new = {volume.name: volume for volume in parsed}
         claims = self._state.claims
         self._state.set_claims(replace(claims, volumes={**claims.volumes, **new}))
+        return True
 
     def gone(self, refs: Sequence[Ref]) -> None:
         gone = {ref.name for ref in refs}
@@ -174,11 +183,12 @@ class StorageFeed:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
 
-    def put(self, objects: Sequence[wire.StorageClass]) -> None:
+    def put(self, objects: Sequence[wire.StorageClass]) -> bool:
         parsed = [one for found in objects if not isinstance(one := parse_storage_class(found), Rejected)]
         new = {storage.name: storage for storage in parsed}
         claims = self._state.claims
         self._state.set_claims(replace(claims, classes={**claims.classes, **new}))
+        return True
 
     def gone(self, refs: Sequence[Ref]) -> None:
         gone = {ref.name for ref in refs}
@@ -190,9 +200,10 @@ class NamespaceFeed:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
 
-    def put(self, objects: Sequence[wire.Namespace]) -> None:
+    def put(self, objects: Sequence[wire.Namespace]) -> bool:
         for found in objects:
             self._state.set_namespace(found.metadata.name, found.metadata.labels or {})
+        return True
 
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:
@@ -205,9 +216,10 @@ class GangFeed:
     def __init__(self, book: ClaimBook) -> None:
         self._book = book
 
-    def put(self, objects: Sequence[wire.Gang]) -> None:
+    def put(self, objects: Sequence[wire.Gang]) -> bool:
         for found in objects:
             self._book.seen(found)
+        return False
 
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:

@@ -198,8 +198,8 @@ def _pod_terms(field: str, found: Sequence[wire.PodAffinityTerm] | None, who: Wh
 def _pod_term(field: str, found: wire.PodAffinityTerm, who: Who) -> PodTerm:
     check_key(f"{field}.topologyKey", found.topology_key)
     selector = parse_selector(f"{field}.labelSelector", found.label_selector)
-    selector = _merge(f"{field}.matchLabelKeys", selector, found.match_label_keys, "In", who)
-    selector = _merge(f"{field}.mismatchLabelKeys", selector, found.mismatch_label_keys, "NotIn", who)
+    selector = _merge_once(f"{field}.matchLabelKeys", selector, found.match_label_keys, "In", who)
+    selector = _merge_once(f"{field}.mismatchLabelKeys", selector, found.mismatch_label_keys, "NotIn", who)
     names = bounded(f"{field}.namespaces", found.namespaces, NAMESPACES_MAX)
     namespace_selector = parse_selector(f"{field}.namespaceSelector", found.namespace_selector)
     if not names and namespace_selector is None:
@@ -215,16 +215,25 @@ def _pod_term(field: str, found: wire.PodAffinityTerm, who: Who) -> PodTerm:
 def _merge(
     field: str, selector: Selector | None, keys: Sequence[str] | None, operator: Operator, who: Who
 ) -> Selector | None:
-    """The selector with the pod's own values of some keys; what the API server merged already stays."""
+    """The selector with the pod's own values of some keys, as the API server merges them at creation."""
     if selector is None or not keys:
         return selector
     merged = list(selector.requirements)
     for key in bounded(field, keys, TERMS_MAX):
         check_key(field, key)
-        known = any(r.key == key and r.operator == operator for r in selector.requirements)
-        if key in who.labels and not known:
+        if key in who.labels:
             merged.append(Requirement(key=key, operator=operator, values=(who.labels[key],)))
     return selector_of(merged)
+
+
+def _merge_once(
+    field: str, selector: Selector | None, keys: Sequence[str] | None, operator: Operator, who: Who
+) -> Selector | None:
+    """``_merge``, without the keys that were merged already: the pod's labels may have changed since."""
+    if selector is None or not keys:
+        return selector
+    merged = {r.key for r in selector.requirements if r.operator == operator and len(r.values) == 1}
+    return _merge(field, selector, [key for key in keys if key not in merged], operator, who)
 
 
 def keys_of(selectors: Sequence[Selector | None]) -> frozenset[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from scheduler.kube import wire
 from scheduler.model.objects import PODS, Node, Rejected
 from scheduler.model.selection import Taint
-from scheduler.parse.quantity import AMOUNT_MAX, ceil_to, read_nanos
+from scheduler.parse.quantity import AMOUNT_MAX, MILLI, ceil_to, read_nanos
 from scheduler.parse.refusal import reject, shown
-from scheduler.parse.requests import unit_of
+from scheduler.parse.requests import thousandths_of
 from scheduler.parse.shape import EFFECTS
 
 TAINTS_MAX = 256
@@ -48,4 +48,4 @@ def _amount(name: str, value: wire.Quantity) -> int:
     nanos = read_nanos(value)
     if isinstance(nanos, Rejected):
         return 0
-    return max(0, min(AMOUNT_MAX, ceil_to(nanos, unit_of(name))))
+    return max(0, min(AMOUNT_MAX, ceil_to(nanos, MILLI * thousandths_of(name))))

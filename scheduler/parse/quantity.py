@@ -1,7 +1,8 @@
 """Kubernetes quantities as exact integers: every text gives a bounded number or a reason.
 
 Grammar and rounding of ``apimachinery/pkg/api/resource/quantity.go`` (1.37): decimal suffixes n to E,
-binary suffixes Ki to Ei, exponents e3 and E3; finer than a nano is rounded away from zero.
+binary suffixes Ki to Ei, exponents e3 and E3; finer than a nano is rounded away from zero. Stricter in
+one thing: a text without a digit, such as ``m``, is no zero.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ NANOS_MAX = 2**63 * UNIT
 TEXT_MAX = 64
 
 _GRAMMAR = re.compile(
-    r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:([numkMGTPE]?)|([KMGTPE]i)|[eE]([+-]?[0-9]{1,10}))", re.ASCII
+    r"([+-]?)(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(?:([numkMGTPE]?)|([KMGTPE]i)|[eE]([+-]?[0-9]{1,10}))",
+    re.ASCII,
 )
 _TENS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _TWOS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}

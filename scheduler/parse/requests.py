@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.kube import wire
 from scheduler.model.objects import CPU, MEMORY, PODS, Rejected
-from scheduler.parse.quantity import AMOUNT_MAX, MILLI, UNIT, ceil_to, read_nanos
+from scheduler.parse.quantity import AMOUNT_MAX, MILLI, ceil_to, read_nanos
 from scheduler.parse.refusal import reject, shown
 
 Requests = tuple[tuple[str, int], ...]
@@ -23,6 +23,7 @@ DEVICES_MAX = 16
 RESOURCES_MAX = 32
 CONTAINERS_MAX = 128
 NAME_MAX = 317
+THOUSAND = 1_000
 
 _EPHEMERAL_STORAGE = "ephemeral-storage"
 _HUGE_PAGES = "hugepages-"
@@ -30,7 +31,7 @@ _ATTACHABLE = "attachable-volumes-"
 
 
 class Adder:
-    """Adds one pod's amounts in nanos and keeps the first fault, so that a faulty pod still counts."""
+    """Adds one pod's amounts in thousandths and keeps the first fault, so that a faulty pod still counts."""
 
     def __init__(self) -> None:
         self.fault: Rejected | None = None
@@ -39,7 +40,10 @@ class Adder:
         self.fault = self.fault or reject(field, problem)
 
     def amounts(self, field: str, quantities: Mapping[str, wire.Quantity] | None) -> dict[str, int]:
-        """Nanos by resource that schedulers count; what cannot be read counts as nothing."""
+        """Thousandths by resource that schedulers count; what cannot be read counts as nothing.
+
+        Each amount is rounded up to a thousandth, as the API server does before it stores it.
+        """
         if not quantities:
             return {}
         found: dict[str, int] = {}
@@ -50,7 +54,7 @@ class Adder:
             elif nanos < 0:
                 self.reject(f"{field}[{shown(name)}]", f"{shown(value)} is negative: use 0 or more")
             elif is_counted(name):
-                found[name] = nanos
+                found[name] = ceil_to(nanos, MILLI)
         return found
 
     def container(self, field: str, container: wire.Container) -> dict[str, int]:
@@ -111,9 +115,9 @@ def is_pod_level(name: str) -> bool:
     return name in (CPU, MEMORY) or name.startswith(_HUGE_PAGES)
 
 
-def unit_of(name: str) -> int:
-    """Nanos in one unit of ``Shape.requests``."""
-    return MILLI if name == CPU else UNIT
+def thousandths_of(name: str) -> int:
+    """Thousandths in one unit of ``Shape.requests``."""
+    return 1 if name == CPU else THOUSAND
 
 
 def _start_up(adder: Adder, total: dict[str, int], init_containers: Iterable[wire.Container]) -> None:
@@ -149,12 +153,12 @@ def _override(adder: Adder, total: dict[str, int], pod_level: wire.Resources | N
             total.setdefault(name, amount)
 
 
-def _settled(adder: Adder, nanos: Mapping[str, int]) -> Requests:
+def _settled(adder: Adder, total: Mapping[str, int]) -> Requests:
     """Sorted amounts > 0 in their units, bounded, with the pod itself."""
-    if len(nanos) > RESOURCES_MAX:
-        adder.reject("spec.containers", f"{len(nanos)} different resources: ask for at most {RESOURCES_MAX}")
+    if len(total) > RESOURCES_MAX:
+        adder.reject("spec.containers", f"{len(total)} different resources: ask for at most {RESOURCES_MAX}")
     settled = {PODS: 1}
-    for name, amount in nanos.items():
+    for name, amount in total.items():
         if not amount:
             continue
         if len(name) > NAME_MAX:
@@ -162,18 +166,18 @@ def _settled(adder: Adder, nanos: Mapping[str, int]) -> Requests:
                 "spec.containers", f"resource name {shown(name)} is longer than {NAME_MAX} characters"
             )
             continue
-        settled[name] = min(AMOUNT_MAX, ceil_to(amount, unit_of(name)))
+        settled[name] = min(AMOUNT_MAX, ceil_to(amount, thousandths_of(name)))
         _check(adder, name, amount)
     return tuple(sorted(settled.items()))
 
 
-def _check(adder: Adder, name: str, nanos: int) -> None:
+def _check(adder: Adder, name: str, amount: int) -> None:
     total = f"spec.containers: {shown(name)} in all"
-    if "/" in name and nanos % UNIT:
+    if "/" in name and amount % THOUSAND:
         adder.reject(total, "is not whole: ask for whole units")
-    if name in DEVICES and nanos > DEVICES_MAX * UNIT:
+    if name in DEVICES and amount > DEVICES_MAX * THOUSAND:
         adder.reject(total, f"is more than {DEVICES_MAX}, the most one pod may ask: use more pods")
-    if ceil_to(nanos, unit_of(name)) > AMOUNT_MAX:
+    if ceil_to(amount, thousandths_of(name)) > AMOUNT_MAX:
         adder.reject(total, "is more than any node has: ask for less")
 
 

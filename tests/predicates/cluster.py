@@ -13,13 +13,13 @@ from binpacking.problem import Skew
 from scheduler.kube import wire
 from scheduler.model.objects import Node, Pod, Rejected
 from scheduler.model.plan import Placed
-from scheduler.model.volumes import Claims
+from scheduler.model.volumes import Claims, PersistentVolume, StorageClass
 from scheduler.parse.node import parse_node
 from scheduler.parse.pod import parse_pod
+from scheduler.parse.volumes import parse_claim, parse_storage_class, parse_volume
 from scheduler.predicates.interpod import Interpod, constrain
 from scheduler.predicates.registry import mask
-from tests.predicates.generate import Manifest
-
+from tests.predicates.generate import Json, Manifest
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ class Cluster:
     placed: tuple[Placed, ...]
     newcomer: Pod
     namespaces: dict[str, dict[str, str]]
+    claims: Claims
 
 
 def pod_of(manifest: object) -> Pod:
@@ -50,14 +51,10 @@ def decode(manifest: object, kind: type[T]) -> T:
 
 
 def cluster_of(case: Manifest) -> Cluster:
-    nodes, placed, namespaces = case["nodes"], case["placed"], case["namespaces"]
-    assert isinstance(nodes, list)
-    assert isinstance(placed, list)
-    assert isinstance(namespaces, list)
-    parsed = tuple(node_of(node) for node in nodes)
+    parsed = tuple(node_of(node) for node in items(case, "nodes"))
     row = {node.name: i for i, node in enumerate(parsed)}
-    pods = [pod_of(pod) for pod in placed]
-    known = [decode(namespace, wire.Namespace).metadata for namespace in namespaces]
+    pods = [pod_of(pod) for pod in items(case, "placed")]
+    known = [decode(namespace, wire.Namespace).metadata for namespace in items(case, "namespaces")]
     return Cluster(
         nodes=parsed,
         placed=tuple(
@@ -65,19 +62,35 @@ def cluster_of(case: Manifest) -> Cluster:
         ),
         newcomer=pod_of(case["pod"]),
         namespaces={metadata.name: dict(metadata.labels or {}) for metadata in known},
+        claims=claims_of(case),
     )
+
+
+def claims_of(case: Manifest) -> Claims:
+    claims = [parse_claim(decode(c, wire.PersistentVolumeClaim)) for c in items(case, "claims")]
+    volumes = [parse_volume(decode(v, wire.PersistentVolume)) for v in items(case, "volumes")]
+    classes = [parse_storage_class(decode(c, wire.StorageClass)) for c in items(case, "classes")]
+    return Claims(
+        claims={(c.namespace, c.name): c for c in claims},
+        volumes={v.name: v for v in volumes if isinstance(v, PersistentVolume)},
+        classes={c.name: c for c in classes if isinstance(c, StorageClass)},
+    )
+
+
+def items(case: Manifest, name: str) -> list[Json]:
+    found = case[name]
+    assert isinstance(found, list)
+    return found
 
 
 def rules_of(cluster: Cluster) -> Interpod:
     pod = cluster.newcomer
-    return constrain(
-        pod.shape, pod.namespace, pod.labels, cluster.nodes, cluster.placed, cluster.namespaces
-    )
+    return constrain(pod.shape, pod.namespace, pod.labels, cluster.nodes, cluster.placed, cluster.namespaces)
 
 
 def feasible(cluster: Cluster) -> NDArray[np.bool_]:
     """bool[N]: where one newcomer may go, capacity aside."""
-    allowed = mask(cluster.newcomer.shape, cluster.nodes, Claims())
+    allowed = mask(cluster.newcomer.shape, cluster.nodes, cluster.claims)
     rules = rules_of(cluster)
     if rules.mask is not None:
         allowed = allowed & rules.mask

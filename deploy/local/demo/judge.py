@@ -57,10 +57,16 @@ class Subject:
         """No member ever bound, and each says why."""
         return self.bound == 0 and all(reason and message for reason, message in self.reasons)
 
+    @property
+    def waits_as_one(self) -> bool:
+        """All members are there and carry one and the same reason: the word on the gang is spoken."""
+        is_complete = len(self.members) >= self.minimum
+        return is_complete and self.is_pending_with_reason and len(self.reasons) == 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waited:
-    """A subject as it was when first seen wholly pending: what it was told, and what would have fitted."""
+    """A subject when it was first seen to wait as one: what it was told, and what would have fitted."""
 
     message: str
     room: int
@@ -125,7 +131,8 @@ def _verdict(act: Act, subject: Subject, nodes: Sequence[Node]) -> tuple[bool, s
         case "whole":
             nodes_used = len({pod.spec.node_name for pod in subject.members if pod.spec.node_name})
             ended = f", {subject.finished} of them ended" if subject.finished else ""
-            text = f"{subject.standing} of {subject.minimum} stand on {nodes_used} nodes{ended}"
+            where = f"{nodes_used} node" + ("s" if nodes_used != 1 else "")
+            text = f"{subject.standing} of {subject.minimum} stand on {where}{ended}"
             return subject.is_whole, text
         case "never":
             most = room(nodes, subject.members, ())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
@@ -10,6 +13,9 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+from msgspec import convert
+
+from deploy.local.audit.auditor import Auditor
 from deploy.local.build import ensure_binary
 from deploy.local.cluster import Cluster, running_cluster
 from deploy.local.demo import judge, view
@@ -29,13 +35,15 @@ from scheduler.kube.wire import Node, PodGroup
 PLAY_S_MAX = 80.0
 #: One manifest until each of its gangs is placed or says why not.
 ACT_S_MAX = 20.0
+VIOLATIONS_SHOWN_MAX = 5
 
 
 class Play:
     """One performance on a running cluster."""
 
-    def __init__(self, transport: Transport, screen: Screen) -> None:
+    def __init__(self, transport: Transport, auditor: Auditor, screen: Screen) -> None:
         self._transport = transport
+        self._auditor = auditor
         self._screen = screen
         self._view = view.View(transport, self._changed)
         self._nodes: list[Node] = []
@@ -57,8 +65,10 @@ class Play:
         """What did not come in time, as judgements."""
         for act in ACTS:
             self._screen.say(f"{act.file}: {act.says}")
-            await submit(self._transport, act.manifests())
-            self._groups = await view.read_groups(self._transport)
+            manifests = act.manifests()
+            # Known before their pods come, so that no pod is ever taken for a single one.
+            self._groups += [convert(each, PodGroup) for each in manifests if each["kind"] == "PodGroup"]
+            await submit(self._transport, manifests)
             if not await self._in_time(watching, partial(self._is_settled, act), ACT_S_MAX):
                 return [_late(act)]
         waiting = [act for act in ACTS if act.outcome == "whole"]
@@ -79,9 +89,9 @@ class Play:
         found = self._subjects()
         self._screen.show(found)
         for name, subject in found.items():
-            if name not in self.waited and subject.is_pending_with_reason:
+            if name not in self.waited and subject.waits_as_one:
                 room = judge.room(self._nodes, subject.members, self._view.pods.values())
-                message = min(message for _, message in subject.reasons)
+                ((_, message),) = subject.reasons
                 self.waited[name] = judge.Waited(message=message, room=room)
 
     def _subjects(self) -> dict[str, judge.Subject]:
@@ -91,8 +101,7 @@ class Play:
         """Placed, or told why not; a pod of another scheduler is settled by being there."""
         found = self._subjects()
         return all(
-            name in found
-            and (act.outcome == "alone" or found[name].is_whole or found[name].is_pending_with_reason)
+            name in found and (act.outcome == "alone" or found[name].is_whole or found[name].waits_as_one)
             for name in act.subjects
         )
 
@@ -102,11 +111,22 @@ class Play:
 
     async def _judge(self) -> list[judge.Judgement]:
         pods = await view.read_pods(self._transport)
+        self._groups = await view.read_groups(self._transport)
         self._nodes = await view.read_nodes(self._transport)
         lines = judge.judge(ACTS, judge.subjects(pods, self._groups), self._nodes, self.waited)
         over = judge.overcommitted(self._nodes, pods)
         text = "; ".join(over) if over else f"no GPU given out twice on {len(self._nodes)} nodes"
-        return [*lines, judge.Judgement(subject="all nodes", is_right=not over, found=text)]
+        nodes = judge.Judgement(subject="all nodes", is_right=not over, found=text)
+        return [*lines, nodes, await self._audited()]
+
+    async def _audited(self) -> judge.Judgement:
+        """What the invariants say of every revision, by an auditor that watched from the first."""
+        broken = await self._auditor.violations()
+        text = (
+            "; ".join(map(str, broken[:VIOLATIONS_SHOWN_MAX]))
+            or "gangs atomic, no overcommit, one bind a pod"
+        )
+        return judge.Judgement(subject="all revisions", is_right=not broken, found=text)
 
 
 def _late(act: Act) -> judge.Judgement:
@@ -115,6 +135,12 @@ def _late(act: Act) -> judge.Judgement:
 
 def play(*, keep: bool) -> int:
     """The exit code: 0 only if every judgement is right. Raises: LocalError, ClusterError, SchedulerEnded."""
+    # Told to stop is the same as Ctrl-C: leave every block in order.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Whoever reads a pipe sees each step when it happens.
+        sys.stdout.reconfigure(line_buffering=True)
     with shown() as watcher:
         ensure_binary(watcher)
     began_s = time.monotonic()
@@ -131,9 +157,10 @@ async def _on_cluster(cluster: Cluster, folder: Path, screen: Screen, *, keep: b
         pools = read_pools(NODES)
         settings = Settings(logs=folder)
         actor = await stack.enter_async_context(NodeActor(kubelets, pools, settings=settings))
+        auditor = await stack.enter_async_context(Auditor(admin))
         screen.say(f"{len(actor.nodes)} nodes are ready; starting stowplan run")
         scheduler = await stack.enter_async_context(running_scheduler(cluster.kubeconfig("stowplan"), folder))
-        lines = await _unless_it_ends(scheduler, Play(admin, screen).perform())
+        lines = await _unless_it_ends(scheduler, Play(admin, auditor, screen).perform(), folder)
         screen.summary(lines)
         is_right = all(line.is_right for line in lines)
         if not is_right:
@@ -153,7 +180,9 @@ def _transport(cluster: Cluster, identity: Identity) -> Transport:
 
 
 async def _unless_it_ends(
-    process: asyncio.subprocess.Process, performance: Coroutine[None, None, list[judge.Judgement]]
+    process: asyncio.subprocess.Process,
+    performance: Coroutine[None, None, list[judge.Judgement]],
+    folder: Path,
 ) -> list[judge.Judgement]:
     """The judgements. Raises: SchedulerEnded when the scheduler's process ends before."""
     ended = asyncio.create_task(process.wait())
@@ -162,5 +191,8 @@ async def _unless_it_ends(
     ended.cancel()
     if not playing.done():
         playing.cancel()
-        raise SchedulerEnded(f"stowplan run ended with exit code {process.returncode}")
+        await asyncio.wait({playing})
+        raise SchedulerEnded(
+            f"stowplan run ended with exit code {process.returncode}; its log ends with:\n{log_tail(folder)}"
+        )
     return playing.result()

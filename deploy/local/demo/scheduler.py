@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 STOP_S = 10.0
+#: linux/prctl.h
+PR_SET_PDEATHSIG = 1
 _CONFIGURATION = """\
 apiVersion: stowplan.dev/v1alpha1
 kind: SchedulerConfiguration
@@ -27,11 +31,23 @@ async def running_scheduler(kubeconfig: Path, folder: Path) -> AsyncIterator[asy
     config.write_text(_CONFIGURATION, encoding="utf-8")
     command = ["-m", "scheduler.cli", "run", "--config", str(config), "--kubeconfig", str(kubeconfig)]
     with (folder / "scheduler.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
         try:
             yield process
         finally:
             await _stop(process)
+
+
+def _end_with_parent() -> None:
+    """Runs in the child: the kernel ends it when the demo ends, however that ends (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -14,7 +14,8 @@ from rich.text import Text
 from deploy.local.demo.judge import Judgement, Subject
 from deploy.local.demo.story import Act
 
-_MESSAGE_MAX = 160
+MESSAGE_MAX = 160
+PARTLY = "bound so far"
 
 
 class Screen:
@@ -45,7 +46,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A step of the demo itself."""
-        self._console.print(f"[{self._clock():5.1f} s] {text}", markup=False)
+        self._console.print(f"[{self._clock():5.1f} s] {text}", markup=False, soft_wrap=True)
 
     def show(self, found: Mapping[str, Subject]) -> None:
         """The subjects as they are now."""
@@ -55,7 +56,8 @@ class Screen:
                 if state != self._states.get(name):
                     self._states[name] = state
                     self._since[name] = self._clock()
-                    if self._live is None and name in found:
+                    # In a log the steps in between would only hide the changes that matter.
+                    if self._live is None and name in found and not state.endswith(PARTLY):
                         self.say(f"{name:12} {state}")
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
@@ -88,11 +90,13 @@ def state_of(subject: Subject) -> str:
     if subject.finished >= subject.minimum:
         return f"ended, {subject.finished} of {subject.minimum}"
     if subject.standing:
-        word = "stand" if subject.is_whole else "bound so far"
+        word = "stand" if subject.is_whole else PARTLY
         return f"{subject.standing} of {subject.minimum} {word}"
     reasons = sorted(reason for reason in subject.reasons if reason[1])
     if reasons:
-        return f"waits: {reasons[0][1][:_MESSAGE_MAX]}"
+        message = reasons[0][1]
+        cut = message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 3] + "..."
+        return f"waits: {cut}"
     return "submitted"
 
 

@@ -171,9 +171,8 @@ class NodeActor:
             self._alarm.clear()
             due_s = self._kubelets.next_due_s
             try:
-                await asyncio.wait_for(
-                    self._alarm.wait(), None if due_s is None else max(0.0, due_s - self._clock())
-                )
+                async with asyncio.timeout(None if due_s is None else max(0.0, due_s - self._clock())):
+                    await self._alarm.wait()
             except TimeoutError:
                 async with self._turn:
                     await self._dispatch(self._kubelets.due(self._clock()))

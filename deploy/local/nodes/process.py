@@ -173,6 +173,7 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 async def _kill_after(process: asyncio.subprocess.Process, grace_s: float) -> None:
     try:
-        await asyncio.wait_for(process.wait(), grace_s)
+        async with asyncio.timeout(grace_s):
+            await process.wait()
     except TimeoutError:
         _signal(process, signal.SIGKILL)

@@ -1,0 +1,222 @@
+"""API objects into the facts of ``scheduler.invariants``; a quantity that cannot be read counts 0."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from math import ceil
+from typing import Final
+
+import msgspec
+
+from deploy.local.audit import wire
+from scheduler.invariants import (
+    EventVersion,
+    GangRef,
+    GangVersion,
+    GroupVersion,
+    LeaseVersion,
+    NodeVersion,
+    PodVersion,
+)
+from scheduler.invariants.history import Kind, Version
+
+GANG: Final = "stowplan.dev/gang"
+MIN_MEMBER: Final = "stowplan.dev/gang-min-member"
+EPOCH: Final = "stowplan.dev/epoch"
+DIALECT: Final = "stowplan.dev/dialect"
+COSCHEDULING: Final = "scheduling.x-k8s.io/pod-group"
+_UNIT: Final = 1000
+_SUFFIXES: Final = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)},
+    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)},
+}
+_DIGITS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One resource type to watch: where it is, what it holds and how it becomes a fact.
+
+    ``fact`` gives the key and the version; None for an object that is nobody's business.
+    """
+
+    kind: Kind
+    path: str
+    fact: Callable[[bytes], tuple[str, Version] | None]
+
+
+def amounts(quantities: Mapping[str, wire.Amount] | None) -> dict[str, int]:
+    """Thousandths of each resource's unit, rounded up."""
+    return {name: thousandths(amount) for name, amount in (quantities or {}).items()}
+
+
+@lru_cache(maxsize=4096)
+def thousandths(amount: wire.Amount) -> int:
+    text = str(amount).strip()
+    number = text.rstrip("numkKMGTPEi") if len(text) <= _DIGITS_MAX else ""
+    try:
+        # An exponent ("1E3") ends in a digit, so no letter of it is taken for a suffix.
+        value = Decimal(number) * _SUFFIXES[text[len(number) :]]
+    except (InvalidOperation, KeyError):
+        return 0
+    return ceil(value * _UNIT) if value.is_finite() and abs(value.adjusted()) < _DIGITS_MAX else 0
+
+
+def requests(spec: wire.PodSpec) -> dict[str, int]:
+    """What a pod takes of its node: KEP-753's sum, or what the pod as a whole asks where it does.
+
+    The larger of (containers and sidecars together) and (each init container beside the sidecars
+    started before it), and the overhead; one pod.
+    """
+    peak: Counter[str] = Counter()
+    beside: Counter[str] = Counter()
+    for container in spec.init_containers or ():
+        asked = amounts(container.resources.requests if container.resources else None)
+        if container.restart_policy == "Always":
+            beside.update(asked)
+            asked = {}
+        for name in {*asked, *beside}:
+            peak[name] = max(peak[name], asked.get(name, 0) + beside[name])
+    running = Counter(beside)
+    for container in spec.containers or ():
+        running.update(amounts(container.resources.requests if container.resources else None))
+    total = {name: max(peak[name], running[name]) for name in {*peak, *running}}
+    total |= amounts(spec.resources.requests if spec.resources else None)
+    for name, amount in amounts(spec.overhead).items():
+        total[name] = total.get(name, 0) + amount
+    return {**{name: amount for name, amount in total.items() if amount}, "pods": _UNIT}
+
+
+def pod_fact(raw: bytes) -> tuple[str, Version]:
+    pod = _pod.decode(raw)
+    meta, spec = pod.metadata, pod.spec
+    gang, minimum = _gang(pod)
+    epoch = (meta.annotations or {}).get(EPOCH, "")
+    conditions = {condition.type: condition for condition in pod.status.conditions or ()}
+    told = conditions.get("PodScheduled")
+    disrupted = conditions.get("DisruptionTarget")
+    return meta.uid, PodVersion(
+        uid=meta.uid,
+        namespace=meta.namespace,
+        name=meta.name,
+        scheduler=spec.scheduler_name,
+        created=meta.creation_timestamp,
+        node=spec.node_name,
+        phase=pod.status.phase,
+        is_deleting=meta.deletion_timestamp is not None,
+        is_gated=bool(spec.scheduling_gates),
+        is_evicted=disrupted is not None and disrupted.reason == "EvictionByEvictionAPI",
+        requests=requests(spec),
+        gang=gang,
+        minimum=minimum,
+        epoch=int(epoch) if epoch.isascii() and epoch.isdigit() and len(epoch) < 20 else None,
+        told=None if told is None else (told.status, told.reason or "", told.message or ""),
+    )
+
+
+def _gang(pod: wire.Pod) -> tuple[GangRef | None, int]:
+    """The gang a pod names and the size it gives it itself (0: none that can be read)."""
+    meta = pod.metadata
+    labels = meta.labels or {}
+    words = {**labels, **(meta.annotations or {})}
+    if GANG in words:
+        size = words.get(MIN_MEMBER, "")
+        minimum = int(size) if size.isascii() and size.isdigit() and len(size) < 6 else 0
+        return GangRef(meta.namespace, "own", words[GANG]), minimum
+    group = pod.spec.scheduling_group
+    if group is not None and group.pod_group_name:
+        return GangRef(meta.namespace, "podgroup", group.pod_group_name), 0
+    if labels.get(COSCHEDULING):
+        return GangRef(meta.namespace, "coscheduling", labels[COSCHEDULING]), 0
+    return None, 0
+
+
+def node_fact(raw: bytes) -> tuple[str, Version]:
+    node = _node.decode(raw)
+    name = node.metadata.name
+    return name, NodeVersion(name=name, allocatable=amounts(node.status.allocatable))
+
+
+def native_group_fact(raw: bytes) -> tuple[str, Version]:
+    group = _group.decode(raw)
+    policy = group.spec.scheduling_policy
+    gang = None if policy is None else policy.gang
+    ref = GangRef(group.metadata.namespace, "podgroup", group.metadata.name)
+    return group.metadata.uid, GroupVersion(ref=ref, minimum=1 if gang is None else gang.min_count or 1)
+
+
+def coscheduling_group_fact(raw: bytes) -> tuple[str, Version]:
+    group = _group.decode(raw)
+    ref = GangRef(group.metadata.namespace, "coscheduling", group.metadata.name)
+    return group.metadata.uid, GroupVersion(ref=ref, minimum=group.spec.min_member or 1)
+
+
+def gang_fact(raw: bytes) -> tuple[str, Version] | None:
+    gang = _gang_object.decode(raw)
+    dialect = (gang.metadata.labels or {}).get(DIALECT, "")
+    name = (gang.metadata.annotations or {}).get(DIALECT, "")
+    if dialect not in ("own", "podgroup", "coscheduling") or not name:
+        return None
+    status = gang.status
+    return gang.metadata.uid, GangVersion(
+        # The comparison above says so, which the type checker does not see.
+        ref=GangRef(gang.metadata.namespace, dialect, name),  # type: ignore[arg-type] # one of the three
+        phase=status.phase,
+        epoch=status.epoch,
+        placement={place.uid: place.node for place in status.placement or ()},
+    )
+
+
+def lease_fact(raw: bytes) -> tuple[str, Version]:
+    lease = _lease.decode(raw)
+    spec = lease.spec
+    return lease.metadata.name, LeaseVersion(
+        holder=spec.holder_identity or "", epoch=spec.lease_transitions or 0
+    )
+
+
+def event_fact(raw: bytes) -> tuple[str, Version]:
+    event = _event.decode(raw)
+    return event.metadata.uid, EventVersion(uid=event.regarding.uid, reason=event.reason)
+
+
+_pod = msgspec.json.Decoder(wire.Pod)
+_node = msgspec.json.Decoder(wire.Node)
+_group = msgspec.json.Decoder(wire.Group)
+_gang_object = msgspec.json.Decoder(wire.Gang)
+_lease = msgspec.json.Decoder(wire.Lease)
+_event = msgspec.json.Decoder(wire.Event)
+
+
+def sources(*, lease_namespace: str, lease: str) -> Iterable[Source]:
+    """Everything the invariants speak of."""
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{lease_namespace}/leases"
+    return (
+        Source(kind="Pod", path="/api/v1/pods", fact=pod_fact),
+        Source(kind="Node", path="/api/v1/nodes", fact=node_fact),
+        Source(
+            kind="Group",
+            path="/apis/scheduling.k8s.io/v1beta1/podgroups",
+            fact=native_group_fact,
+        ),
+        Source(
+            kind="Group",
+            path="/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
+            fact=coscheduling_group_fact,
+        ),
+        Source(kind="Gang", path="/apis/stowplan.dev/v1alpha1/gangs", fact=gang_fact),
+        Source(
+            kind="Lease",
+            path=leases,
+            fact=lambda raw: found if (found := lease_fact(raw))[0] == lease else None,
+        ),
+        Source(kind="Event", path="/apis/events.k8s.io/v1/events", fact=event_fact),
+    )

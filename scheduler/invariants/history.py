@@ -1,0 +1,162 @@
+"""What an auditor saw on the API server: every version of every object, in revision order.
+
+Facts only, read from API objects without the scheduler's own code. Amounts are whole thousandths of
+the resource's unit, so that no quantity is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["Pod", "Node", "Group", "Gang", "Lease", "Event"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GangRef:
+    """Who starts together: stowplan's own keys, a native PodGroup or a coscheduling PodGroup."""
+
+    namespace: str
+    dialect: Literal["own", "podgroup", "coscheduling"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name} ({self.dialect})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodVersion:
+    """``minimum`` is what the pod's own keys say; 0 where a group object says it or nothing readable does.
+
+    ``told`` is (status, reason, message) of its PodScheduled condition.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    scheduler: str
+    created: str = ""
+    node: str = ""
+    phase: str = "Pending"
+    is_deleting: bool = False
+    is_gated: bool = False
+    #: The Eviction API marked it (condition DisruptionTarget).
+    is_evicted: bool = False
+    requests: Mapping[str, int]
+    gang: GangRef | None = None
+    minimum: int = 0
+    epoch: int | None = None
+    told: tuple[str, str, str] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.phase not in ("Succeeded", "Failed")
+
+    @property
+    def stands(self) -> bool:
+        """A gang may count on it: bound and staying, or succeeded."""
+        if self.is_deleting or self.phase == "Failed":
+            return False
+        return bool(self.node) or self.phase == "Succeeded"
+
+    @property
+    def holds(self) -> bool:
+        """Bound, unfinished and staying."""
+        return bool(self.node) and self.is_live and not self.is_deleting
+
+    @property
+    def waits(self) -> bool:
+        return not self.node and self.is_live and not self.is_deleting and not self.is_gated
+
+    @property
+    def title(self) -> str:
+        return f"pod {self.namespace}/{self.name} ({self.uid})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeVersion:
+    name: str
+    allocatable: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupVersion:
+    """A PodGroup of either kind; ``minimum`` is 1 for one that asks for no gang."""
+
+    ref: GangRef
+    minimum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GangVersion:
+    """A Gang object: the scheduler's own word about a gang. ``placement`` is node by UID."""
+
+    ref: GangRef
+    phase: str
+    epoch: int
+    placement: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseVersion:
+    holder: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventVersion:
+    """An Event object, regarding the pod of that UID."""
+
+    uid: str
+    reason: str
+
+
+Version = PodVersion | NodeVersion | GroupVersion | GangVersion | LeaseVersion | EventVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """``version`` is None for a deletion. ``key`` names the object within its kind: a pod's is its UID.
+
+    revision: the API server's resourceVersion; one storage, so it orders entries of all kinds.
+    at_s: when the auditor saw it, on the auditor's monotonic clock.
+    """
+
+    revision: int
+    at_s: float
+    kind: Kind
+    key: str
+    version: Version | None
+
+
+class History:
+    """Entries sorted by revision, and when the auditor stopped looking."""
+
+    def __init__(self, entries: Iterable[Entry], *, until_s: float, ours: str = "stowplan") -> None:
+        self._entries = tuple(sorted(entries, key=lambda entry: entry.revision))
+        self.until_s = until_s
+        #: The schedulerName of the pods that are ours.
+        self.ours = ours
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def last_revision(self) -> int:
+        return self._entries[-1].revision if self._entries else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """``invariant`` as named in the text of its checker: ``INV1`` and so on."""
+
+    invariant: str
+    revision: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at revision {self.revision}: {self.text}"

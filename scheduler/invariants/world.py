@@ -1,0 +1,141 @@
+"""The cluster at one revision, replayed entry by entry."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scheduler.invariants.history import (
+    Entry,
+    EventVersion,
+    GangRef,
+    GangVersion,
+    GroupVersion,
+    History,
+    LeaseVersion,
+    NodeVersion,
+    PodVersion,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An entry and what it replaced. ``before`` and ``pod`` are set for pods alone."""
+
+    entry: Entry
+    before: PodVersion | None
+    pod: PodVersion | None
+
+    @property
+    def is_bind(self) -> bool:
+        """The pod was not on its node before: bound now, or created so."""
+        return self.pod is not None and bool(self.pod.node) and not (self.before and self.before.node)
+
+
+class World:
+    """``pods`` by UID, ``nodes`` by name, ``gangs`` (Gang objects) and group minimums by reference."""
+
+    def __init__(self, ours: str) -> None:
+        self.ours = ours
+        self.pods: dict[str, PodVersion] = {}
+        self.nodes: dict[str, NodeVersion] = {}
+        self.gangs: dict[GangRef, GangVersion] = {}
+        self.lease: LeaseVersion | None = None
+        self._minimum: dict[GangRef, int] = {}
+        self._on_node: defaultdict[str, set[str]] = defaultdict(set)
+        self._named: defaultdict[GangRef, set[str]] = defaultdict(set)
+        self._refs: dict[tuple[str, str], GangRef] = {}
+
+    def apply(self, entry: Entry) -> Change:
+        """Take one entry; give the change it made."""
+        if entry.kind == "Pod":
+            before = self.pods.pop(entry.key, None)
+            if before is not None:
+                self._on_node[before.node].discard(before.uid)
+                if before.gang is not None:
+                    self._named[before.gang].discard(before.uid)
+            pod = entry.version if isinstance(entry.version, PodVersion) else None
+            if pod is not None:
+                self._take(pod)
+            return Change(entry=entry, before=before, pod=pod)
+        self._take_other(entry)
+        return Change(entry=entry, before=None, pod=None)
+
+    def _take(self, pod: PodVersion) -> None:
+        self.pods[pod.uid] = pod
+        self._on_node[pod.node].add(pod.uid)
+        if pod.gang is not None:
+            self._named[pod.gang].add(pod.uid)
+
+    def _take_other(self, entry: Entry) -> None:
+        known = self._refs.pop((entry.kind, entry.key), None)
+        match entry.version:
+            case NodeVersion() as node:
+                self.nodes[entry.key] = node
+            case GroupVersion(ref=ref, minimum=minimum):
+                self._minimum[ref] = minimum
+                self._refs[(entry.kind, entry.key)] = ref
+            case GangVersion(ref=ref) as gang:
+                self.gangs[ref] = gang
+                self._refs[(entry.kind, entry.key)] = ref
+            case LeaseVersion() as lease:
+                self.lease = lease
+            case None if entry.kind == "Node":
+                self.nodes.pop(entry.key, None)
+            case None if entry.kind == "Lease":
+                self.lease = None
+            case None if known is not None:
+                (self._minimum if entry.kind == "Group" else self.gangs).pop(known, None)
+            case EventVersion() | PodVersion() | None:
+                pass
+
+    def on_node(self, name: str) -> Iterator[PodVersion]:
+        """Pods bound to a node, of whatever scheduler."""
+        return (self.pods[uid] for uid in self._on_node[name])
+
+    def refs(self) -> Iterator[GangRef]:
+        """Gangs that have pods."""
+        return (ref for ref, uids in self._named.items() if uids)
+
+    def minimum(self, ref: GangRef) -> int | None:
+        """How many members must start together; None while nothing says so.
+
+        Under own keys, what most members carry, of equals what the oldest does: members that carry
+        something else are not of the gang.
+        """
+        if ref.dialect != "own":
+            return self._minimum.get(ref)
+        votes = Counter(pod.minimum for pod in self._of(ref) if pod.minimum)
+        if not votes:
+            return None
+        most = max(votes.values())
+        leading = {value for value, count in votes.items() if count == most}
+        voters = [pod for pod in self._of(ref) if pod.minimum in leading]
+        return min(voters, key=lambda pod: (pod.created, pod.uid)).minimum
+
+    def members(self, ref: GangRef) -> list[PodVersion]:
+        """Our pods of a gang, without those that contradict it."""
+        minimum = self.minimum(ref)
+        return [
+            pod for pod in self._of(ref) if ref.dialect != "own" or not pod.minimum or pod.minimum == minimum
+        ]
+
+    def _of(self, ref: GangRef) -> Iterator[PodVersion]:
+        every = (self.pods[uid] for uid in self._named[ref])
+        return (pod for pod in every if pod.scheduler == self.ours)
+
+
+def replay(history: History) -> Iterator[tuple[World, Change]]:
+    """The world after each entry, and the change that made it so. It is one world, changed in place."""
+    world = World(history.ours)
+    for entry in history:
+        yield world, world.apply(entry)
+
+
+def final(history: History) -> World:
+    """The world after the last entry."""
+    world = World(history.ours)
+    for entry in history:
+        world.apply(entry)
+    return world

@@ -1,0 +1,41 @@
+"""What tests of the real rung share: one control plane a test process, one namespace a test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+import pytest
+
+from deploy.local.cluster import Cluster, running_cluster
+from scheduler.kube.transport import Endpoint, Transport
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """etcd and kube-apiserver of this process's own (so also one for each xdist worker).
+
+    Nodes, Leases and the like are shared by all tests that use it: give them names of your own.
+    """
+    with running_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+async def clean_namespace(cluster: Cluster) -> AsyncIterator[str]:
+    """The name of a namespace of the test's own; its pods are gone afterwards.
+
+    The namespace itself stays: without a controller-manager nothing finishes its deletion.
+    """
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    admin = Transport(
+        Endpoint.from_kubeconfig(cluster.admin_kubeconfig), user_agent="tests", connections_max=4
+    )
+    async with admin:
+        body = msgspec.json.encode({"metadata": {"name": name}})
+        await admin.request("POST", "/api/v1/namespaces", body=body)
+        yield name
+        # One request, however many pods: deleting them one by one takes minutes for thousands.
+        pods = f"/api/v1/namespaces/{name}/pods"
+        await admin.request("DELETE", pods, params={"gracePeriodSeconds": "0"}, timeout_s=60.0)
