@@ -109,9 +109,19 @@ def _scattered(packing: Packing, role: Role, where: NDArray[np.bool_]) -> str:
 
 
 def _short_resources(packing: Packing, gang: Gang, holds: Holds) -> list[Binding]:
-    """Resources of which the least that the gang must use exceeds all that is free where it may go."""
+    """Resources of which the least that the gang must use exceeds all that is free where it may go.
+
+    Counted over every node that some role allows, and only if nothing is short there over those that
+    hold a pod now: otherwise a node full of one resource would make all its others look short.
+    """
+    everywhere = np.ones(len(packing.free), dtype=np.bool_)
+    allowed = [everywhere if role.allowed is None else role.allowed for role in gang.roles]
     useful = column_sums([np.minimum(most, 1) for most in holds]) > 0
-    have = np.maximum(packing.free[useful], 0).sum(axis=0)
+    return _short_on(packing, gang, np.logical_or.reduce(allowed)) or _short_on(packing, gang, useful)
+
+
+def _short_on(packing: Packing, gang: Gang, where: NDArray[np.bool_]) -> list[Binding]:
+    have = np.maximum(packing.free[where], 0).sum(axis=0)
     core: list[Binding] = []
     for column in range(packing.free.shape[1]):
         need = _least_use(gang, column)

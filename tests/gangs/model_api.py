@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gang_cases import pod
+from tests.gangs.gang_cases import pod
 
 from scheduler.gangs import events as ev
 from scheduler.gangs.attempt import Attempt, Phase, verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from gang_cases import after, begin, gang_of, planned
+from tests.gangs.gang_cases import after, begin, gang_of, planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gang_cases import TEAM, pod
+from tests.gangs.gang_cases import TEAM, pod
 
 from scheduler.gangs import events as ev
 from scheduler.gangs.attempt import Phase, verify

@@ -6,7 +6,7 @@ import random
 import string
 
 import pytest
-from gang_cases import TEAM, Objects, pod
+from tests.gangs.gang_cases import TEAM, Objects, pod
 from hypothesis import given
 from hypothesis import strategies as st
 

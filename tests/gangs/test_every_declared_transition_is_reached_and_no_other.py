@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from gang_cases import begin, gang_of, pod
+from tests.gangs.gang_cases import begin, gang_of, pod
 
 from scheduler.gangs import events as ev
 from scheduler.gangs import machine, member_rules

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gang_cases import gang_of, planned
+from tests.gangs.gang_cases import gang_of, planned
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from model_api import ServedPod, Server, Shell
+from tests.gangs.model_api import ServedPod, Server, Shell
 
 from scheduler.gangs.attempt import Limits, Phase
 from scheduler.gangs.events import LeadershipLost, StandingGone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from gang_cases import LARGE, SMALL, Objects, pod
+from tests.gangs.gang_cases import LARGE, SMALL, Objects, pod
 from hypothesis import given
 from hypothesis import strategies as st
 
