@@ -116,8 +116,9 @@ def _short_resources(packing: Packing, gang: Gang, holds: Holds) -> list[Binding
     """
     everywhere = np.ones(len(packing.free), dtype=np.bool_)
     allowed = [everywhere if role.allowed is None else role.allowed for role in gang.roles]
+    short = _short_on(packing, gang, np.logical_or.reduce(allowed))
     useful = column_sums([np.minimum(most, 1) for most in holds]) > 0
-    return _short_on(packing, gang, np.logical_or.reduce(allowed)) or _short_on(packing, gang, useful)
+    return short if short or not useful.any() else _short_on(packing, gang, useful)
 
 
 def _short_on(packing: Packing, gang: Gang, where: NDArray[np.bool_]) -> list[Binding]:

@@ -12,8 +12,10 @@ def amount(resource: str, value: int) -> str:
     if resource == CPU:
         return str(value // 1000) if value % 1000 == 0 else f"{value}m"
     if resource == MEMORY or resource.startswith(("hugepages-", "ephemeral-storage")):
+        if value == 0:
+            return "0"
         for suffix, size in _BINARY:
-            if value and value % size == 0:
+            if value % size == 0:
                 return f"{value // size}{suffix}"
         return f"{value / 2**20:.0f}Mi"
     return str(value)
