@@ -242,7 +242,7 @@ def _through_client(file: Path, context: str) -> Endpoint:
 
     settings = client.Configuration()
     try:
-        config.load_kube_config(  # type: ignore[no-untyped-call]
+        config.load_kube_config(  # type: ignore[no-untyped-call] # the client has no types
             config_file=str(file), context=context, client_configuration=settings, persist_config=False
         )
     except (config.ConfigException, OSError, ValueError) as error:

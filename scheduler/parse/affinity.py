@@ -37,7 +37,7 @@ from scheduler.parse.selectors import (
 T = TypeVar("T")
 
 #: More than this is not written by hand, and would take longer to read than a pod may.
-RAW_MAX = 32 * 1024
+RAW_MAX = 24 * 1024
 WEIGHT_MAX = 100
 SKEW_MAX = 100_000
 NAMESPACES_MAX = 1_000

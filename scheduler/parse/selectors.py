@@ -73,7 +73,7 @@ def check_labels(field: str, labels: Mapping[str, str]) -> None:
     """Raise Refusal unless the API server would take these as labels."""
     for key, value in labels.items():
         check_key(field, key)
-        _check_value(f"{field}[{shown(key)}]", value)
+        check_value(field, value)
 
 
 def check_key(field: str, key: str) -> None:
@@ -95,7 +95,7 @@ def _requirements(
     field: str, found: Sequence[wire.Requirement] | None, operators: Mapping[str, Operator]
 ) -> list[Requirement]:
     items = bounded(field, found, REQUIREMENTS_MAX)
-    return [_requirement(f"{field}[{i}]", item, operators) for i, item in enumerate(items)]
+    return [_requirement(field, item, operators) for item in items]
 
 
 def _requirement(field: str, found: wire.Requirement, operators: Mapping[str, Operator]) -> Requirement:
@@ -103,18 +103,20 @@ def _requirement(field: str, found: wire.Requirement, operators: Mapping[str, Op
     operator = operators.get(found.operator)
     if operator is None:
         raise Refusal(field, f"operator {shown(found.operator)} is unknown: use {', '.join(operators)}")
-    values = bounded(f"{field}.values", found.values, VALUES_MAX)
+    values = found.values or ()
+    if len(values) > VALUES_MAX:
+        raise Refusal(field, f"{len(values)} values: use at most {VALUES_MAX}")
     if operator in ("In", "NotIn"):
         if not values:
-            raise Refusal(f"{field}.values", f"is empty: name a value for {operator}")
+            raise Refusal(field, f"{operator} of {shown(found.key)} has no values: name one")
         if operators is not _FIELD_OPERATORS:
             for value in values:
-                _check_value(f"{field}.values", value)
+                check_value(field, value)
     elif operator in ("Gt", "Lt"):
         if len(values) != 1 or not is_int64(values[0]):
-            raise Refusal(f"{field}.values", f"{operator} needs exactly one integer")
+            raise Refusal(field, f"{operator} of {shown(found.key)} needs exactly one integer")
     elif values:
-        raise Refusal(f"{field}.values", f"must be empty for {operator}")
+        raise Refusal(field, f"{operator} of {shown(found.key)} takes no values: remove them")
     return Requirement(key=found.key, operator=operator, values=tuple(sorted(set(values))))
 
 
@@ -123,7 +125,8 @@ def is_int64(text: str) -> bool:
     return _INTEGER.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
 
 
-def _check_value(field: str, value: str) -> None:
+def check_value(field: str, value: str) -> None:
+    """Raise Refusal unless this is a label value."""
     if len(value) > 63 or not _VALUE.fullmatch(value):
         raise Refusal(
             field, f"{shown(value)} is not a label value: at most 63 letters, digits, '-', '_', '.'"

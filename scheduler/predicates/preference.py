@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def _by_pods(shape: Shape, crowd: Crowd, namespaces: Namespaces) -> Score | None
         return None
     score = np.zeros(len(crowd.nodes), dtype=np.int64)
     for weight, term in wishes:
-        rows = crowd.rows(lambda ns, who, term=term: term_applies(term, ns, who, namespaces))  # type: ignore[misc]
+        rows = crowd.rows(partial(term_applies, term, namespaces=namespaces))
         domains = crowd.domains(term.topology_key)
         score += weight * np.append(domains.counts(rows), 0)[domains.of]
     low, high = int(score.min()), int(score.max())

@@ -87,7 +87,7 @@ def test_pods_of_one_shape_share_the_words_of_their_verdict() -> None:
 def test_words_do_not_depend_on_the_order_in_which_nodes_came(seed: int) -> None:
     rng = random.Random(seed)
     nodes = [node(f"n{i}", gpu=rng.randint(0, 8)) for i in range(6)]
-    pods = gang("g", 12, gpu=rng.randint(1, 8)) + [pod("s", gpu=8)]
+    pods = [*gang("g", 12, gpu=rng.randint(1, 8)), pod("s", gpu=8)]
     first = {v.key: (v.reason, v.message) for v in verdicts(nodes, pods)}
     shuffled = rng.sample(nodes, len(nodes))
     second = {v.key: (v.reason, v.message) for v in verdicts(shuffled, rng.sample(pods, len(pods)))}

@@ -298,6 +298,10 @@ def gang_status(phase: str) -> Match:
     return lambda one: at(one) and (one.json() or {}).get("status", {}).get("phase") == phase
 
 
+def lease_create(one: Call) -> bool:
+    return one.resource == "leases" and one.method == "POST"
+
+
 def lease_renewal(one: Call) -> bool:
     return one.resource == "leases" and one.method == "PUT"
 

@@ -1,4 +1,4 @@
-"""The measure for everything else here: with no fault the auditor finds nothing, and all that fits is bound."""
+"""The measure for the rest: with no fault the auditor finds nothing, and all that fits is bound."""
 
 from __future__ import annotations
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.gangs.gang_cases import pod
-
 from scheduler.gangs import events as ev
 from scheduler.gangs.attempt import Attempt, Phase, verify
 from scheduler.gangs.machine import step
 from scheduler.model.objects import Pod
+from tests.gangs.gang_cases import pod
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.gangs.gang_cases import after, begin, gang_of, planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from scheduler.gangs import events as ev
 from scheduler.gangs.attempt import Limits, Phase, verify
 from scheduler.gangs.faults import BrokenInvariant
 from scheduler.gangs.machine import start
+from tests.gangs.gang_cases import after, begin, gang_of, planned
 
 
 def kinds(todo: list[ev.Instruction], kind: type[ev.Instruction]) -> list[ev.Instruction]:

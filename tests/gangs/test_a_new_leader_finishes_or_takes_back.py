@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.gangs.gang_cases import TEAM, pod
 
 from scheduler.gangs import events as ev
 from scheduler.gangs.attempt import Phase, verify
@@ -12,6 +11,7 @@ from scheduler.gangs.member_rules import Outcome
 from scheduler.gangs.recovery import Claim, recover
 from scheduler.model.gang import GangKey, GangSpec, RoleSpec
 from scheduler.model.objects import Pod
+from tests.gangs.gang_cases import TEAM, pod
 
 KEY = GangKey(namespace=TEAM, dialect="own", name="bert")
 PLACEMENT = {f"w-{i}": f"node-{i}" for i in range(3)}

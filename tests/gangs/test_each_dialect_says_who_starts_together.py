@@ -6,7 +6,6 @@ import random
 import string
 
 import pytest
-from tests.gangs.gang_cases import TEAM, Objects, pod
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from scheduler.gangs.registry import BY_NAME, DIALECT_NAMES, DIALECTS, contradic
 from scheduler.gangs.view import outsiders, pending_gang
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Owner, Pod, Rejected
+from tests.gangs.gang_cases import TEAM, Objects, pod
 
 JOB_OWNER = Owner(api_version="batch/v1", kind="Job", name="train", uid="job-uid")
 POLICY = {words.POLICY: "all-or-nothing"}
@@ -235,9 +235,9 @@ def test_a_job_needs_exactly_its_missing_pods(
     if max(seen, counted) < done:
         return  # Nobody knows of these successes yet.
     keys = {"annotations": POLICY, "owner": JOB_OWNER}
-    finished = [pod(f"train-{i}", node="n", phase="Succeeded", **keys) for i in range(seen)]  # type: ignore[arg-type]
+    finished = [pod(f"train-{i}", node="n", phase="Succeeded", **keys) for i in range(seen)]  # type: ignore[arg-type] # fields of pod() by name
     to_run = min(parallelism, completions - done)
-    waiting = [pod(f"train-{90 + i}", **keys) for i in range(to_run)]  # type: ignore[arg-type]
+    waiting = [pod(f"train-{90 + i}", **keys) for i in range(to_run)]  # type: ignore[arg-type] # fields of pod() by name
     found = view(
         [*waiting, *finished], job(parallelism=parallelism, completions=completions, succeeded=counted)
     )

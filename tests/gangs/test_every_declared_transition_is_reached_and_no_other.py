@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.gangs.gang_cases import begin, gang_of, pod
 
 from scheduler.gangs import events as ev
 from scheduler.gangs import machine, member_rules
@@ -23,6 +22,7 @@ from scheduler.gangs.machine import start, step
 from scheduler.gangs.recovery import Claim, recover
 from scheduler.model.gang import GangSpec
 from scheduler.model.plan import Assignment
+from tests.gangs.gang_cases import begin, gang_of, pod
 
 LIMITS = Limits(deadline_s=10.0, write_timeout_s=5.0, bind_tries=2, evict_tries=2, write_tries=2)
 NODE = "node-0"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from tests.gangs.gang_cases import gang_of, planned
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.gangs.model_api import ServedPod, Server, Shell
 
 from scheduler.gangs.attempt import Limits, Phase
 from scheduler.gangs.events import LeadershipLost, StandingGone
 from scheduler.gangs.machine import start
 from scheduler.gangs.recovery import Claim, recover
 from scheduler.model.gang import GangSpec, RoleSpec
+from tests.gangs.gang_cases import gang_of, planned
+from tests.gangs.model_api import ServedPod, Server, Shell
 
 FATES = st.sampled_from(["ok", "ok", "ok", "lost", "limbo", "retry", "refuse", "early"])
 LIMITS = Limits(evict_tries=200)

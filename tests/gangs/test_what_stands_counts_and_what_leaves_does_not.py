@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-from tests.gangs.gang_cases import LARGE, SMALL, Objects, pod
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from scheduler.gangs.registry import resolve
 from scheduler.gangs.view import pending_gang, single, stands
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Phase, Pod, Rejected, Shape
+from tests.gangs.gang_cases import LARGE, SMALL, Objects, pod
 
 
 def member(

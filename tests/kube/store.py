@@ -13,6 +13,7 @@ Object = dict[str, object]
 
 FIRST_REVISION = 100
 STATUS_410 = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+EMPTY_AND_OLD = json.dumps({"metadata": {"resourceVersion": str(FIRST_REVISION - 1)}, "items": []}).encode()
 
 
 class Store:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+TICK_S = 1e-6
+
 
 class _Jumping(selectors.SelectSelector):
     """Does not wait: moves the clock to when the next timer is due."""
@@ -17,12 +19,11 @@ class _Jumping(selectors.SelectSelector):
         super().__init__()
         self.now_s = 0.0
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, selectors._EventMask]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("deadlock: nothing is due and nothing can happen")
-        self.now_s += max(0.0, timeout)
+        # Never by nothing: who waits for the rest of a nanosecond would wait for ever.
+        self.now_s += max(TICK_S, timeout)
         return []
 
 

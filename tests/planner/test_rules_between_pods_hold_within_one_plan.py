@@ -126,6 +126,6 @@ def test_gangs_of_several_roles_respect_anti_affinity_across_roles(seed: int) ->
     for placed in where.values():
         for one, on, rack in placed:
             others = [(n, r) for other, n, r in placed if other is not one]
-            for rule in one.shape.pod_anti_affinity:
-                used = {n for n, _ in others} if rule.topology_key == HOSTNAME else {r for _, r in others}
-                assert (on if rule.topology_key == HOSTNAME else rack) not in used
+            for apart in one.shape.pod_anti_affinity:
+                used = {n for n, _ in others} if apart.topology_key == HOSTNAME else {r for _, r in others}
+                assert (on if apart.topology_key == HOSTNAME else rack) not in used

@@ -278,9 +278,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=300)
     chosen = parser.parse_args()
-    rng = Random(chosen.seed)
-    for _ in range(chosen.count):
-        print(json.dumps(case(rng)))
+    for number in range(chosen.count):
+        print(json.dumps(case(Random(chosen.seed + number))))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def one_event(rng: random.Random, state: ClusterState, told: Recount, pool: list
 def test_free_capacity_and_pending_pods_equal_a_recount(seed: int, steps: int) -> None:
     rng = random.Random(seed)
     pool = [pod(f"p{i}", gpu=rng.randint(0, 8)) for i in range(6)]
-    pool += gang("g", 4, minimum=1, gpu=2) + [pod("foreign", gpu=1, scheduler="other")]
+    pool += [*gang("g", 4, minimum=1, gpu=2), pod("foreign", gpu=1, scheduler="other")]
     state, told = ClusterState("stowplan"), Recount()
     for _ in range(steps):
         one_event(rng, state, told, pool)
