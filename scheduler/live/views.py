@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from scheduler.kube import wire
 from scheduler.kube.decoding import HasMetadata
-from scheduler.kube.reflector import Reflector
+from scheduler.kube.reflector import Reflector, Timing
 from scheduler.kube.transport import Transport
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.live.claims import ClaimBook
@@ -34,7 +34,24 @@ from scheduler.state import ClusterState
 
 T = TypeVar("T", bound=HasMetadata)
 
+
+class AnyReflector(Protocol):
+    """A reflector, whatever its type."""
+
+    path: str
+    synced: asyncio.Event
+
+    def age_s(self) -> float: ...
+
+    async def run(self) -> None: ...
+
+
 SCHEDULING = "scheduling.k8s.io/v1beta1"
+
+#: What decides about capacity must be current to seconds; the rest changes rarely and is probed rarely,
+#: so that an idle scheduler asks the API server for little.
+SLOW = Timing(probe_after_s=20.0)
+SLOW_AGE_S_MAX = 60.0
 
 
 class Views:
@@ -54,7 +71,9 @@ class Views:
         self.pods = PodFeed(state, seen)
         metrics = WatchMetrics(registry)
 
-        def watch(path: str, kind: type[T], feed: Feed[T], *, keeps_odd: bool = False) -> Reflector[T]:
+        def watch(
+            path: str, kind: type[T], feed: Feed[T], *, keeps_odd: bool = False, is_slow: bool = False
+        ) -> Reflector[T]:
             return Reflector(
                 transport,
                 path,
@@ -62,17 +81,14 @@ class Views:
                 Waking(feed, wake, keeps_odd=keeps_odd),
                 clock=clock,
                 rng=random.random,
+                timing=SLOW if is_slow else None,
                 metrics=metrics,
             )
 
         native = partial(parse_pod_group, api_version=SCHEDULING)
-        self._views = (
+        self._fast: tuple[AnyReflector, ...] = (
             watch("/api/v1/pods", wire.Pod, self.pods, keeps_odd=True),
             watch("/api/v1/nodes", wire.Node, NodeFeed(state)),
-            watch("/api/v1/namespaces", wire.Namespace, NamespaceFeed(state)),
-            watch("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, ClaimFeed(state)),
-            watch("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),
-            watch("/apis/storage.k8s.io/v1/storageclasses", wire.StorageClass, StorageFeed(state)),
             watch("/apis/batch/v1/jobs", wire.Job, GroupFeed(state, "Job", parse_job)),
             watch(f"/apis/{SCHEDULING}/podgroups", wire.PodGroup, GroupFeed(state, "PodGroup", native)),
             watch(
@@ -80,30 +96,39 @@ class Views:
                 wire.CoschedulingPodGroup,
                 GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling),
             ),
-            watch("/apis/stowplan.dev/v1alpha1/gangs", wire.Gang, GangFeed(claims)),
+        )
+        slow = partial(watch, is_slow=True)
+        self._slow: tuple[AnyReflector, ...] = (
+            slow("/apis/stowplan.dev/v1alpha1/gangs", wire.Gang, GangFeed(claims)),
+            slow("/api/v1/namespaces", wire.Namespace, NamespaceFeed(state)),
+            slow("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, ClaimFeed(state)),
+            slow("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),
+            slow("/apis/storage.k8s.io/v1/storageclasses", wire.StorageClass, StorageFeed(state)),
         )
 
     async def run(self) -> None:
         """Keep all views until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for view in self._views:
+            for view in (*self._fast, *self._slow):
                 group.create_task(view.run())
 
     async def synced(self) -> None:
         """Return once every view is complete."""
-        for view in self._views:
+        for view in (*self._fast, *self._slow):
             await view.synced.wait()
 
     def unsynced(self) -> tuple[str, ...]:
         """Resource types whose first list is not complete."""
-        return tuple(_resource(view.path) for view in self._views if not view.synced.is_set())
+        return tuple(_resource(view.path) for view in (*self._fast, *self._slow) if not view.synced.is_set())
 
     def stale(self, age_s_max: float) -> tuple[str, ...]:
         """Resource types whose view is not complete or not known to be current (INV6)."""
+        limits = [(view, age_s_max) for view in self._fast]
+        limits += [(view, max(age_s_max, SLOW_AGE_S_MAX)) for view in self._slow]
         return tuple(
             _resource(view.path)
-            for view in self._views
-            if not view.synced.is_set() or view.age_s() > age_s_max
+            for view, limit_s in limits
+            if not view.synced.is_set() or view.age_s() > limit_s
         )
 
 

@@ -73,7 +73,8 @@ def check_labels(field: str, labels: Mapping[str, str]) -> None:
     """Raise Refusal unless the API server would take these as labels."""
     for key, value in labels.items():
         check_key(field, key)
-        check_value(field, value)
+        if not _is_value(value):
+            raise Refusal(f"{field}[{shown(key)}]", _no_value(value))
 
 
 def check_key(field: str, key: str) -> None:
@@ -111,7 +112,8 @@ def _requirement(field: str, found: wire.Requirement, operators: Mapping[str, Op
             raise Refusal(field, f"{operator} of {shown(found.key)} has no values: name one")
         if operators is not _FIELD_OPERATORS:
             for value in values:
-                check_value(field, value)
+                if not _is_value(value):
+                    raise Refusal(field, _no_value(value))
     elif operator in ("Gt", "Lt"):
         if len(values) != 1 or not is_int64(values[0]):
             raise Refusal(field, f"{operator} of {shown(found.key)} needs exactly one integer")
@@ -125,12 +127,12 @@ def is_int64(text: str) -> bool:
     return _INTEGER.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
 
 
-def check_value(field: str, value: str) -> None:
-    """Raise Refusal unless this is a label value."""
-    if len(value) > 63 or not _VALUE.fullmatch(value):
-        raise Refusal(
-            field, f"{shown(value)} is not a label value: at most 63 letters, digits, '-', '_', '.'"
-        )
+def _is_value(text: str) -> bool:
+    return len(text) <= 63 and _VALUE.fullmatch(text) is not None
+
+
+def _no_value(text: str) -> str:
+    return f"{shown(text)} is not a label value: use at most 63 letters, digits, '-', '_', '.'"
 
 
 def _canonical(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:

@@ -69,34 +69,36 @@ def read_shape(pod: wire.Pod, labels: Labels) -> Reading:
     spec = pod.spec
     volumes = _claiming(spec.volumes)
     affinity, spread = bytes(spec.affinity), bytes(spec.topology_spread_constraints)
-    key = _ENCODER.encode(
-        Spec(
-            spec.containers,
-            spec.init_containers,
-            spec.overhead,
-            spec.resources,
-            spec.node_selector,
-            spec.tolerations,
-            volumes,
-            spec.resource_claims,
-            spec.host_network,
-        )
+    read = Spec(
+        spec.containers,
+        spec.init_containers,
+        spec.overhead,
+        spec.resources,
+        spec.node_selector,
+        spec.tolerations,
+        volumes,
+        spec.resource_claims,
+        spec.host_network,
     )
     # Labels and names differ from pod to pod: they are part of the key only where they matter.
     names_pods = bool(spread) or b"pod" in affinity or b"\\u" in affinity
-    read = _read_kept if len(key) + len(affinity) + len(spread) <= KEPT_SPEC_MAX else _read
-    return read(
-        key,
-        affinity,
-        spread,
-        pod.metadata.namespace if names_pods or volumes else "",
-        labels if names_pods else (),
-        pod.metadata.name if volumes else "",
-    )
+    namespace = pod.metadata.namespace if names_pods or volumes else ""
+    labels = labels if names_pods else ()
+    name = pod.metadata.name if volumes else ""
+    key = _ENCODER.encode(read)
+    if len(key) + len(affinity) + len(spread) > KEPT_SPEC_MAX:
+        return _read(read, affinity, spread, namespace, labels, name)
+    return _read_kept(key, affinity, spread, namespace, labels, name)
 
 
-def _read(key: bytes, affinity: bytes, spread: bytes, namespace: str, labels: Labels, name: str) -> Reading:
-    spec = _DECODER.decode(key)
+@lru_cache(maxsize=READINGS_MAX)
+def _read_kept(
+    key: bytes, affinity: bytes, spread: bytes, namespace: str, labels: Labels, name: str
+) -> Reading:
+    return _read(_DECODER.decode(key), affinity, spread, namespace, labels, name)
+
+
+def _read(spec: Spec, affinity: bytes, spread: bytes, namespace: str, labels: Labels, name: str) -> Reading:
     reader = _Reader()
     containers, starters = spec.containers or (), spec.init_containers or ()
     who = Who(namespace=namespace, labels=dict(labels))
@@ -123,9 +125,6 @@ def _read(key: bytes, affinity: bytes, spread: bytes, namespace: str, labels: La
         labels=tuple(item for item in labels if item[0] in keys),
     )
     return Reading(_interned(shape), reader.fault)
-
-
-_read_kept = lru_cache(maxsize=READINGS_MAX)(_read)
 
 
 @lru_cache(maxsize=2 * READINGS_MAX)

