@@ -65,6 +65,7 @@ class Scheduler:
             clock=self._clock,
             rng=random.random,
             stamp=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            epoch_floor=lambda: max((claim.epoch for claim in self.claims.all()), default=0),
         )
         self.claims = ClaimBook(
             transport,
@@ -96,9 +97,9 @@ class Scheduler:
 
     async def lead(self) -> int:
         """Wait for the lease, schedule under it; the exit code when it is lost."""
+        await self.views.synced()
         self.health.role = "standby"
         epoch = await self._elected()
-        await self.views.synced()
         await raised(
             self._transport,
             namespace=self._config.leader_election.namespace,

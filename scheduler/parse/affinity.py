@@ -6,8 +6,9 @@ Sources: ``pkg/registry/core/pod/strategy.go`` (matchLabelKeys, KEP-3243, KEP-36
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -236,6 +237,35 @@ def _merge_once(
     return _merge(field, selector, [key for key in keys if key not in merged], operator, who)
 
 
-def keys_of(selectors: Sequence[Selector | None]) -> frozenset[str]:
+def keys_of(selectors: Iterable[Selector | None]) -> frozenset[str]:
     """Label keys that decide whether these selectors match a pod."""
     return frozenset(r.key for s in selectors if s is not None for r in s.requirements)
+
+
+@lru_cache(maxsize=1_024)
+def label_keys(affinity: bytes, spread: bytes) -> frozenset[str]:
+    """Keys of the pod's own labels on which the meaning of its terms depends; empty if they cannot be read."""
+    try:
+        found = decode("spec.affinity", affinity, _AFFINITY) or wire.Affinity()
+        spreads = decode("spec.topologySpreadConstraints", spread, _SPREAD) or ()
+    except Refusal:
+        return frozenset()
+    keys: set[str] = set()
+    for side in (found.pod_affinity, found.pod_anti_affinity):
+        if side is None:
+            continue
+        terms = [*(side.required_during_scheduling_ignored_during_execution or ())]
+        wishes = side.preferred_during_scheduling_ignored_during_execution or ()
+        for term in terms + [wish.pod_affinity_term for wish in wishes]:
+            keys |= _wire_keys(term.label_selector, term.match_label_keys, term.mismatch_label_keys)
+    for constraint in spreads:
+        keys |= _wire_keys(constraint.label_selector, constraint.match_label_keys)
+    return frozenset(keys)
+
+
+def _wire_keys(selector: wire.LabelSelector | None, *lists: Sequence[str] | None) -> set[str]:
+    keys = {key for keys in lists for key in keys or ()}
+    if selector is not None:
+        keys |= set(selector.match_labels or ())
+        keys |= {expression.key for expression in selector.match_expressions or ()}
+    return keys

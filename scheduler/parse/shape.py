@@ -17,7 +17,7 @@ from scheduler.kube import wire
 from scheduler.model.objects import Rejected, Shape, Volume
 from scheduler.model.selection import Effect, HostPort, Selector, SpreadConstraint, Toleration
 from scheduler.parse import selectors
-from scheduler.parse.affinity import Affinities, Who, keys_of, parse_affinity, parse_spread
+from scheduler.parse.affinity import Affinities, Who, keys_of, label_keys, parse_affinity, parse_spread
 from scheduler.parse.refusal import Refusal, reject, shown
 from scheduler.parse.requests import CONTAINERS_MAX, Requests, add_up
 
@@ -82,9 +82,10 @@ def read_shape(pod: wire.Pod, labels: Labels) -> Reading:
     )
     # Labels and names differ from pod to pod: they are part of the key only where they matter.
     names_pods = bool(spread) or b"pod" in affinity or b"\\u" in affinity
+    keys = label_keys(affinity, spread) if names_pods else frozenset()
+    labels = tuple(item for item in labels if item[0] in keys)
     namespace = pod.metadata.namespace if names_pods or volumes else ""
-    labels = labels if names_pods else ()
-    name = pod.metadata.name if volumes else ""
+    name = pod.metadata.name if any(v.ephemeral is not None for v in volumes) else ""
     key = _ENCODER.encode(read)
     if len(key) + len(affinity) + len(spread) > KEPT_SPEC_MAX:
         return _read(read, affinity, spread, namespace, labels, name)

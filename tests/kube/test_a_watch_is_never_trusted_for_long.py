@@ -69,6 +69,9 @@ class Stage:
             worst_s = max(worst_s, self.reflector.age_s())
         return worst_s
 
+    def serves(self) -> bool:
+        return self.reflector.is_served
+
     async def stop(self) -> None:
         self.running.cancel()
         await asyncio.gather(self.running, return_exceptions=True)
@@ -248,19 +251,19 @@ def test_retry_after_is_a_lower_bound() -> None:
 def test_a_type_that_is_not_served_is_empty_and_looked_for_again() -> None:
     async def story(stage: Stage, reader: Refusing) -> None:
         await stage.synced()
-        assert not stage.reflector.is_served
+        assert not stage.serves()
         assert stage.reflector.age_s() == 0.0
         await asyncio.sleep(600.0)
         assert 6 <= len(reader.times_s) <= 21
         stage.store.put("a")
         reader.error = None
         await asyncio.sleep(100.0)
-        assert stage.reflector.is_served
+        assert stage.serves()
         assert stage.mirror.objects == stage.store.contents()
         reader.error = NotFound(404)
         reader.always = expired
         await asyncio.sleep(10.0)
-        assert not stage.reflector.is_served
+        assert not stage.serves()
         assert stage.mirror.objects == {}, "the type was taken away with all its objects"
 
     refused(NotFound(404), story)
