@@ -244,7 +244,7 @@ def keys_of(selectors: Iterable[Selector | None]) -> frozenset[str]:
 
 @lru_cache(maxsize=1_024)
 def label_keys(affinity: bytes, spread: bytes) -> frozenset[str]:
-    """Keys of the pod's own labels on which the meaning of its terms depends; empty if they cannot be read."""
+    """Keys of the pod's own labels on which its terms depend; empty if they cannot be read."""
     try:
         found = decode("spec.affinity", affinity, _AFFINITY) or wire.Affinity()
         spreads = decode("spec.topologySpreadConstraints", spread, _SPREAD) or ()

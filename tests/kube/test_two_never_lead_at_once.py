@@ -26,7 +26,7 @@ class Candidate:
         self.me = me
         self.loop = asyncio.get_running_loop()
         self.rate = rate
-        self._offset_s = offset_s
+        self._offset_s = chance.uniform(0.0, 1e5)
         self.client = LeaseClient(
             store,
             delay_s=lambda: chance.choice((0.001, 0.01, 0.5, 2.0)),
@@ -66,8 +66,7 @@ async def contend(rates: tuple[float, float], seed: int, minutes: int) -> None:
     chance = random.Random(seed)
     store = LeaseStore()
     candidates = [
-        Candidate(me, store, rate=rate, offset_s=chance.uniform(0, 1e5), chance=chance)
-        for me, rate in zip("ab", rates, strict=True)
+        Candidate(me, store, rate=rate, chance=chance) for me, rate in zip("ab", rates, strict=True)
     ]
     granted: list[int] = []
 

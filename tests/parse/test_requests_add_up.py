@@ -1,4 +1,4 @@
-"""Requests of a pod, case by case; ``tests/predicates`` compares random ones with kube-scheduler's own sum."""
+"""Requests of a pod, case by case; ``tests/predicates`` compares random ones with kube-scheduler's sum."""
 
 from __future__ import annotations
 
