@@ -78,7 +78,8 @@ class Translation:
         return Gang(
             name=str(pending.key),
             roles=tuple(roles),
-            minimum=pending.need if minimum is None else minimum,
+            # A gang that stands already and only grows still has to place something.
+            minimum=max(1, pending.need) if minimum is None else minimum,
             topology=tuple(topology),
         )
 
