@@ -7,9 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
+import structlog
 
 from deploy.local.cluster import Cluster, running_cluster
 from scheduler.kube.transport import Endpoint, Transport
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logs() -> Iterator[None]:
+    """No test writes where an earlier one sent the logs."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

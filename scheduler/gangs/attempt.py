@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from scheduler.gangs.events import Event, MemberEvent
 from scheduler.gangs.faults import BrokenInvariant, require
@@ -92,8 +95,7 @@ class Limits:
     write_tries: int = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     uid: str
     node: str
     role: str
@@ -139,8 +141,7 @@ class Members(Mapping[str, Member]):
         return len(self._base)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     key: GangKey
     #: Leading term of the leader that made the attempt.
     epoch: int
@@ -166,8 +167,8 @@ class Attempt:
     #: Last 50 events, oldest first.
     story: tuple[str, ...] = ()
     #: Members by state, and viable (open or bound) members by role; kept with ``members``.
-    tally: Mapping[MemberState, int] = field(default_factory=dict)
-    viable: Mapping[str, int] = field(default_factory=dict)
+    tally: dict[MemberState, int] = field(default_factory=dict)
+    viable: dict[str, int] = field(default_factory=dict)
 
     @property
     def placement(self) -> Mapping[str, str]:

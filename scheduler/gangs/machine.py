@@ -17,7 +17,8 @@ still land; an end of unwinding while an outcome is unknown; an announcement bef
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from scheduler.gangs.attempt import (
     LEAVING,

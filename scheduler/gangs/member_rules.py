@@ -7,7 +7,8 @@ Nothing here decides about the gang. After each of these the machine looks at th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from scheduler.gangs.attempt import Attempt, InvalidTransition, Member, Phase
 from scheduler.gangs.attempt import MemberState as S

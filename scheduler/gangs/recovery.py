@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from scheduler.gangs.attempt import Attempt, Limits, Member, Members, MemberState, Phase, Writing
 from scheduler.gangs.events import WriteClaim

@@ -188,7 +188,7 @@ def _plain(cluster: _Cluster, user: _User, folder: Path) -> Endpoint:
 
 def _tls(cluster: _Cluster, user: _User, folder: Path) -> ssl.SSLContext:
     if cluster.certificate_authority_data:
-        tls = _trusting(base64.b64decode(cluster.certificate_authority_data).decode(), None)
+        tls = _trusting(_decoded(cluster.certificate_authority_data).decode(), None)
     elif cluster.certificate_authority:
         tls = _trusting(None, str(folder / cluster.certificate_authority))
     else:
@@ -214,8 +214,13 @@ def _trusting(authority: str | None, file: str | None) -> ssl.SSLContext:
 
 def _pem(data: str, file: str, folder: Path) -> bytes:
     if data:
-        return base64.b64decode(data)
+        return _decoded(data)
     return (folder / file).read_bytes() if file else b""
+
+
+def _decoded(data: str) -> bytes:
+    # Strictly: what decodes to nothing would silently mean the system's authorities.
+    return base64.b64decode("".join(data.split()), validate=True)
 
 
 def _present(tls: ssl.SSLContext, pem: bytes) -> None:

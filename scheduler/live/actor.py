@@ -234,8 +234,8 @@ class Actor:
             case "Scheduled":
                 placed = [(pod, running.attempt.members[pod.uid].node) for pod in pods]
                 self._announcer.bound(placed)
-                tell = log.debug if running.attempt.key.is_single else log.info
-                tell("gang bound", gang=str(running.attempt.key), pods=len(pods))
+                if not running.attempt.key.is_single:
+                    log.info("gang bound", gang=str(running.attempt.key), pods=len(pods))
             case "Evicted":
                 self._announcer.evicted(pods, told.message)
                 log.info("evicted", gang=str(running.attempt.key), pods=len(pods), reason=told.message)

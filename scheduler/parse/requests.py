@@ -129,7 +129,6 @@ def _start_up(adder: Adder, total: dict[str, int], init_containers: Iterable[wir
         if container.restart_policy == "Always":
             _add(total, own)
             _add(sidecars, own)
-            _raise(peak, sidecars)
         else:
             together = dict(sidecars)
             _add(together, own)

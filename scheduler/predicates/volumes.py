@@ -78,7 +78,7 @@ def _in_zone(volume: PersistentVolume, node: Node) -> bool:
     for key, value in volume.labels:
         zones = {zone.strip() for zone in value.split("__")}
         if "" in zones:
-            pass  # kube-scheduler ignores a label it cannot read.
+            continue  # kube-scheduler ignores a label it cannot read.
         here = node.labels.get(key, node.labels.get(_BETA_TO_GA.get(key, key)))
         if here not in zones:
             return False

@@ -10,6 +10,7 @@ import msgspec
 
 from scheduler.kube.transport import AlreadyExists, Conflict, NotFound, OutcomeUnknown, Unreachable
 from scheduler.kube.wire import Lease, LeaseSpec, Metadata
+from tests.kube.virtual_time import elapse
 
 T = TypeVar("T")
 
@@ -113,11 +114,11 @@ class LeaseClient:
         try:
             async with asyncio.timeout(timeout_s):
                 loss = self._loses()
-                await asyncio.sleep(self._delay_s())
+                await elapse(self._delay_s())
                 if loss == "request":
                     await asyncio.Event().wait()
                 found = act()
-                await asyncio.sleep(self._delay_s())
+                await elapse(self._delay_s())
                 if loss == "answer":
                     await asyncio.Event().wait()
         except TimeoutError:
@@ -131,7 +132,7 @@ class LeaseClient:
         """Return when the process is not stopped."""
         loop = asyncio.get_running_loop()
         while (left_s := self.resume_at_s - loop.time()) > 0:
-            await asyncio.sleep(left_s)
+            await elapse(left_s)
 
 
 def _lease(value: object) -> Lease:

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 
 from scheduler.kube.transport import Gone, Unreachable
+from tests.kube.virtual_time import elapse
 
 Object = dict[str, object]
 
@@ -119,7 +120,7 @@ class MemoryReader:
         asked = dict(params or {})
         self._note(asked)
         kind, _ = self._next_fault(asked)
-        await asyncio.sleep(0.01)
+        await elapse(0.01)
         if kind == "cut":
             raise Unreachable("cut")
         if kind == "expire" and "continue" in asked:
@@ -149,7 +150,7 @@ class MemoryReader:
         sent = 0
         async for batch in self._follow(revision, until_s):
             while self.is_silent or kind == "stall":
-                await asyncio.sleep(1.0)
+                await elapse(1.0)
             for line in batch:
                 if kind in ("cut", "end") and sent >= count:
                     break

@@ -26,7 +26,7 @@ from scheduler.kube.transport import (
     Unreachable,
 )
 from scheduler.kube.wire import Lease
-from tests.kube.raw_server import RawServer, Request, always, answer, client
+from tests.kube.raw_server import Handler, RawServer, Request, always, answer, client
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 HALF_AN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
@@ -89,9 +89,9 @@ async def test_a_read_on_a_connection_that_died_idle_succeeds() -> None:
 @pytest.mark.parametrize(("method", "kind"), [("GET", Unreachable), ("POST", OutcomeUnknown)])
 @pytest.mark.parametrize("handler", [hang_up, say_nothing, always(HALF_AN_ANSWER)])
 async def test_no_answer_in_time_or_half_of_one(
-    method: str, kind: type[ClusterError], handler: object
+    method: str, kind: type[ClusterError], handler: Handler
 ) -> None:
-    async with RawServer(handler) as server, client(server) as transport:  # type: ignore[arg-type]
+    async with RawServer(handler) as server, client(server) as transport:
         with pytest.raises(kind):
             await transport.request(method, "/api", timeout_s=0.05)
 

@@ -33,6 +33,7 @@ def certificate() -> tuple[str, str]:
         .serial_number(1)
         .not_valid_before(now)
         .not_valid_after(now + datetime.timedelta(days=36500))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(
@@ -63,7 +64,7 @@ def kubeconfig(
             {"name": "broken", "context": {"cluster": "absent"}},
         ],
         "clusters": [
-            {"name": "c", "cluster": {"server": server, **(cluster or {})}},
+            {"name": "c", "cluster": {"server": "https://a:6443", **(cluster or {})}},
             {"name": "plain", "cluster": {"server": "http://127.0.0.1:8001/prefix/"}},
         ],
         "users": [{"name": "u", "user": user}],
@@ -142,7 +143,7 @@ def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
             "interactiveMode": "Never",
         }
     }
-    found = Endpoint.from_kubeconfig(kubeconfig(tmp_path, user=user, server="http://a:80"))
+    found = Endpoint.from_kubeconfig(kubeconfig(tmp_path, user=user, cluster={"server": "http://a:80"}))
     assert (found.base_url, found.token(), found.is_refreshing) == ("http://a:80", "from-plugin", True)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scheduler.kube.lease import Elector, Observed, Terms, decide, is_still_ours, may_write
 from tests.kube.lease_store import NAME, NAMESPACE, LeaseClient, LeaseStore
-from tests.kube.virtual_time import run_virtually
+from tests.kube.virtual_time import elapse, run_virtually
 
 TERMS = Terms()
 
@@ -59,7 +59,7 @@ def test_the_first_candidate_leads_at_once_and_renews() -> None:
         assert not elector.took_over
         holding = asyncio.create_task(elector.hold())
         for _ in range(1000):
-            await asyncio.sleep(0.1)
+            await elapse(0.1)
             assert elector.may_act()
         assert stage.store.lease is not None
         spec = stage.store.lease.spec
@@ -75,7 +75,7 @@ def test_a_follower_waits_out_a_lease_it_saw_unchanged() -> None:
     async def story(stage: Stage) -> None:
         first, second = stage.elector("a"), stage.elector("b")
         await first.acquire()
-        await asyncio.sleep(100.0)
+        await elapse(100.0)
         # Dead for long, but the follower has only just begun to look.
         assert 15.0 < await stage.took_s(second.acquire()) < 19.0
         assert (second.epoch, second.took_over) == (2, True)
@@ -89,7 +89,7 @@ def test_a_released_lease_is_taken_at_once_and_was_not_taken_over() -> None:
         first, second = stage.elector("a"), stage.elector("b")
         await first.acquire()
         holding = asyncio.create_task(first.hold())
-        await asyncio.sleep(30.0)
+        await elapse(30.0)
         await first.release()
         assert not first.may_act()
         assert await stage.took_s(second.acquire()) < 0.1
@@ -104,7 +104,7 @@ def test_a_release_during_a_renewal_is_a_release() -> None:
         elector = stage.elector("a")
         await elector.acquire()
         holding = asyncio.create_task(elector.hold())
-        await asyncio.sleep(2.005)  # The renewal of second 2 is on its way.
+        await elapse(2.005)  # The renewal of second 2 is on its way.
         await elector.release()
         assert stage.store.holder == ""
         await holding
@@ -121,9 +121,9 @@ def test_without_answers_acting_stops_before_the_deadline_and_holding_at_it(loss
         await elector.acquire()
         stage.loss = loss
         holding = asyncio.create_task(elector.hold())
-        await asyncio.sleep(TERMS.renew_deadline_s - TERMS.write_timeout_s - 0.1)
+        await elapse(TERMS.renew_deadline_s - TERMS.write_timeout_s - 0.1)
         assert elector.may_act()
-        await asyncio.sleep(0.2)
+        await elapse(0.2)
         assert not elector.may_act()
         assert await stage.took_s(holding) < TERMS.write_timeout_s + 0.1
 
@@ -136,10 +136,10 @@ def test_answers_that_come_back_in_time_let_the_leader_act_again() -> None:
         await elector.acquire()
         stage.loss = "answer"
         holding = asyncio.create_task(elector.hold())
-        await asyncio.sleep(6.0)
+        await elapse(6.0)
         assert not elector.may_act()
         stage.loss = ""
-        await asyncio.sleep(3.5)
+        await elapse(3.5)
         assert elector.may_act()
         assert stage.store.epoch == 1
         holding.cancel()
@@ -161,7 +161,7 @@ def test_an_admins_hand_on_the_lease_ends_the_term(edit: str) -> None:
         elector = stage.elector("a")
         await elector.acquire()
         holding = asyncio.create_task(elector.hold())
-        await asyncio.sleep(7.0)
+        await elapse(7.0)
         EDITS[edit](stage.store)
         assert await stage.took_s(holding) < TERMS.retry_s + 0.1
         assert not elector.may_act()
@@ -175,7 +175,7 @@ def test_a_lease_deleted_and_made_again_by_hand_is_another_lease() -> None:
         elector = stage.elector("a")
         await elector.acquire()
         holding = asyncio.create_task(elector.hold())
-        await asyncio.sleep(3.0)
+        await elapse(3.0)
         assert stage.store.lease is not None
         same = stage.store.lease.spec
         stage.store.delete()
@@ -191,7 +191,7 @@ def test_a_label_on_the_lease_ends_nothing() -> None:
         await elector.acquire()
         holding = asyncio.create_task(elector.hold())
         for _ in range(30):
-            await asyncio.sleep(1.0)
+            await elapse(1.0)
             stage.store.label()
             assert elector.may_act()
         holding.cancel()
@@ -220,7 +220,7 @@ def test_a_take_whose_answer_was_lost_is_taken_again_with_a_new_epoch() -> None:
         elector = stage.elector("a")
         stage.loss = "answer"
         acquiring = asyncio.create_task(elector.acquire())
-        await asyncio.sleep(12.0)
+        await elapse(12.0)
         stage.loss = ""
         epoch = await acquiring
         assert epoch == stage.store.epoch

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from scheduler.kube.credential import Credential
 from scheduler.kube.endpoint import Endpoint, EndpointError
 from scheduler.kube.transport import Transport, Unauthorized
-from tests.kube.raw_server import STREAM, STREAM_END, RawServer, Request, answer, chunk
+from tests.kube.raw_server import STREAM, STREAM_END, Handler, RawServer, Request, answer, chunk
 
 
 class Issuer:
@@ -32,7 +31,7 @@ class Issuer:
         return Credential(self, is_refreshing=is_refreshing, clock=lambda: self.now_s)
 
 
-def only(*tokens: str) -> Callable[[Request, asyncio.StreamWriter], object]:
+def only(*tokens: str) -> Handler:
     async def handle(request: Request, writer: asyncio.StreamWriter) -> None:
         if request.headers.get("authorization") not in [f"Bearer {token}" for token in tokens]:
             writer.write(answer(401, {"kind": "Status", "reason": "Unauthorized"}))
@@ -50,20 +49,20 @@ def client(server: RawServer, issuer: Issuer, *, is_refreshing: bool = True) -> 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_refused_token_is_replaced_once_and_the_request_sent_again(method: str) -> None:
-    async with RawServer(only("token2")) as server, client(server, Issuer()) as transport:  # type: ignore[arg-type]
+    async with RawServer(only("token2")) as server, client(server, Issuer()) as transport:
         assert await transport.request(method, "/api", body=b"{}") == b"{}"
     assert [request.body for request in server.requests] == [b"{}", b"{}"]
 
 
 async def test_a_stream_too_is_opened_again_with_a_new_token() -> None:
-    async with RawServer(only("token2")) as server, client(server, Issuer()) as transport:  # type: ignore[arg-type]
+    async with RawServer(only("token2")) as server, client(server, Issuer()) as transport:
         stream = transport.stream("/api", params={"watch": "true"}, read_timeout_s=5.0)
         assert [line async for line in stream] == [b"{}"]
 
 
 async def test_a_second_refusal_is_final() -> None:
     issuer = Issuer()
-    async with RawServer(only("token9")) as server, client(server, issuer) as transport:  # type: ignore[arg-type]
+    async with RawServer(only("token9")) as server, client(server, issuer) as transport:
         with pytest.raises(Unauthorized):
             await transport.request("GET", "/api")
     assert len(server.requests) == issuer.issued == 2
@@ -71,7 +70,7 @@ async def test_a_second_refusal_is_final() -> None:
 
 async def test_a_token_that_cannot_change_is_not_tried_twice() -> None:
     issuer = Issuer()
-    async with RawServer(only("other")) as server:  # type: ignore[arg-type]
+    async with RawServer(only("other")) as server:
         async with client(server, issuer, is_refreshing=False) as transport:
             with pytest.raises(Unauthorized):
                 await transport.request("POST", "/api")

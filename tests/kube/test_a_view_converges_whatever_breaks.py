@@ -13,7 +13,7 @@ from scheduler.kube import wire
 from scheduler.kube.reflector import Reflector, Timing
 from tests.kube.mirror import Mirror
 from tests.kube.store import Fault, MemoryReader, Store
-from tests.kube.virtual_time import run_virtually
+from tests.kube.virtual_time import elapse, run_virtually
 
 NAMES = ("a", "b", "c", "d", "e")
 #: What happens on the server: a verb, a name, and how long before.
@@ -66,11 +66,11 @@ async def follow(story: Sequence[Step], broken: list[Fault], seed: int) -> tuple
     running = asyncio.create_task(reflector.run())
     newest = 0
     for verb, name, after_s in story:
-        await asyncio.sleep(after_s)
+        await elapse(after_s)
         move(store, verb, name)
         assert reflector.version >= newest, "the view went back in time"
         newest = reflector.version
-    await asyncio.sleep(300.0)
+    await elapse(300.0)
     assert reflector.synced.is_set()
     assert reflector.age_s() < 5.0
     running.cancel()

@@ -24,7 +24,7 @@ from scheduler.kube.transport import (
 from scheduler.kube.watch_metrics import WatchMetrics
 from tests.kube.mirror import Mirror
 from tests.kube.store import Fault, MemoryReader, Store
-from tests.kube.virtual_time import run_virtually
+from tests.kube.virtual_time import elapse, run_virtually
 
 PATH = "/apis/example.dev/v1/things"
 
@@ -65,7 +65,7 @@ class Stage:
         """The greatest age within a span."""
         worst_s, until_s = 0.0, self.loop.time() + span_s
         while self.loop.time() < until_s:
-            await asyncio.sleep(0.05)
+            await elapse(0.05)
             worst_s = max(worst_s, self.reflector.age_s())
         return worst_s
 
@@ -102,12 +102,12 @@ def test_a_silent_watch_ages_and_is_replaced_once_something_happens() -> None:
     async def story(stage: Stage) -> None:
         await stage.synced()
         stage.store.put("seen")
-        await asyncio.sleep(0.1)
+        await elapse(0.1)
         stage.reader.is_silent = True
         stage.store.put("hidden")
         assert await stage.worst_age_s(6.0) > 5.0, "probes on the same silent network prove nothing"
         stage.reader.is_silent = False
-        await asyncio.sleep(15.0)
+        await elapse(15.0)
         assert stage.mirror.objects == stage.store.contents()
         assert stage.reflector.age_s() < 5.0
 
@@ -117,9 +117,9 @@ def test_a_silent_watch_ages_and_is_replaced_once_something_happens() -> None:
 def test_one_stalled_connection_is_dropped_within_seconds_and_resumed_without_a_list() -> None:
     async def story(stage: Stage) -> None:
         await stage.synced()
-        await asyncio.sleep(1.0)
+        await elapse(1.0)
         stage.store.put("hidden")
-        await asyncio.sleep(6.0)
+        await elapse(6.0)
         assert stage.mirror.objects == stage.store.contents()
         assert stage.count("breaks_total") == 1
         assert stage.count("lists_total") == 1
@@ -133,7 +133,7 @@ def test_an_ended_watch_goes_on_from_the_last_bookmark() -> None:
         await stage.synced()
         for n in range(5):
             stage.store.put(f"n{n}")
-            await asyncio.sleep(200.0)
+            await elapse(200.0)
         watches = [params for _, params in stage.reader.requests if "watch" in params]
         seconds = {int(params["timeoutSeconds"]) for params in watches} - {1}
         versions = [int(params["resourceVersion"]) for params in watches]
@@ -186,7 +186,7 @@ def test_four_thousand_events_at_once_are_tens_of_calls() -> None:
         await stage.synced()
         for n in range(4000):
             stage.store.put(f"n{n}")
-        await asyncio.sleep(1.0)
+        await elapse(1.0)
         assert stage.mirror.puts == 4000
         assert stage.mirror.calls < 100
 
@@ -226,14 +226,14 @@ def refused(error: ApiError | Unreachable, story: Callable[[Stage, Refusing], Aw
 @pytest.mark.parametrize("error", [Unreachable("down"), ServerError(503), Forbidden(403)])
 def test_a_server_that_is_down_is_asked_ever_less_often_but_not_too_seldom(error: ApiError) -> None:
     async def story(stage: Stage, reader: Refusing) -> None:
-        await asyncio.sleep(300.0)
+        await elapse(300.0)
         waits_s = reader.waits_s()
         assert waits_s[0] < 0.4
         assert 5.0 <= max(waits_s) < 15.1
         assert len(set(waits_s[-10:])) == 10, "clients that failed together must not return together"
         assert stage.reflector.age_s() == float("inf")
         reader.error = None
-        await asyncio.sleep(16.0)
+        await elapse(16.0)
         assert stage.reflector.synced.is_set()
 
     refused(error, story)
@@ -241,7 +241,7 @@ def test_a_server_that_is_down_is_asked_ever_less_often_but_not_too_seldom(error
 
 def test_retry_after_is_a_lower_bound() -> None:
     async def story(stage: Stage, reader: Refusing) -> None:
-        await asyncio.sleep(200.0)
+        await elapse(200.0)
         assert all(wait_s >= 7.0 for wait_s in reader.waits_s())
         assert len(reader.waits_s()) > 10
 
@@ -253,16 +253,16 @@ def test_a_type_that_is_not_served_is_empty_and_looked_for_again() -> None:
         await stage.synced()
         assert not stage.serves()
         assert stage.reflector.age_s() == 0.0
-        await asyncio.sleep(600.0)
+        await elapse(600.0)
         assert 6 <= len(reader.times_s) <= 21
         stage.store.put("a")
         reader.error = None
-        await asyncio.sleep(100.0)
+        await elapse(100.0)
         assert stage.serves()
         assert stage.mirror.objects == stage.store.contents()
         reader.error = NotFound(404)
         reader.always = expired
-        await asyncio.sleep(10.0)
+        await elapse(10.0)
         assert not stage.serves()
         assert stage.mirror.objects == {}, "the type was taken away with all its objects"
 

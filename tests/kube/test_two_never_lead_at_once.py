@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scheduler.kube.lease import Elector, Terms
 from scheduler.kube.wire import Lease
 from tests.kube.lease_store import NAME, NAMESPACE, LeaseClient, LeaseStore
-from tests.kube.virtual_time import run_virtually
+from tests.kube.virtual_time import elapse, run_virtually
 
 TERMS = Terms()
 SAMPLE_S = 0.05
@@ -20,9 +20,7 @@ SAMPLE_S = 0.05
 class Candidate:
     """A process: its own clock, its own network, its own pauses."""
 
-    def __init__(
-        self, me: str, store: LeaseStore, *, rate: float, offset_s: float, chance: random.Random
-    ) -> None:
+    def __init__(self, me: str, store: LeaseStore, *, rate: float, chance: random.Random) -> None:
         self.me = me
         self.loop = asyncio.get_running_loop()
         self.rate = rate
@@ -88,7 +86,7 @@ async def contend(rates: tuple[float, float], seed: int, minutes: int) -> None:
     store.on_write = written
     tasks = [asyncio.create_task(candidate.live()) for candidate in candidates]
     for _ in range(int(60 * minutes / SAMPLE_S)):
-        await asyncio.sleep(SAMPLE_S)
+        await elapse(SAMPLE_S)
         assert sum(candidate.acts() for candidate in candidates) <= 1, "two leaders"
         for candidate in candidates:
             if chance.random() < 0.001:

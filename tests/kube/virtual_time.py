@@ -38,6 +38,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.now_s
 
 
+async def elapse(seconds: float) -> None:
+    """Let virtual time pass. Costs no real time, and does not work on an ordinary loop."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    passed = loop.create_future()
+    timer = loop.call_later(seconds, passed.set_result, None)
+    try:
+        await passed
+    finally:
+        timer.cancel()
+
+
 def run_virtually(main: Coroutine[object, object, T], *, limit_s: float = 1e6) -> T:
     """Run ``main`` to its end in virtual time, at most ``limit_s`` of it."""
 

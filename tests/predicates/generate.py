@@ -26,14 +26,15 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 def case(rng: Random) -> Manifest:
-    """One cluster and one newcomer."""
+    """One cluster and one newcomer. Three of four newcomers are held back by one family of rules only."""
     nodes = [node(rng, f"n{i}") for i in range(rng.randint(1, 6))]
     names = [f"n{i}" for i in range(len(nodes))]
     placed = [pod(rng, f"old{i}", node_name=rng.choice(names)) for i in range(rng.randint(0, 8))]
+    focus = rng.choice((everything, neighbours, spreading, mounting))
     return {
         "nodes": list(nodes),
         "placed": list(placed),
-        "pod": pod(rng, "new"),
+        "pod": focus(rng),
         "namespaces": [namespace(rng, name) for name in NAMESPACES],
         "claims": [claim(rng, space, name) for space in NAMESPACES for name in CLAIMS],
         "volumes": [volume(rng, name) for name in VOLUMES],
@@ -45,6 +46,50 @@ def case(rng: Random) -> Manifest:
             }
         ],
     }
+
+
+def everything(rng: Random) -> Manifest:
+    return pod(rng, "new")
+
+
+def neighbours(rng: Random) -> Manifest:
+    """Only affinity and anti-affinity to pods, both to other pods and to its own like."""
+    return bare(rng, affinity={kind: pod_affinity(rng) for kind in ("podAffinity", "podAntiAffinity")})
+
+
+def spreading(rng: Random) -> Manifest:
+    """Only spread, with taints and node affinity that some constraints honour."""
+    built = bare(
+        rng, topologySpreadConstraints=[spread(rng, key) for key in rng.sample(KEYS[:3], rng.randint(1, 2))]
+    )
+    spec = built["spec"]
+    assert isinstance(spec, dict)
+    if rng.random() < 0.5:
+        spec["affinity"] = {"nodeAffinity": node_affinity(rng)}
+    if rng.random() < 0.5:
+        spec["tolerations"] = [toleration(rng)]
+    return built
+
+
+def mounting(rng: Random) -> Manifest:
+    """Only volumes."""
+    return bare(rng, volumes=[mount(name) for name in rng.sample(CLAIMS[:2], rng.randint(1, 2))])
+
+
+def bare(rng: Random, **spec: Json) -> Manifest:
+    """A newcomer that tolerates everything and asks nothing else."""
+    return {
+        "metadata": {"name": "new", "namespace": rng.choice(NAMESPACES), "uid": "new", "labels": labels(rng)},
+        "spec": {"containers": [{"name": "c0"}], "tolerations": [{"operator": "Exists"}], **spec},
+    }
+
+
+def labels(rng: Random) -> Manifest:
+    return some(rng, {"app": rng.choice("xy"), "role": rng.choice("ps")})
+
+
+def mount(name: str) -> Manifest:
+    return {"name": name, "persistentVolumeClaim": {"claimName": name}}
 
 
 def namespace(rng: Random, name: str) -> Manifest:
@@ -75,7 +120,6 @@ def node(rng: Random, name: str) -> Manifest:
 
 
 def pod(rng: Random, name: str, *, node_name: str = "") -> Manifest:
-    labels = some(rng, {"app": rng.choice("xy"), "role": rng.choice("ps")})
     spec: Manifest = {"containers": [container(rng, f"c{i}") for i in range(rng.choice((1, 1, 2)))]}
     if rng.random() < 0.4:
         spec["initContainers"] = [starter(rng, f"i{i}") for i in range(rng.randint(1, 3))]
@@ -102,12 +146,10 @@ def pod(rng: Random, name: str, *, node_name: str = "") -> Manifest:
     if rng.random() < 0.15:
         spec["hostNetwork"] = True
     if rng.random() < 0.15:
-        spec["volumes"] = [
-            {"name": name, "persistentVolumeClaim": {"claimName": name}}
-            for name in rng.sample(("data", "cache", "open", "gone"), rng.choice((1, 1, 2)))
-        ]
+        names = rng.sample((*CLAIMS, "gone"), rng.choice((1, 1, 2)))
+        spec["volumes"] = [mount(name) for name in names]
     return {
-        "metadata": {"name": name, "namespace": rng.choice(NAMESPACES), "uid": name, "labels": labels},
+        "metadata": {"name": name, "namespace": rng.choice(NAMESPACES), "uid": name, "labels": labels(rng)},
         "spec": spec,
     }
 

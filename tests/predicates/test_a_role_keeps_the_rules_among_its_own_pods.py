@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.model.plan import Placed
-from scheduler.model.selection import Requirement, Selector, SpreadConstraint, Toleration
+from scheduler.model.selection import HostPort, PodTerm, Requirement, Selector, SpreadConstraint, Toleration
 from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.interpod import Interpod, constrain
 from tests.predicates.cluster import Cluster, cluster_of, feasible, rules_of
-from tests.predicates.generate import HOSTNAME, ZONE, case
+from tests.predicates.generate import HOSTNAME, NAMESPACES, ZONE, case
 
 
 def with_newcomer_on(found: Cluster, node: int) -> Cluster:
@@ -50,12 +50,18 @@ def anywhere(seed: int, **rules: object) -> Cluster:
     return replace(found, newcomer=replace(found.newcomer, shape=shape))
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.lists(st.integers(0, 5), min_size=1, max_size=5))
-def test_any_sequence_is_allowed_for_the_role_if_and_only_if_each_step_is(
-    seed: int, wanted: list[int]
-) -> None:
-    start = anywhere(seed, spread=())
+ITSELF = Selector(requirements=(Requirement(key="app", operator="In", values=("x",)),))
+PORT = HostPort(protocol="TCP", host_ip="0.0.0.0", port=80)
+keys = st.sampled_from([HOSTNAME, ZONE, "rack"])
+#: Terms by which a newcomer with label app=x speaks of its like.
+own_terms = st.builds(
+    PodTerm, topology_key=keys, selector=st.just(ITSELF), namespaces=st.just(tuple(sorted(NAMESPACES)))
+)
+nodes_wanted = st.lists(st.integers(0, 3), min_size=2, max_size=4)
+
+
+def check_sequence(start: Cluster, wanted: list[int]) -> None:
+    """The role's rules allow these nodes together if and only if each step is allowed in turn."""
     where = [number % len(start.nodes) for number in wanted]
     at, each_step = start, True
     for node in where:
@@ -64,14 +70,49 @@ def test_any_sequence_is_allowed_for_the_role_if_and_only_if_each_step_is(
     assert keeps(rules_of(start), start, where) == each_step
 
 
+def like_itself(found: Cluster, *, is_empty: bool) -> Cluster:
+    newcomer = replace(found.newcomer, labels=(("app", "x"),))
+    return replace(found, newcomer=newcomer, placed=() if is_empty else found.placed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.lists(own_terms, min_size=1, max_size=2), st.booleans(), nodes_wanted)
+def test_pods_that_want_each_other_share_one_domain_from_the_first_on(
+    seed: int, near: list[PodTerm], is_empty: bool, wanted: list[int]
+) -> None:
+    found = anywhere(seed, spread=(), pod_affinity=tuple(near), pod_anti_affinity=(), host_ports=())
+    check_sequence(like_itself(found, is_empty=is_empty), wanted)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), own_terms, st.booleans(), nodes_wanted)
+def test_pods_that_avoid_each_other_get_one_domain_each(
+    seed: int, apart: PodTerm, is_empty: bool, wanted: list[int]
+) -> None:
+    found = anywhere(seed, spread=(), pod_affinity=(), pod_anti_affinity=(apart,), host_ports=())
+    check_sequence(like_itself(found, is_empty=is_empty), wanted)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.booleans(), nodes_wanted)
+def test_pods_with_a_host_port_get_one_node_each(seed: int, is_empty: bool, wanted: list[int]) -> None:
+    found = anywhere(seed, spread=(), pod_affinity=(), pod_anti_affinity=(), host_ports=(PORT,))
+    check_sequence(like_itself(found, is_empty=is_empty), wanted)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), nodes_wanted)
+def test_any_mix_of_rules_holds_together(seed: int, wanted: list[int]) -> None:
+    check_sequence(anywhere(seed, spread=()), wanted)
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.integers(0, 5), st.sampled_from([HOSTNAME, ZONE, "rack"]), st.integers(1, 4))
+@given(st.integers(0, 2**32), st.integers(0, 5), keys, st.integers(1, 4))
 def test_skews_count_a_newcomer_where_it_went_and_nowhere_else(
     seed: int, at: int, key: str, domains: int
 ) -> None:
-    itself = Selector(requirements=(Requirement(key="app", operator="In", values=("x",)),))
     rule = SpreadConstraint(
-        topology_key=key, max_skew=1, is_required=True, selector=itself, min_domains=domains
+        topology_key=key, max_skew=1, is_required=True, selector=ITSELF, min_domains=domains
     )
     found = anywhere(seed, spread=(rule,))
     start = replace(found, newcomer=replace(found.newcomer, labels=(("app", "x"),)))
@@ -91,7 +132,8 @@ def test_skews_count_a_newcomer_where_it_went_and_nowhere_else(
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 5), max_size=6))
 def test_a_crowd_taken_back_is_the_crowd_before(seed: int, added: list[int]) -> None:
-    found = cluster_of(case(Random(seed)))
+    avoiding = PodTerm(topology_key="rack", selector=ITSELF, namespaces=tuple(sorted(NAMESPACES)))
+    found = like_itself(anywhere(seed, pod_anti_affinity=(avoiding,), host_ports=(PORT,)), is_empty=False)
     pod = found.newcomer
     crowd = Crowd(found.nodes, found.placed)
     before = len(crowd)

@@ -4,7 +4,7 @@
 // (capacity aside), then what the newcomer requests. Objects pass through the API server's defaults and
 // validation first; a case that the API server would refuse is an error of the generator. To record anew:
 //
-//	python -m tests.predicates.generate --seed 2026 --count 600 > cases.jsonl
+//	python -m tests.predicates.generate --seed 2026 --count 1200 > cases.jsonl
 //	cd deploy/local/controlplane && go run ../../../tests/predicates/oracle/main.go < cases.jsonl
 package main
 
