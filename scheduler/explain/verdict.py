@@ -75,7 +75,7 @@ class Explainer:
 
     def _wants(self, pending: PendingGang, gang: Gang) -> str:
         roles = ", ".join(
-            f"{role.count} x ({self._request(mine)})" + (f" as {role.name}" if role.name else "")
+            f"{role.count} x ({self._request(mine)})" + (f" as {role.name}" if len(gang.roles) > 1 else "")
             for role, mine in zip(gang.roles, pending.roles, strict=False)
         )
         if pending.key.is_single:
