@@ -6,7 +6,7 @@ what differs, not what exists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from scheduler.model.objects import Node
 from scheduler.model.plan import Placed
-from scheduler.model.selection import HostPort, PodTerm
+from scheduler.model.selection import HostPort, PodTerm, Selector
+from scheduler.predicates.matching import Namespaces, selects, term_reaches
 
 Labels = tuple[tuple[str, str], ...]
 Rows = NDArray[np.int64]
@@ -83,15 +84,17 @@ class Crowd:
             known = self._domains[key] = Domains(np.array(of, dtype=np.int32), len(seen))
         return known
 
-    def rows(self, matches: Callable[[str, Mapping[str, str]], bool], namespace: str | None = None) -> Rows:
-        """int64[*]: the node of every pod whose namespace and labels match; of one namespace if given."""
-        names = self._groups if namespace is None else (namespace,)
+    def matching(self, terms: Sequence[PodTerm], namespaces: Namespaces) -> Rows:
+        """int64[*]: the node of every pod of which all these terms speak."""
         rows: list[int] = []
-        for name in names:
-            for labels, nodes in self._groups.get(name, {}).items():
-                if nodes and matches(name, dict(labels)):
-                    rows += nodes
+        for name, groups in self._groups.items():
+            if all(term_reaches(term, name, namespaces) for term in terms):
+                rows += _selected([term.selector for term in terms], groups)
         return np.array(rows, dtype=np.int64)
+
+    def selected(self, selector: Selector | None, namespace: str) -> Rows:
+        """int64[*]: the node of every pod of the namespace that the selector matches."""
+        return np.array(_selected([selector], self._groups.get(namespace, {})), dtype=np.int64)
 
     def keeping_apart(self) -> Iterable[tuple[tuple[PodTerm, ...], Rows]]:
         """Required anti-affinity terms of pods on nodes, with the nodes of those pods."""
@@ -100,3 +103,18 @@ class Crowd:
     def listening(self) -> Iterable[tuple[tuple[HostPort, ...], Rows]]:
         """Host ports of pods on nodes, with the nodes of those pods."""
         return ((ports, np.array(rows, dtype=np.int64)) for ports, rows in self._ports.items() if rows)
+
+
+def _selected(selectors: Sequence[Selector | None], groups: Mapping[Labels, list[int]]) -> list[int]:
+    """Nodes of pods that every selector matches. One evaluation for each combination of values looked at."""
+    keys = {r.key for selector in selectors if selector is not None for r in selector.requirements}
+    verdicts: dict[Labels, bool] = {}
+    rows: list[int] = []
+    for labels, nodes in groups.items():
+        seen = tuple(item for item in labels if item[0] in keys)
+        verdict = verdicts.get(seen)
+        if verdict is None:
+            verdict = verdicts[seen] = all(selects(selector, dict(seen)) for selector in selectors)
+        if verdict:
+            rows += nodes
+    return rows

@@ -78,13 +78,14 @@ def _covers(toleration: Toleration, taint: Taint) -> bool:
             return have > bound if toleration.operator == "Gt" else have < bound
 
 
+def term_reaches(term: PodTerm, namespace: str, namespaces: Namespaces) -> bool:
+    """Whether the term speaks of pods in this namespace."""
+    return namespace in term.namespaces or selects(term.namespace_selector, namespaces.get(namespace, {}))
+
+
 def term_applies(term: PodTerm, namespace: str, labels: Mapping[str, str], namespaces: Namespaces) -> bool:
     """Whether a pod of this namespace with these labels is one the term speaks of."""
-    if namespace not in term.namespaces and not selects(
-        term.namespace_selector, namespaces.get(namespace, {})
-    ):
-        return False
-    return selects(term.selector, labels)
+    return term_reaches(term, namespace, namespaces) and selects(term.selector, labels)
 
 
 def integer(text: str | None) -> int | None:

@@ -27,7 +27,7 @@ def constrain_affinity(
     allowed = np.ones(len(crowd.nodes), dtype=np.bool_)
     for domain in domains:
         allowed &= domain.of >= 0
-    rows = crowd.rows(lambda ns, who: all(term_applies(t, ns, who, namespaces) for t in terms))
+    rows = crowd.matching(terms, namespaces)
     if any((domain.of[rows] >= 0).any() for domain in domains):
         for domain in domains:
             allowed &= domain.has(rows)

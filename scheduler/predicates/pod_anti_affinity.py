@@ -6,7 +6,6 @@ Source: ``plugins/interpodaffinity/filtering.go`` (1.37).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
@@ -40,7 +39,7 @@ def constrain_anti_affinity(
     allowed = np.ones(len(crowd.nodes), dtype=np.bool_)
     limits: list[DomainLimit] = []
     for term in shape.pod_anti_affinity:
-        rows = crowd.rows(partial(term_applies, term, namespaces=namespaces))
+        rows = crowd.matching((term,), namespaces)
         allowed &= ~crowd.domains(term.topology_key).has(rows)
         if term_applies(term, namespace, labels, namespaces):
             limits.append(_one_a_domain(term, crowd))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from scheduler.model.objects import Node, Shape
 from scheduler.model.plan import Placed
 from scheduler.model.selection import Taint
 from scheduler.predicates.crowd import Crowd
-from scheduler.predicates.matching import Namespaces, term_applies
+from scheduler.predicates.matching import Namespaces
 from scheduler.predicates.node_affinity import term_mask
 from scheduler.predicates.taints import unwelcome
 from scheduler.predicates.topology_spread import carriers, existing
@@ -76,7 +75,7 @@ def _by_pods(shape: Shape, crowd: Crowd, namespaces: Namespaces) -> Score | None
         return None
     score = np.zeros(len(crowd.nodes), dtype=np.int64)
     for weight, term in wishes:
-        rows = crowd.rows(partial(term_applies, term, namespaces=namespaces))
+        rows = crowd.matching((term,), namespaces)
         domains = crowd.domains(term.topology_key)
         score += weight * np.append(domains.counts(rows), 0)[domains.of]
     low, high = int(score.min()), int(score.max())

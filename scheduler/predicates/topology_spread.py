@@ -73,7 +73,7 @@ def existing(
     # kube-scheduler counts nothing for an empty selector, although it matches everything.
     if selector is not None and not selector.requirements:
         return domains, np.zeros(domains.count, dtype=np.int64)
-    return domains, domains.counts(crowd.rows(lambda _, who: selects(selector, who), namespace))
+    return domains, domains.counts(crowd.selected(selector, namespace))
 
 
 def _only(domains: Domains, eligible: Mask) -> Domains:

@@ -107,6 +107,11 @@ def test_a_trace_of_cpu_is_a_thousandth(text: str, milli: int) -> None:
     assert parse_quantity(text, scale="milli") == milli
 
 
+@pytest.mark.parametrize(("text", "amount"), [("1.5Gi", 3 * 2**29), ("0.5Ki", 512), ("0.0001Ki", 1)])
+def test_a_fraction_of_a_binary_unit_is_exact(text: str, amount: int) -> None:
+    assert parse_quantity(text, scale="unit") == amount
+
+
 def test_numbers_are_read_like_their_texts() -> None:
     assert parse_quantity(2, scale="milli") == 2000
     assert parse_quantity(0.25, scale="milli") == 250

@@ -24,7 +24,7 @@ def node_terms(*expressions: object) -> object:
     }
 
 
-def pod_term(**term: object) -> object:
+def pod_term(**term: object) -> dict[str, object]:
     whole = {"topologyKey": "rack", "labelSelector": {}, **term}
     return {"affinity": {"podAntiAffinity": {REQUIRED: [whole]}}}
 
@@ -106,7 +106,11 @@ def test_metadata_out_of_bounds_is_refused(metadata: dict[str, object], words: s
 
 
 def test_one_bad_rule_takes_no_other_from_the_pods_count() -> None:
-    spec = {"resourceClaims": [{"name": "gpu"}], "tolerations": [{"operator": "Like"}], **dict(pod_term())}  # type: ignore[call-overload]
+    spec: dict[str, object] = {
+        "resourceClaims": [{"name": "gpu"}],
+        "tolerations": [{"operator": "Like"}],
+        **pod_term(),
+    }
     spec["containers"] = [{"ports": [{"hostPort": 80}]}]
     counted = skeleton(decode(spec))
     assert len(counted.shape.pod_anti_affinity) == 1

@@ -43,7 +43,7 @@ def test_a_mild_taint_rules_nothing_out() -> None:
 def test_tolerations_compare_the_taints_number_with_theirs(
     operator: str, bound: str, taint: str, fits: bool
 ) -> None:
-    tolerant = Toleration(key="sla", operator=operator, value=bound, effect="")  # type: ignore[arg-type]
+    tolerant = Toleration(key="sla", operator=operator, value=bound, effect="")  # type: ignore[arg-type] # a text from the table above
     tainted = node("n", taints=(Taint(key="sla", value=taint, effect="NoExecute"),))
     assert (why(shape(tolerations=(tolerant,)), tainted, Claims()) is None) == fits
 
