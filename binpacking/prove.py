@@ -116,7 +116,12 @@ def _short_resources(packing: Packing, gang: Gang, holds: Holds) -> list[Binding
     """
     everywhere = np.ones(len(packing.free), dtype=np.bool_)
     allowed = [everywhere if role.allowed is None else role.allowed for role in gang.roles]
-    short = _short_on(packing, gang, np.logical_or.reduce(allowed))
+    where = np.logical_or.reduce(allowed)
+    short = _short_on(packing, gang, where)
+    if short and not _short_on(packing, gang, everywhere):
+        fit = sum(min(int(most.sum()), role.count) for most, role in zip(holds, gang.roles, strict=True))
+        names = ", ".join(role.name for role in gang.roles)
+        return [Binding(what="mask", name=names, need=gang.need, have=fit)]
     useful = column_sums([np.minimum(most, 1) for most in holds]) > 0
     return short if short or not useful.any() else _short_on(packing, gang, useful)
 

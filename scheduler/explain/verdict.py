@@ -126,7 +126,7 @@ def _sentence(item: Binding) -> str:
         case "resource":
             return f"needs {need} {item.name}, {have} can be had where it may go"
         case "mask":
-            return f"{item.need} pods of {item.name} may go to nodes with room for {item.have}"
+            return f"the nodes it may go to have room for {item.have} of {item.need} pods"
         case "topology":
             return f"no single {item.name} has room for more than {item.have} of {item.need} pods"
         case "limit" | "skew":

@@ -57,6 +57,14 @@ def test_scattered_capacity_is_told_from_missing_capacity() -> None:
     assert verdict.certificate.core[0].what == "fragmentation"
 
 
+def test_capacity_behind_a_selector_is_told_from_missing_capacity() -> None:
+    nodes = [node(f"n{i}", labels={"pool": "a" if i < 2 else "b"}) for i in range(6)]
+    (verdict,) = verdicts(nodes, gang("g", 3, of=shape(gpu=8, node_selector=(("pool", "a"),))))
+    assert isinstance(verdict.certificate, Infeasible)
+    assert [(b.what, b.need, b.have) for b in verdict.certificate.core] == [("mask", 3, 2)]
+    assert "4 node(s) didn't match Pod's node affinity/selector" in verdict.message
+
+
 def test_nodes_are_counted_by_the_rule_that_keeps_the_pod_off() -> None:
     tainted = [node(f"t{i}", taints=(Taint(key="team", value="red", effect="NoSchedule"),)) for i in range(2)]
     cordoned = [node("c", is_unschedulable=True)]
