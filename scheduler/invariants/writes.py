@@ -75,17 +75,18 @@ def said_after_the_fact(history: History) -> list[Violation]:
     Gang object says Bound while its members do not stand.
     """
     found: list[Violation] = []
-    was_bound: set[str] = set()
+    is_bound: dict[str, bool] = {}
     bound_of: defaultdict[GangRef | None, set[str]] = defaultdict(set)
     for world, change in replay(history):
         pod = change.pod
         if pod is not None:
+            is_bound[pod.uid] = is_bound.get(pod.uid, False) or bool(pod.node)
             if pod.node:
-                was_bound.add(pod.uid)
                 bound_of[pod.gang].add(pod.uid)
             found += _told_falsely(change)
         match change.entry.version:
-            case EventVersion(reason="Scheduled", uid=uid) if uid not in was_bound:
+            # Of a pod that was gone when the auditor began, nothing is known.
+            case EventVersion(reason="Scheduled", uid=uid) if not is_bound.get(uid, True):
                 text = f"an Event says that pod {uid} is scheduled, and it is not"
                 found.append(Violation("INV14", change.entry.revision, text))
             case GangVersion(phase="Bound") as gang:

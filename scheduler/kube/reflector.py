@@ -207,15 +207,17 @@ class Reflector(Generic[T]):
         """A consistent list, page by page, all of one version."""
         started_s = self._clock()
         params = {**self._params, "limit": str(self._timing.page)}
-        is_first = True
+        version: int | None = None
         while True:
             body = await self._reader.request(
                 "GET", self.path, params=params, timeout_s=self._timing.list_timeout_s
             )
             page = self._decoder.page(body)
-            if is_first:
-                self._view.open_list(page.version)
-                is_first = False
+            if version is None:
+                version = page.version
+                self._view.open_list(version)
+            elif page.version != version:
+                raise BadAnswer(f"{self.path}: pages of versions {version} and {page.version} in one list")
             self._count_odd(page.items)
             self._view.add_page(page.items)
             if not page.token:
@@ -302,8 +304,7 @@ class Reflector(Generic[T]):
                 await asyncio.sleep(self._timing.probe_grace_s)
                 if self._view.version == before:
                     raise _Stalled(f"the watch of {self.path} is stalled at {before}; there is {newest}")
-            if newest <= self._view.version:
-                self._current_at(started_s)
+            self._current_at(started_s)
 
     async def _probe(self) -> int:
         """The newest change that a second watch from the view's version brings; 0 if it brings none."""

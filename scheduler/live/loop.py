@@ -177,10 +177,11 @@ class Loop:
 
     def _ended(self, attempt: Attempt) -> None:
         """An attempt is over: forget its failures, or hold the gang back for longer each time."""
-        self._wake.set()
         if not attempt.failure or attempt.is_abandoned:
+            # What it placed was charged when it was planned, so there is nothing new to plan.
             self._held.pop(attempt.key, None)
             return
+        self._wake.set()
         before = self._held.pop(attempt.key, None)
         failures = 1 if before is None else before.failures + 1
         first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S

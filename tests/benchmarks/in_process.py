@@ -43,6 +43,7 @@ REPEATS: Final = 20
 GANG_SIZE: Final = 512
 LINES: Final = 2_000
 SEED: Final = 7
+PAGE: Final = Timing().page
 LIST_TIMEOUT_S: Final = 60.0
 _KIB: Final = 1_024
 
@@ -96,7 +97,7 @@ async def load(api: Transport, path: str, decoder: ObjectDecoder[T], view: View[
     """List everything into the view, as a reflector does."""
     loaded, token = Loaded(), ""
     while True:
-        params = {"limit": str(Timing.page)} | ({"continue": token} if token else {})
+        params = {"limit": str(PAGE)} | ({"continue": token} if token else {})
         answer = await api.request("GET", path, params=params, timeout_s=LIST_TIMEOUT_S)
         begun_s = time.thread_time()
         page = decoder.page(answer)
@@ -116,8 +117,8 @@ async def load(api: Transport, path: str, decoder: ObjectDecoder[T], view: View[
 
 async def watch_decode_s(api: Transport, decoder: ObjectDecoder[wire.Pod]) -> float:
     """CPU seconds a pod, decoding the lines of a watch."""
-    lines = []
-    params = {"limit": str(Timing.page)}
+    lines: list[bytes] = []
+    params = {"limit": str(PAGE)}
     while len(lines) < LINES:
         answer = await api.request("GET", "/api/v1/pods", params=params, timeout_s=LIST_TIMEOUT_S)
         page = msgspec.json.decode(answer, type=_Page)

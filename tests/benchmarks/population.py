@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,8 +115,8 @@ def _member(*, gpus: int = 1, min_member: int = GANG_SIZE) -> dict[str, object]:
 
 def _pod(
     scheduler: str,
-    labels: dict[str, str],
-    annotations: dict[str, str],
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
     resources: dict[str, dict[str, str]],
     *,
     owner: str,
@@ -143,7 +143,7 @@ def _pod(
         "metadata": {
             "name": _NAME.decode(),
             "labels": labels,
-            "annotations": {"prometheus.io/scrape": "true", "checksum/config": "0" * 64, **annotations},
+            "annotations": {"prometheus.io/scrape": "true", "checksum/config": "0" * 64} | dict(annotations),
             "ownerReferences": [reference],
         },
         "spec": {

@@ -226,8 +226,9 @@ def table(found: Report) -> Table:
 
 def told(start: Start) -> str:
     return (
-        f"after {start.after}: first Binding {start.first_bind_s:.1f} s after exec ({start.cpu_s:.1f} s CPU), "
-        f"the next {start.next_bind_s:.2f} s after its pod; {start.rss_mib:.0f} MiB, peak {start.peak_mib:.0f} MiB"
+        f"after {start.after}: first Binding {start.first_bind_s:.1f} s after exec "
+        f"({start.cpu_s:.1f} s CPU), the next {start.next_bind_s:.2f} s after its pod; "
+        f"{start.rss_mib:.0f} MiB, peak {start.peak_mib:.0f} MiB"
     )
 
 

@@ -27,6 +27,8 @@ from scheduler.kube.lines import LineSplitter
 
 BODY_BYTES_MAX: Final = 64 * 2**20
 CALLS_MAX: Final = 200_000
+#: Zero would mean for ever.
+SHUTDOWN_S: Final = 0.1
 
 _PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)"
@@ -128,6 +130,8 @@ class Proxy:
         self._endpoint = endpoint
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.ServerRunner | None = None
+        self._answered = asyncio.Event()
+        self._handlers: set[asyncio.Task[web.StreamResponse]] = set()
 
     @property
     def url(self) -> str:
@@ -151,7 +155,7 @@ class Proxy:
     async def listen(self) -> None:
         """Take connections, on the same port as before."""
         server = web.Server(self._handle, access_log=None)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.0)
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
         await site.start()
@@ -160,6 +164,8 @@ class Proxy:
     async def refuse(self) -> None:
         """Break every connection and refuse new ones until ``listen``."""
         if self._runner is not None:
+            for handler in self._handlers:
+                handler.cancel()
             await self._runner.cleanup()
             self._runner = None
 
@@ -180,11 +186,26 @@ class Proxy:
         """Be a good proxy from now on. Requests that are held stay held until released."""
         self.rules.clear()
 
+    def answered(self, match: Match) -> list[Logged]:
+        """Requests that match and that the API server answered, in the order of its answers."""
+        return [logged for logged in self.calls if match(logged.call)]
+
+    async def next_answer(self) -> None:
+        """Return when the API server has answered one more request."""
+        self._answered.clear()
+        await self._answered.wait()
+
     def applied(self, match: Match) -> list[Call]:
         """Requests that match and that the API server answered with success."""
         return [logged.call for logged in self.calls if logged.status < 300 and match(logged.call)]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = asyncio.create_task(self._serve(request))
+        self._handlers.add(handler)
+        handler.add_done_callback(self._handlers.discard)
+        return await handler
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         request._client_max_size = BODY_BYTES_MAX  # A claim of a large gang is longer than the default.
         call = _call(request, await request.read())
         rule = next((rule for rule in self.rules if rule.takes(call)), None)
@@ -212,6 +233,7 @@ class Proxy:
             body = await answer.read()
         if len(self.calls) < CALLS_MAX:
             self.calls.append(Logged(call, answer.status))
+        self._answered.set()
         kept = {k: v for k, v in answer.headers.items() if k in ("Content-Type", "Retry-After")}
         return Answer(status=answer.status, body=body, headers=kept)
 
@@ -285,7 +307,11 @@ def call(
     return matches
 
 
-binding: Final = call("POST", "pods", "binding")
+def binding(one: Call) -> bool:
+    """A Binding; not the canary by which a leader learns that the fence stands."""
+    return one.subresource == "binding" and "dryRun=All" not in one.query
+
+
 eviction: Final = call("POST", "pods", "eviction")
 pod_status: Final = call("PATCH", "pods", "status")
 gang_create: Final = call("POST", "gangs", "")

@@ -130,9 +130,9 @@ class Stage:
 
     async def judge(self, *, partial_s: float = 30.0) -> None:
         """Nothing the auditor saw breaks an invariant, and no scheduler logged a traceback."""
-        found = await self.auditor.violations(partial_s=partial_s)
-        assert [str(violation) for violation in found] == []
-        assert self._launcher.complaints() == []
+        found = [str(violation) for violation in await self.auditor.violations(partial_s=partial_s)]
+        found += self._launcher.complaints()
+        assert not found, "\n".join(found)
 
     def _is_partial(self, world: World, pod: PodVersion) -> bool:
         if pod.gang is None:
@@ -175,7 +175,7 @@ async def staged(cluster: Cluster, folder: Path, terms: Terms) -> AsyncIterator[
     endpoint = Endpoint.from_kubeconfig(cluster.admin_kubeconfig)
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(Transport(endpoint, user_agent="faults", connections_max=32))
-        await sweep(api, namespace)
+        await sweep(api)
         await api.request(
             "POST", "/api/v1/namespaces", body=msgspec.json.encode({"metadata": {"name": namespace}})
         )
@@ -185,13 +185,13 @@ async def staged(cluster: Cluster, folder: Path, terms: Terms) -> AsyncIterator[
         yield Stage(cluster, namespace, api, proxy, auditor, launch)
 
 
-async def sweep(api: Transport, namespace: str) -> None:
-    """Remove what an earlier stage left: a killed scheduler's lease, nodes, pods and Gang objects."""
-    listed = await api.get("/api/v1/namespaces", _Names)
-    old = [item.metadata.name for item in listed.items if item.metadata.name.startswith("f")]
-    for name in old:
+async def sweep(api: Transport) -> None:
+    """Remove what an earlier stage left: a killed scheduler's lease, nodes, pods, Gang objects and Events."""
+    listed = await api.get("/api/v1/pods", _Names)
+    for name in {item.metadata.namespace for item in listed.items}:
         await api.delete(f"/api/v1/namespaces/{name}/pods", grace_s=0)
         await api.delete(f"/apis/stowplan.dev/v1alpha1/namespaces/{name}/gangs")
+        await api.delete(f"/apis/events.k8s.io/v1/namespaces/{name}/events")
     await api.delete("/api/v1/nodes")
     try:
         await api.delete(LEASE)
@@ -200,7 +200,7 @@ async def sweep(api: Transport, namespace: str) -> None:
 
 
 class _Name(msgspec.Struct):
-    name: str
+    namespace: str
 
 
 class _Named(msgspec.Struct):

@@ -54,6 +54,10 @@ class Store:
         """UID and version by name."""
         return {name: _identity(found) for name, found in self._objects.items()}
 
+    def odd_names(self) -> set[str]:
+        """Names of the objects that break their type."""
+        return {name for name, found in self._objects.items() if _meta(found)["labels"] == {"n": 8}}
+
     def page(self, *, limit: int, token: str) -> bytes:
         """One page. Raises Gone for a token from before the compaction."""
         revision, start = (int(part) for part in token.split(":")) if token else (self.revision, 0)

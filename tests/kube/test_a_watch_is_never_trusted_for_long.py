@@ -181,6 +181,18 @@ def test_pages_that_expire_half_way_are_listed_anew_and_what_left_meanwhile_is_g
     staged(story)
 
 
+def test_pages_of_two_versions_are_no_list() -> None:
+    async def story(stage: Stage) -> None:
+        for n in range(1200):
+            stage.store.put(f"n{n:04}")
+        await stage.synced()
+        assert stage.mirror.objects == stage.store.contents()
+        assert stage.count("breaks_total") == 1
+
+    # The second page is from another time, and says that it is the last.
+    staged(story, [("", 0), ("old", 0)])
+
+
 def test_four_thousand_events_at_once_are_tens_of_calls() -> None:
     async def story(stage: Stage) -> None:
         await stage.synced()
