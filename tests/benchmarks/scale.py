@@ -20,7 +20,7 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tests.benchmarks import figures
+from tests.benchmarks import figures, profiling
 from tests.benchmarks.control import GPUS_A_NODE, BenchmarkFailed, Control, console, control_plane, pods_path
 from tests.benchmarks.in_process import GANG_SIZE, Costs
 from tests.benchmarks.population import EMPTY_ONE_IN, NAMESPACES, Population, namespace, waiting_pod
@@ -51,14 +51,13 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """One start of ``stowplan run``.
 
     after: what came before it. first_bind_s: exec to the Binding of the pod that waited. next_bind_s: a
-    pod created then, until its Binding. Memory when the first was bound, when the second was, at most.
+    pod created then, until its Binding. cpu_s until the first Binding; memory after the second.
     """
 
     after: str
     first_bind_s: float
     next_bind_s: float
     cpu_s: float
-    first_rss_mib: float
     rss_mib: float
     peak_mib: float
 
@@ -93,10 +92,10 @@ class Bench:
         self._launcher = launcher
         self._created = 0
 
-    async def start(self, after: str, *, is_killed: bool) -> Start:
+    async def start(self, after: str, *, is_killed: bool, python: Sequence[str] = ()) -> Start:
         """One life, ended by SIGTERM or by SIGKILL. Raises BenchmarkFailed for a wrong placement."""
         await self._create()
-        async with self._launcher.started("stowplan") as subject:
+        async with self._launcher.started("stowplan", python=python) as subject:
             first_s = await self._bound(subject) - subject.started_s
             at_first = subject.usage()
             created_s = time.monotonic()
@@ -113,7 +112,6 @@ class Bench:
             first_bind_s=round(first_s, 2),
             next_bind_s=round(next_s, 3),
             cpu_s=round(at_first.cpu_s, 2),
-            first_rss_mib=round(at_first.rss_mib, 1),
             rss_mib=round(at_next.rss_mib, 1),
             peak_mib=round(at_next.peak_mib, 1),
         )
@@ -158,9 +156,18 @@ async def measure(arguments: argparse.Namespace) -> Report:
                 console.print(told(starts[-1]))
                 starts.append(await bench.start(CLEAN if is_clean else "SIGKILL", is_killed=is_clean))
             console.print(told(starts[-1]))
+            if arguments.profile:
+                await _profile(bench)
         console.print("measuring the state in a process of its own")
         costs = await _in_process(control)
     return report(machine, population, create_s, starts, costs)
+
+
+async def _profile(bench: Bench) -> None:
+    """Where a restart's time goes in the event loop's thread. A profiled start is slower and does not count."""
+    profile = figures.FOLDER / "scale-restart.prof"
+    start = await bench.start(CLEAN, is_killed=False, python=("-m", "cProfile", "-o", str(profile)))
+    console.print(f"{told(start)} (profiled: {profiling.functions(profile)})")
 
 
 async def _in_process(control: Control) -> Costs:
@@ -256,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=5_000)
     parser.add_argument("--pods", type=int, default=140_000)
     parser.add_argument("--runs", type=int, default=3, help="restarts of each kind")
+    parser.add_argument("--profile", action="store_true", help="then profile one restart into build/bench")
     return parser
 
 
