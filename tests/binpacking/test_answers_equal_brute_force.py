@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binpacking.answer import GangAnswer, Infeasible, Optimal
+from binpacking.answer import GangAnswer, Infeasible, Optimal, RolePlacement
 from binpacking.check import check
 from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import AMOUNT_MAX, DomainLimit, Gang, InvalidProblem, Nodes, Role, Skew, Topology
@@ -168,8 +169,8 @@ def test_more_capacity_never_hurts_and_node_order_never_matters(seed: int) -> No
         assert prove_unfit(Packing(roomier, score=PACK), gang) is None
 
 
-def pods(placement: object) -> int:
-    return -1 if placement is None else sum(int(p.counts.sum()) for p in placement)  # type: ignore[attr-defined] # RolePlacements
+def pods(placement: tuple[RolePlacement, ...] | None) -> int:
+    return -1 if placement is None else sum(int(where.counts.sum()) for where in placement)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +181,13 @@ def pods(placement: object) -> int:
         ("role.count", lambda: Role(name="r", count=2**40, minimum=0, request=np.array([1]))),
         ("role.minimum", lambda: Role(name="r", count=1, minimum=2, request=np.array([1]))),
         ("nodes.free", lambda: Nodes(free=np.array([[2**60]]), total=np.array([[1]]))),
-        ("nodes.free", lambda: Nodes(free=np.array([[0.5]]), total=np.array([[1]]))),  # type: ignore[arg-type] # wrong on purpose
+        ("nodes.free", lambda: Nodes(free=np.array([[0.5]]), total=np.array([[1]]))),
         (
             "skew.max_skew",
             lambda: Skew(domain_of=np.zeros(1, np.int32), have=np.zeros(1, np.int64), max_skew=0),
         ),
     ],
 )
-def test_absurd_numbers_are_refused_with_the_field_named(field: str, build: object) -> None:
+def test_absurd_numbers_are_refused_with_the_field_named(field: str, build: Callable[[], object]) -> None:
     with pytest.raises(InvalidProblem, match=field.replace(".", r"\.")):
-        build()  # type: ignore[operator] # a lambda
+        build()
