@@ -359,6 +359,9 @@ class ClusterState:
         members = [r.effective for r in records if r.rejected is None]
         if key.dialect == SINGLE:
             return single(members[0]) if members and is_pending(members[0]) else None
+        if not any(is_pending(pod) for pod in members):
+            self._outsiders.pop(key, None)
+            return None
         refused = [(r.observed.name, r.rejected) for r in records if r.rejected is not None]
         strangers = tuple(pair for pair in outsiders(key, members, self) if is_pending(pair[0]))
         if strangers:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -150,17 +151,27 @@ class Elector:
         """Asked right before every write (INV5)."""
         return may_write(self._renewed_s, self._clock(), self._terms)
 
-    async def acquire(self) -> int:
-        """Wait until this process leads; the epoch of the term. Then ``hold`` must run."""
+    async def acquire(self, ready: asyncio.Event | None = None) -> int:
+        """Wait until this process leads; the epoch of the term. Then ``hold`` must run.
+
+        ready: not led before it is set, so that a process with an empty view does not take the lease from
+        one that could act; the lease is watched all the while.
+        """
         while True:
             try:
                 await self._read(self._terms.write_timeout_s)
-                if await self._try():
+                if (ready is None or ready.is_set()) and await self._try():
                     log.info("leading", epoch=self.epoch, took_over=self.took_over)
                     return self.epoch
             except ClusterError as error:
                 log.warning("lease not acquired", error=str(error)[:TOLD_LENGTH_MAX])
-            await asyncio.sleep(self._terms.retry_s * (0.75 + 0.5 * self._rng()))
+            wait_s = self._terms.retry_s * (0.75 + 0.5 * self._rng())
+            if ready is None or ready.is_set():
+                await asyncio.sleep(wait_s)
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await ready.wait()
 
     async def hold(self) -> None:
         """Renew until leadership is lost or given up; returns before anybody else can lead."""

@@ -97,9 +97,13 @@ class Scheduler:
 
     async def lead(self) -> int:
         """Wait for the lease, schedule under it; the exit code when it is lost."""
-        await self.views.synced()
-        self.health.role = "standby"
-        epoch = await self._elected()
+        ready = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            election = group.create_task(self._elected(ready))
+            await self.views.synced()
+            self.health.role = "standby"
+            ready.set()
+        epoch = election.result()
         await raised(
             self._transport,
             namespace=self._config.leader_election.namespace,
@@ -136,9 +140,10 @@ class Scheduler:
             await asyncio.sleep(0.02)
         await self._elector.release()
 
-    async def _elected(self) -> int:
+    async def _elected(self, ready: asyncio.Event) -> int:
         if self._config.leader_election.enabled:
-            return await self._elector.acquire()
+            return await self._elector.acquire(ready)
+        await ready.wait()
         return 0
 
     async def _hold_lease(self) -> None:
