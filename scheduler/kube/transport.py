@@ -309,14 +309,14 @@ class Transport:
     ) -> T:
         """POST ``value`` (anything msgspec encodes) to a collection or subresource."""
         body = msgspec.json.encode(value)
-        return _decode(
-            kind, await self.request("POST", path, body=body, params=params, timeout_s=timeout_s), path
-        )
+        answer = await self.request("POST", path, body=body, params=params, timeout_s=timeout_s)
+        return _decode(kind, answer, path, OutcomeUnknown)
 
     async def replace(self, path: str, value: object, kind: type[T], *, timeout_s: float = 10.0) -> T:
         """PUT ``value``: a compare-and-swap if its metadata carries a resourceVersion."""
         body = msgspec.json.encode(value)
-        return _decode(kind, await self.request("PUT", path, body=body, timeout_s=timeout_s), path)
+        answer = await self.request("PUT", path, body=body, timeout_s=timeout_s)
+        return _decode(kind, answer, path, OutcomeUnknown)
 
     async def patch(
         self,
@@ -333,7 +333,7 @@ class Transport:
         answer = await self.request(
             "PATCH", path, body=body, params=params, content_type=content_type, timeout_s=timeout_s
         )
-        return _decode(kind, answer, path)
+        return _decode(kind, answer, path, OutcomeUnknown)
 
     async def delete(
         self, path: str, *, uid: str | None = None, grace_s: int | None = None, timeout_s: float = 10.0
@@ -385,12 +385,12 @@ def _told(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _decode(kind: type[T], content: bytes, path: str) -> T:
+def _decode(kind: type[T], content: bytes, path: str, failure: type[ClusterError] = BadAnswer) -> T:
     decoder = _DECODERS.get(kind)
     if decoder is None:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
     try:
         value: T = decoder.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadAnswer(f"{path}: {error}") from error
+        raise failure(f"{path}: {error}") from error
     return value

@@ -141,6 +141,12 @@ class SchedulerConfiguration(_Section):
     def _writes_end_before_the_lease(self) -> SchedulerConfiguration:
         """A write begun at the last allowed moment must end before a standby may take the lease."""
         election = self.leader_election
+        if election.enabled and self.api.write_timeout_seconds >= election.renew_deadline_seconds:
+            raise ValueError(
+                f"api.writeTimeoutSeconds ({self.api.write_timeout_seconds:g}) must be below "
+                f"leaderElection.renewDeadlineSeconds ({election.renew_deadline_seconds:g}), or no write may "
+                "ever leave; lower it or raise renewDeadlineSeconds"
+            )
         slack_s = election.lease_seconds - election.renew_deadline_seconds
         if election.enabled and self.api.write_timeout_seconds > slack_s:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import msgspec
 import pytest
 
 from scheduler.kube.endpoint import Endpoint
@@ -25,7 +26,7 @@ from scheduler.kube.transport import (
     Unauthorized,
     Unreachable,
 )
-from scheduler.kube.wire import Lease
+from scheduler.kube.wire import Lease, LeaseSpec, Metadata
 from tests.kube.raw_server import Handler, RawServer, Request, always, answer, client
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -213,3 +214,19 @@ async def test_an_answer_of_another_type_is_a_bad_answer() -> None:
     async with RawServer(always(answer(body=b'{"metadata": 5}'))) as server, client(server) as transport:
         with pytest.raises(BadAnswer):
             await transport.get("/lease", Lease)
+        for write in (transport.create, transport.replace, transport.patch):
+            with pytest.raises(OutcomeUnknown):
+                await write("/lease", {}, Lease)
+
+
+async def test_what_is_written_and_read_back_is_the_object() -> None:
+    lease = Lease(metadata=Metadata(name="l"), spec=LeaseSpec(holder_identity="me"))
+    async with RawServer(always(answer(body=msgspec.json.encode(lease)))) as server:
+        async with client(server) as transport:
+            for write in (transport.create, transport.replace, transport.patch):
+                assert await write("/lease", lease, Lease) == lease
+            await transport.delete("/lease", uid="u", grace_s=0)
+    assert [r.method for r in server.requests] == ["POST", "PUT", "PATCH", "DELETE"]
+    assert server.requests[2].headers["content-type"] == "application/merge-patch+json"
+    options = msgspec.json.decode(server.requests[3].body)
+    assert (options["preconditions"], options["gracePeriodSeconds"]) == ({"uid": "u"}, 0)

@@ -84,6 +84,21 @@ def test_a_follower_waits_out_a_lease_it_saw_unchanged() -> None:
     staged(story)
 
 
+def test_a_candidate_that_is_not_ready_watches_the_lease_and_leaves_it() -> None:
+    async def story(stage: Stage) -> None:
+        first, second = stage.elector("a"), stage.elector("b")
+        await first.acquire()
+        ready = asyncio.Event()
+        acquiring = asyncio.create_task(second.acquire(ready))
+        await elapse(60.0)
+        assert (stage.store.holder, acquiring.done()) == ("a", False)
+        ready.set()
+        assert await stage.took_s(acquiring) < 0.1, "it saw the lease expire while it got ready"
+        assert (stage.store.holder, second.epoch) == ("b", 2)
+
+    staged(story)
+
+
 def test_a_released_lease_is_taken_at_once_and_was_not_taken_over() -> None:
     async def story(stage: Stage) -> None:
         first, second = stage.elector("a"), stage.elector("b")

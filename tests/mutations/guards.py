@@ -1,0 +1,222 @@
+"""Every guard of the binding protocol, how to break it, and the test that must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ACTING = "tests/acting/test_each_answer_of_the_api_becomes_its_event.py"
+MACHINE = "tests/gangs/test_no_fault_leaves_a_gang_partly_bound.py"
+UNWIND = "tests/gangs/test_a_gang_that_cannot_stand_is_taken_back.py"
+STANDS = "tests/gangs/test_what_stands_counts_and_what_leaves_does_not.py"
+STATE = "tests/state/test_the_columns_agree_with_a_plain_count.py"
+CHECKED = "tests/state/test_a_plan_is_checked_before_it_is_acted_on.py"
+PLANS = "tests/planner/test_plans_are_whole_valid_and_repeatable.py"
+TWO = "tests/kube/test_two_never_lead_at_once.py"
+TERM = "tests/kube/test_a_term_ends_before_the_lease_does.py"
+VIEW = "tests/kube/test_a_view_converges_whatever_breaks.py"
+LATE = "tests/kube/test_a_watch_is_never_trusted_for_long.py"
+FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """``old``, which stands in the file exactly once, becomes ``new``; ``test`` must fail then."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(
+        name="a Binding carries the pod's UID",
+        file="scheduler/live/binder.py",
+        old="                uid=pod.uid,\n                resource_version",
+        new="                resource_version",
+        test=ACTING,
+    ),
+    Mutation(
+        name="a Binding carries a resourceVersion",
+        file="scheduler/live/binder.py",
+        old="                resource_version=resource_version or pod.resource_version,\n",
+        new="",
+        test=ACTING,
+    ),
+    Mutation(
+        name="a Binding carries its term",
+        file="scheduler/live/binder.py",
+        old="                annotations={EPOCH: str(epoch)},\n            ),\n            target",
+        new="            ),\n            target",
+        test=ACTING,
+    ),
+    Mutation(
+        name="the lease is asked right before a Binding leaves",
+        file="scheduler/live/binder.py",
+        old='        """Send one Binding with the pod\'s UID and a resourceVersion."""\n        if not self._may_act():',
+        new='        """Send one Binding with the pod\'s UID and a resourceVersion."""\n        if False:',
+        test=ACTING,
+    ),
+    Mutation(
+        name="the lease is asked right before an Eviction leaves",
+        file="scheduler/live/binder.py",
+        old='with its UID as precondition."""\n        if not self._may_act():',
+        new='with its UID as precondition."""\n        if False:',
+        test=ACTING,
+    ),
+    Mutation(
+        name="an Eviction names the pod's UID",
+        file="scheduler/live/binder.py",
+        old="wire.DeleteOptions(preconditions=wire.Preconditions(uid=pod.uid))",
+        new="wire.DeleteOptions()",
+        test=ACTING,
+    ),
+    Mutation(
+        name="a read tells a pod made anew from the old one",
+        file="scheduler/live/binder.py",
+        old="is_gone=meta.uid != pod.uid or",
+        new="is_gone=",
+        test=ACTING,
+    ),
+    Mutation(
+        name="409 is no failure: the pod is read",
+        file="scheduler/live/binder.py",
+        old="            return events.BindConflict(at_s=self._clock(), uid=pod.uid)",
+        new='            return events.BindRefused(at_s=0, uid=pod.uid, reason="409", is_permanent=True)',
+        test=ACTING,
+    ),
+    Mutation(
+        name="a write refused by the fence ends the term",
+        file="scheduler/live/fence.py",
+        old="    return error.status in (403, 422) and FENCED in error.message",
+        new="    return False",
+        test=ACTING,
+    ),
+    Mutation(
+        name="an unknown outcome waits until the write can no longer land",
+        file="scheduler/gangs/member_rules.py",
+        old="    if member.asked_at_s < member.quiet_at_s:",
+        new="    if False:",
+        test=MACHINE,
+    ),
+    Mutation(
+        name="no Binding before the claim is acknowledged",
+        file="scheduler/gangs/machine.py",
+        old="    return replace(attempt, writing=Writing.SENT), (WriteClaim(),)\n\n\ndef step",
+        new="    return _bind_planned(attempt)\n\n\ndef step",
+        test=MACHINE,
+    ),
+    Mutation(
+        name="a Binding answered late is taken back while unwinding",
+        file="scheduler/gangs/machine.py",
+        old="        case Phase.UNWINDING if attempt.tally.get(MemberState.BOUND, 0):\n            return _evict_late(attempt)\n",
+        new="",
+        test=MACHINE,
+    ),
+    Mutation(
+        name="a gang below its minimum is unwound",
+        file="scheduler/gangs/machine.py",
+        old="        case Phase.BINDING if attempt.is_lost:\n            return unwind(attempt)\n",
+        new="",
+        test=MACHINE,
+    ),
+    Mutation(
+        name="a deleting member does not stand",
+        file="scheduler/gangs/view.py",
+        old='    if pod.is_deleting or pod.phase == "Failed":',
+        new='    if pod.phase == "Failed":',
+        test=STANDS,
+    ),
+    Mutation(
+        name="assumed capacity is charged",
+        file="scheduler/state.py",
+        old="            record.assumed = assignment.node\n",
+        new="",
+        test=STATE,
+    ),
+    Mutation(
+        name="a deleting pod holds its node until it is gone",
+        file="scheduler/model/objects.py",
+        old='        return bool(self.node_name) and self.phase not in ("Succeeded", "Failed")',
+        new="        return bool(self.node_name) and not self.is_deleting",
+        test=STATE,
+    ),
+    Mutation(
+        name="a plan is checked against capacity as it is now",
+        file="scheduler/state.py",
+        old="        if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):",
+        new="        if False:",
+        test=CHECKED,
+    ),
+    Mutation(
+        name="a plan is checked against nodes as they are now",
+        file="scheduler/state.py",
+        old="            if not self.mask(assignment.pod.shape)[row]:",
+        new="            if False:",
+        test=CHECKED,
+    ),
+    Mutation(
+        name="a plan is checked against pods as they are now",
+        file="scheduler/state.py",
+        old="            if record is None or record.effective.node_name or record.observed.is_deleting:",
+        new="            if record is None:",
+        test=CHECKED,
+    ),
+    Mutation(
+        name="a plan is checked against the gang's description as it is now",
+        file="scheduler/state.py",
+        old="        if view is None or view.generation != place.gang.generation or view.blocked is not None:",
+        new="        if False:",
+        test=CHECKED,
+    ),
+    Mutation(
+        name="a held gang is not planned",
+        file="scheduler/state.py",
+        old="            self._views[key] = view if held is None or view.blocked else replace(view, blocked=held)",
+        new="            self._views[key] = view",
+        test=CHECKED,
+    ),
+    Mutation(
+        name="what a plan places is occupied for the rest of the plan",
+        file="scheduler/planner.py",
+        old="    for role, where in zip(gang.roles, placement, strict=True):\n        run.packing.take(role, where)\n    assignments",
+        new="    assignments",
+        test=PLANS,
+    ),
+    Mutation(
+        name="a lease is taken only when it was seen unchanged for its whole duration",
+        file="scheduler/kube/lease.py",
+        old='    return "take" if now_s - seen.since_s > seen.lease_s else "wait"',
+        new='    return "take"',
+        test=TWO,
+    ),
+    Mutation(
+        name="every term has an epoch of its own",
+        file="scheduler/kube/lease.py",
+        old="        epoch = max(self._epoch_seen, self._epoch_floor()) + 1",
+        new="        epoch = max(self._epoch_seen, self._epoch_floor(), 1)",
+        test=TWO,
+    ),
+    Mutation(
+        name="no write leaves that could outlive the renew deadline",
+        file="scheduler/kube/lease.py",
+        old="    return renewed_s is not None and now_s + terms.write_timeout_s < renewed_s + terms.renew_deadline_s",
+        new="    return renewed_s is not None",
+        test=TERM,
+    ),
+    Mutation(
+        name="a view never goes back in time",
+        file="scheduler/kube/view.py",
+        old="        if 0 < item.version <= self.version:\n",
+        new="        if False:\n",
+        test=VIEW,
+    ),
+    Mutation(
+        name="a write without an answer is of unknown outcome",
+        file="scheduler/kube/transport.py",
+        old="        lost = OutcomeUnknown if is_write else Unreachable",
+        new="        lost = Unreachable",
+        test=FAILURE,
+    ),
+)
