@@ -87,15 +87,13 @@ class Bench:
     async def run(self, case: Case, name: Name, *, python: Sequence[str] = ()) -> Run:
         """One run on an empty cluster, which it leaves empty. Raises BenchmarkFailed for a wrong result."""
         await self._submit(case, name)
-        try:
-            async with self._launcher.started(name, python=python) as subject:
-                self.log = subject.log
-                run = await self._timed(case, name, subject)
-            found = faults(self._watch.pods, gpus_a_node=GPUS_A_NODE, wanted=case.pods)
-            if found:
-                raise BenchmarkFailed(f"{name}, {case.name}: " + "; ".join(found[:10]))
-        finally:
-            await self._clear(case)
+        async with self._launcher.started(name, python=python) as subject:
+            self.log = subject.log
+            run = await self._timed(case, name, subject)
+        found = faults(self._watch.pods, gpus_a_node=GPUS_A_NODE, wanted=case.pods)
+        if found:
+            raise BenchmarkFailed(f"{name}, {case.name}: " + "; ".join(found[:10]))
+        await self._clear(case)
         return run
 
     async def _submit(self, case: Case, name: Name) -> None:

@@ -164,7 +164,7 @@ async def measure(arguments: argparse.Namespace) -> Report:
 
 
 async def _profile(bench: Bench) -> None:
-    """Where a restart's time goes in the event loop's thread. A profiled start is slower and does not count."""
+    """Where a restart's time goes, in the event loop's thread. A profiled start is slower: not counted."""
     profile = figures.FOLDER / "scale-restart.prof"
     start = await bench.start(CLEAN, is_killed=False, python=("-m", "cProfile", "-o", str(profile)))
     console.print(f"{told(start)} (profiled: {profiling.functions(profile)})")
