@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Self
 
 import aiohttp
 import msgspec
@@ -24,6 +24,12 @@ from yarl import URL
 
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.lines import LineSplitter
+from tests.faults.calls import Action, Answer, Call, Dropped, Forward, Lines, Match, WatchAction
+from tests.faults.watches import close_after as close_after
+from tests.faults.watches import drop_event as drop_event
+from tests.faults.watches import expire_after as expire_after
+from tests.faults.watches import stall as stall
+from tests.faults.watches import stall_when as stall_when
 
 BODY_BYTES_MAX: Final = 64 * 2**20
 CALLS_MAX: Final = 200_000
@@ -35,55 +41,6 @@ _PATH = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<resource>[^/?]+)(?:/(?P<name>[^/?]+))?(?:/(?P<subresource>[^/?]+))?$"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request and what it is for: parts of the path that are missing are empty."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
-    group: str = ""
-    namespace: str = ""
-    resource: str = ""
-    name: str = ""
-    subresource: str = ""
-    is_watch: bool = False
-
-    @property
-    def is_write(self) -> bool:
-        return self.method in ("POST", "PUT", "PATCH", "DELETE")
-
-    def json(self) -> Any:
-        """The body; null for one that is no JSON."""
-        try:
-            return msgspec.json.decode(self.body) if self.body else None
-        except msgspec.DecodeError:
-            return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class Dropped(Exception):
-    """The client gets no answer: its connection is reset."""
-
-
-Forward = Callable[[], Awaitable[Answer]]
-Action = Callable[[Call, Forward], Awaitable[Answer]]
-Lines = AsyncGenerator[bytes, None]
-Match = Callable[[Call], bool]
-
-
-class WatchAction(Protocol):
-    def __call__(self, call: Call, lines: Lines) -> Lines: ...
 
 
 @dataclass(kw_only=True)
@@ -118,6 +75,8 @@ class Logged:
 
     call: Call
     status: int
+    #: The beginning of an error's body.
+    told: str = ""
 
 
 class Proxy:
@@ -140,7 +99,10 @@ class Proxy:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, ssl=self._endpoint.tls or True)
         self._session = aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)
+            connector=connector,
+            auto_decompress=False,
+            skip_auto_headers=("Accept-Encoding",),
+            timeout=aiohttp.ClientTimeout(total=None),
         )
         await self.listen()
         return self
@@ -195,6 +157,11 @@ class Proxy:
         self._answered.clear()
         await self._answered.wait()
 
+    def last_refusals(self) -> str:
+        """The last errors that the API server answered, for a test that failed."""
+        refused = [logged for logged in self.calls if logged.status >= 400][-20:]
+        return "\n".join(f"{one.call.method} {one.call.path}: {one.status} {one.told}" for one in refused)
+
     def applied(self, match: Match) -> list[Call]:
         """Requests that match and that the API server answered with success."""
         return [logged.call for logged in self.calls if logged.status < 300 and match(logged.call)]
@@ -232,9 +199,17 @@ class Proxy:
         ) as answer:
             body = await answer.read()
         if len(self.calls) < CALLS_MAX:
-            self.calls.append(Logged(call, answer.status))
+            self.calls.append(
+                Logged(
+                    call, answer.status, "" if answer.status < 400 else body[:400].decode(errors="replace")
+                )
+            )
         self._answered.set()
-        kept = {k: v for k, v in answer.headers.items() if k in ("Content-Type", "Retry-After")}
+        kept = {
+            k: v
+            for k, v in answer.headers.items()
+            if k in ("Content-Type", "Content-Encoding", "Retry-After")
+        }
         return Answer(status=answer.status, body=body, headers=kept)
 
     async def _stream(self, request: web.BaseRequest, call: Call, rule: Rule | None) -> web.StreamResponse:
@@ -274,7 +249,7 @@ def _call(request: web.BaseRequest, body: bytes) -> Call:
     found = _PATH.match(path)
     parts = {key: value or "" for key, value in found.groupdict().items()} if found else {}
     parts.pop("version", None)
-    kept = ("Authorization", "Content-Type", "Accept", "User-Agent")
+    kept = ("Authorization", "Content-Type", "Accept", "Accept-Encoding", "User-Agent")
     return Call(
         method=request.method,
         path=path,
@@ -429,75 +404,6 @@ def then(callback: Callable[[], Awaitable[object]]) -> Action:
     async def act(one: Call, forward: Forward) -> Answer:
         await callback()
         return await forward()
-
-    return act
-
-
-# -- what goes wrong with a watch --------------------------------------------------------------
-
-
-def stall(gate: asyncio.Event) -> WatchAction:
-    """The connection stays open and silent until the gate opens; what came meanwhile follows then."""
-
-    async def act(call: Call, lines: Lines) -> Lines:
-        await gate.wait()
-        async for line in lines:
-            yield line
-
-    return act
-
-
-def stall_when(closed: asyncio.Event, gate: asyncio.Event) -> WatchAction:
-    """As ``stall``, from the moment ``closed`` is set."""
-
-    async def act(call: Call, lines: Lines) -> Lines:
-        async for line in lines:
-            if closed.is_set():
-                await gate.wait()
-            yield line
-
-    return act
-
-
-def drop_event(number: int) -> WatchAction:
-    """The k-th event, from 1, never arrives."""
-
-    async def act(call: Call, lines: Lines) -> Lines:
-        count = 0
-        async for line in lines:
-            count += 1
-            if count != number:
-                yield line
-
-    return act
-
-
-def close_after(number: int) -> WatchAction:
-    """The server ends the watch after so many events."""
-
-    async def act(call: Call, lines: Lines) -> Lines:
-        count = 0
-        async for line in lines:
-            yield line
-            count += 1
-            if count >= number:
-                return
-
-    return act
-
-
-def expire_after(number: int) -> WatchAction:
-    """After so many events the server says that the version is too old."""
-    told = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}
-
-    async def act(call: Call, lines: Lines) -> Lines:
-        count = 0
-        async for line in lines:
-            yield line
-            count += 1
-            if count >= number:
-                yield msgspec.json.encode({"type": "ERROR", "object": told})
-                return
 
     return act
 

@@ -25,12 +25,12 @@ _READY = re.compile(r"stowplan ready health=(?P<url>\S+) pid=(?P<pid>\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """Short leases, so that a takeover takes seconds."""
+    """Short leases: a takeover takes seconds. A write may leave until the deadline less its timeout."""
 
-    lease_s: int = 2
-    renew_deadline_s: float = 1.2
+    lease_s: int = 3
+    renew_deadline_s: float = 2.4
     retry_s: float = 0.2
-    write_timeout_s: float = 0.8
+    write_timeout_s: float = 0.6
     partial_s: float = 25.0
     stale_s: float = 5.0
 
@@ -42,6 +42,10 @@ class SchedulerProcess:
         self._process = process
         self.log = log
         self.health_url = health_url
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
 
     @property
     def is_alive(self) -> bool:
@@ -63,6 +67,10 @@ class SchedulerProcess:
         async with asyncio.timeout(timeout_s):
             return await self._process.wait()
 
+    async def wait(self) -> None:
+        """Return when it has ended."""
+        await self._process.wait()
+
     async def stop(self) -> int:
         """SIGTERM; its exit code, once it is gone."""
         self._signal(signal.SIGCONT)
@@ -72,6 +80,9 @@ class SchedulerProcess:
         except TimeoutError:
             self.kill()
             return await self.ended()
+
+    def tail(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def complaints(self) -> list[str]:
         """Lines of the log that no fault excuses: tracebacks and broken invariants."""
@@ -127,6 +138,20 @@ class Launcher:
         for process in self.started:
             if process.is_alive:
                 await process.stop()
+
+    async def died(self) -> None:
+        """Return when the scheduler that was started last has ended."""
+        if self.started:
+            await self.started[-1].wait()
+        else:
+            await asyncio.Event().wait()
+
+    def last_words(self) -> str:
+        """How each scheduler is and how its log ends, for a test that failed."""
+        return "\n".join(
+            f"{process.log.name}, exit code {process.exit_code}:\n{process.tail()}"
+            for process in self.started
+        )
 
     def complaints(self) -> list[str]:
         return [line for process in self.started for line in process.complaints()]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from deploy.local.audit import Auditor
+from deploy.local.audit import Auditor, Overdue
 from deploy.local.cluster import Cluster
 from deploy.local.nodes.pools import Pool, specs
 from deploy.local.nodes.register import register
@@ -101,7 +101,17 @@ class Stage:
     # -- waiting and judging ---------------------------------------------------------------------
 
     async def until(self, holds: Callable[[World], bool], what: str, *, timeout_s: float = SETTLE_S) -> None:
-        await self.auditor.wait_until(holds, timeout_s, what=what)
+        """Wait for something to be true, as long as the scheduler started last lives. Raises: Overdue."""
+        waiting = asyncio.create_task(self.auditor.wait_until(holds, timeout_s, what=what))
+        dying = asyncio.create_task(self._launcher.died())
+        await asyncio.wait({waiting, dying}, return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        waiting.cancel()
+        try:
+            await waiting
+        except (Overdue, asyncio.CancelledError) as error:
+            words = (str(error) or what, self._launcher.last_words(), self.proxy.last_refusals())
+            raise Overdue("\n".join(words)) from error
 
     async def until_bound(self, *names: str, timeout_s: float = SETTLE_S) -> None:
         """Until these pods, or all there are, are bound."""

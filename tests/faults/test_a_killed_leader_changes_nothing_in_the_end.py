@@ -12,7 +12,8 @@ import pytest
 
 from scheduler.invariants import EndState, GangRef, World, end_state, same_end
 from tests.faults import proxy
-from tests.faults.proxy import Match, nth
+from tests.faults.calls import Match
+from tests.faults.proxy import nth
 from tests.faults.scheduler import SchedulerProcess, Terms
 from tests.faults.stage import Stage, gang
 
@@ -47,7 +48,7 @@ CASES = [(site, number) for site in PLACING for number in site.numbers]
 
 @pytest.fixture
 def terms() -> Terms:
-    return Terms(partial_s=3.0)
+    return Terms(lease_s=2, renew_deadline_s=1.5, write_timeout_s=0.5, partial_s=3.0)
 
 
 def _name(value: object) -> str | None:

@@ -1,0 +1,75 @@
+"""What goes wrong with a watch."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from tests.faults.calls import Call, Lines, WatchAction
+
+
+def stall(gate: asyncio.Event) -> WatchAction:
+    """The connection stays open and silent until the gate opens; what came meanwhile follows then."""
+
+    async def act(call: Call, lines: Lines) -> Lines:
+        await gate.wait()
+        async for line in lines:
+            yield line
+
+    return act
+
+
+def stall_when(closed: asyncio.Event, gate: asyncio.Event) -> WatchAction:
+    """As ``stall``, from the moment ``closed`` is set."""
+
+    async def act(call: Call, lines: Lines) -> Lines:
+        async for line in lines:
+            if closed.is_set():
+                await gate.wait()
+            yield line
+
+    return act
+
+
+def drop_event(number: int) -> WatchAction:
+    """The k-th event, from 1, never arrives."""
+
+    async def act(call: Call, lines: Lines) -> Lines:
+        count = 0
+        async for line in lines:
+            count += 1
+            if count != number:
+                yield line
+
+    return act
+
+
+def close_after(number: int) -> WatchAction:
+    """The server ends the watch after so many events."""
+
+    async def act(call: Call, lines: Lines) -> Lines:
+        count = 0
+        async for line in lines:
+            yield line
+            count += 1
+            if count >= number:
+                return
+
+    return act
+
+
+def expire_after(number: int) -> WatchAction:
+    """After so many events the server says that the version is too old."""
+    told = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}
+
+    async def act(call: Call, lines: Lines) -> Lines:
+        count = 0
+        async for line in lines:
+            yield line
+            count += 1
+            if count >= number:
+                yield msgspec.json.encode({"type": "ERROR", "object": told})
+                return
+
+    return act
