@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-packing bench-verdict bench-planted
+.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-verdict bench-planted
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,7 +21,7 @@ demo: $(VENV)/installed ## real gangs on a real control plane, checked against t
 
 test: $(VENV)/installed ## every test, on a real kube-apiserver
 	$(RUN)/python -m deploy.local.build
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n 2
 
 check: $(VENV)/installed ## format, lint, types, import contracts, size gates
 	$(RUN)/ruff format --check .
@@ -42,6 +42,9 @@ bench-bind: $(VENV)/installed ## pods bound a second, beside kube-scheduler on t
 
 bench-scale: $(VENV)/installed ## 5,000 nodes and 140,000 pods: restart, memory, snapshot, plan
 	$(RUN)/python -m tests.benchmarks.scale
+
+bench-agent: $(VENV)/installed ## the NVML agent: memory, CPU a probe, writes a minute
+	$(RUN)/python -m tests.benchmarks.agent
 
 bench-packing: $(VENV)/installed ## the FGD experiment: unallocated GPUs beside FGD and a proven floor
 	$(RUN)/python -m tests.benchmarks.packing

@@ -33,6 +33,11 @@ def _run(given: list[str]) -> int:
         from scheduler.cli.start import start
 
         return start(_path(options, "--config"), _path(options, "--kubeconfig"), options.get("--context"))
+    if given[:1] == ["agent"]:
+        # Before typer: the agent's image has neither it nor the scheduler.
+        from scheduler.cli.agent import main as agent
+
+        return agent(given[1:])
     from scheduler.cli.commands import add_local, app
 
     if not given or given[0] in ("local", "--help"):

@@ -1,0 +1,236 @@
+"""The node agent: probes, listens for XIDs, judges, writes. The only loop in this package."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from scheduler.inventory.events import EventWatch, Strike
+from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy, rule_of
+from scheduler.inventory.metrics import AgentMetrics
+from scheduler.inventory.nvml import Nvml
+from scheduler.inventory.parse import found_record
+from scheduler.inventory.probe import probe
+from scheduler.inventory.prober import Prober
+from scheduler.inventory.processes import Owner, unknown_owner
+from scheduler.inventory.publish import written_node
+from scheduler.inventory.record import Record, cleared, hung, observed, resumed, struck
+from scheduler.inventory.report import DeviceReport, NodeState
+from scheduler.inventory.writer import GPUNodes, Pace
+from scheduler.kube.transport import ClusterError, NotFound, Transport
+from scheduler.kube.wire.inventory import GPUNodeStatus
+
+STRIKES_MAX: Final = 1_024
+RESUME_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """Seconds.
+
+    probe_period_s: between the starts of probes. deadline_s: a probe longer than this is Hung.
+    heartbeat_s: between writes while nothing changes; must leave room below the planner's 30 s for a probe.
+    gap_s: least time between two writes. wait_for_driver: stay where there is no driver or no device.
+    """
+
+    node_name: str
+    boot_id: str = ""
+    probe_period_s: float = 5.0
+    deadline_s: float = 10.0
+    heartbeat_s: float = 20.0
+    gap_s: float = 1.0
+    wait_for_driver: bool = False
+    once: bool = False
+    policy: HealthPolicy = field(default_factory=lambda: DEFAULT_POLICY)
+
+
+class Agent:
+    """``await Agent(...).run()`` until told to ``stop``, or nothing is left to do; the last node state.
+
+    Ends by itself with NoDriver or NoDevices unless told to wait, and with DriverMismatch, which only a new
+    process cures. What it knew is in the GPUNode, so the next agent goes on from there.
+    """
+
+    def __init__(
+        self,
+        api: Nvml,
+        transport: Transport,
+        settings: AgentSettings,
+        *,
+        owner: Owner = unknown_owner,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+        metrics: AgentMetrics | None = None,
+    ) -> None:
+        self.record = Record(boot_id=settings.boot_id)
+        self.metrics = metrics or AgentMetrics()
+        self._settings = settings
+        self._owner = owner
+        self._clock = clock
+        self._objects = GPUNodes(transport, settings.node_name, counted=self.metrics.write_sent)
+        self._pace = Pace(heartbeat_s=settings.heartbeat_s, gap_s=settings.gap_s, rng=rng or random.Random())
+        self._watch = EventWatch(api, self._strike_from_thread)
+        self._prober = Prober(lambda: self._probe(api), clock=clock)
+        self._strikes: asyncio.Queue[Strike] = asyncio.Queue(STRIKES_MAX)
+        self._alarm = asyncio.Event()
+        self.is_stopping = False
+        self._has_looked = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._log: FilteringBoundLogger = structlog.get_logger(component="agent", node=settings.node_name)
+
+    async def run(self) -> NodeState:
+        """Raises: ClusterError only with ``once``, where a write fails."""
+        self._loop = asyncio.get_running_loop()
+        self._log.info("agent started", heartbeat_s=self._settings.heartbeat_s)
+        await self._resume()
+        probing = asyncio.create_task(self._keep_probing())
+        probing.add_done_callback(lambda _: self._alarm.set())
+        try:
+            while not self.is_stopping:
+                self._alarm.clear()
+                if probing.done():
+                    probing.result()
+                if await self._told_all():
+                    break
+        finally:
+            probing.cancel()
+            self._watch.stop()
+            self._prober.close()
+        return self.record.state
+
+    def stop(self) -> None:
+        """From the loop's own thread: ``run`` returns within a write's timeout, also while NVML hangs."""
+        self.is_stopping = True
+        self._alarm.set()
+
+    def is_listening(self, timeout_s: float) -> bool:
+        """Whether events of devices are delivered, waiting for that up to ``timeout_s``."""
+        return self._watch.listening(timeout_s)
+
+    async def _resume(self) -> None:
+        for _ in range(1 if self._settings.once else RESUME_TRIES):
+            try:
+                found = await self._objects.found()
+            except ClusterError as error:
+                self._log.warning("what the last agent knew cannot be read yet", error=str(error))
+                await self._pause(self._settings.gap_s)
+                continue
+            if found is not None:
+                self.record = resumed(found_record(found), self._settings.boot_id, self._clock())
+            return
+
+    async def _keep_probing(self) -> None:
+        """Apart from the writing, which goes on while NVML hangs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun_s = loop.time()
+            await self._look()
+            self._has_looked = True
+            self._alarm.set()
+            await asyncio.sleep(begun_s + self._settings.probe_period_s - loop.time())
+
+    async def _look(self) -> None:
+        """One probe, or the word that it hangs."""
+        answer = await self._prober.ask(self._settings.deadline_s)
+        before = self.record.state
+        if answer is None:
+            self.record = hung(self.record, self._prober.age_s)
+        else:
+            self.metrics.probed(answer.took_s)
+            self.record = observed(self.record, answer.report, answer.started_s)
+            if answer.report.state == "Ready":
+                self._watch.start()
+        if self.record.state != before:
+            self._log.info("node state", state=self.record.state, message=self.record.message)
+
+    def _probe(self, api: Nvml) -> DeviceReport:
+        return probe(api, before_open=self._watch.stop)
+
+    async def _told_all(self) -> bool:
+        """Write what is due, or wait until something may be; whether there is nothing left to do."""
+        self._take_strikes()
+        if not self._has_looked:
+            await self._pause(None)
+            return False
+        now_s = self._clock()
+        status = self._status(now_s)
+        due_s = self._pace.due_s(status, now_s)
+        if due_s <= now_s:
+            await self._write(status)
+            return False
+        if self._is_over():
+            return True
+        await self._pause(due_s - now_s)
+        return False
+
+    def _status(self, now_s: float) -> GPUNodeStatus:
+        node = written_node(self.record, self._settings.node_name, now_s, self._owner, self._settings.policy)
+        self.metrics.told(node.status)
+        return node.status
+
+    async def _write(self, status: GPUNodeStatus) -> None:
+        try:
+            wanted = await self._objects.write(status)
+        except ClusterError as error:
+            self.metrics.write_failed()
+            self._pace.failed(self._clock())
+            if self._settings.once:
+                raise
+            remedy = "; is the GPUNode CRD installed (deploy/crds)?" if isinstance(error, NotFound) else ""
+            self._log.warning("the GPUNode was not written", error=f"{error}{remedy}")
+            return
+        self._pace.written(status, self._clock())
+        if wanted:
+            await self._clear(wanted)
+
+    async def _clear(self, words: str) -> None:
+        """What an admin says is well: forget its signs, then take the word off."""
+        named = {word.strip() for word in words.split(",")}
+        uuids = [uuid for uuid in self.record.devices if uuid in named or "all" in named]
+        self.record = cleared(self.record, uuids)
+        self._log.info("cleared by annotation", devices=sorted(uuids))
+        # The write that takes it off may fail; then it is read, and taken off, again.
+        with suppress(ClusterError):
+            await self._objects.take_off(words)
+
+    def _is_over(self) -> bool:
+        is_empty = self.record.state in ("NoDriver", "NoDevices")
+        return (
+            self._settings.once
+            or self.record.state == "DriverMismatch"
+            or (is_empty and not self._settings.wait_for_driver)
+        )
+
+    def _strike_from_thread(self, strike: Strike) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._strike, strike)
+
+    def _strike(self, strike: Strike) -> None:
+        # More than fit between two turns of the loop are all of a kind by then: the newest are dropped.
+        if not self._strikes.full():
+            self._strikes.put_nowait(strike)
+        self._alarm.set()
+
+    def _take_strikes(self) -> None:
+        while not self._strikes.empty():
+            strike = self._strikes.get_nowait()
+            # One that no device can be named for is logged; the next probe tells which device is lost.
+            uuids = [strike.uuid] if strike.uuid else []
+            self.record = struck(self.record, uuids, strike.kind, self._clock())
+            rule = rule_of(strike.kind, self._settings.policy)
+            self.metrics.struck(rule.severity)
+            self._log.warning("device event", device=strike.uuid, kind=strike.kind, meaning=rule.meaning)
+
+    async def _pause(self, most_s: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._alarm.wait()

@@ -1,0 +1,85 @@
+"""What happened to each device: signs of trouble, folded so that they stay few. Pure; times are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from scheduler.inventory.health import rule_of
+
+#: The same trouble within this long is one sign that goes on.
+COALESCE_S = 60.0
+SIGNS_MAX = 24
+COUNT_MAX = 1_000_000
+
+#: reset: of one device, or a driver loaded anew. boot: of the node.
+Mending = Literal["reset", "boot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """Trouble of one kind from ``first_s`` to ``last_s``.
+
+    ``mended_s``: when the reset or boot was seen that its rule asks for; None while none was.
+    """
+
+    kind: str
+    first_s: float
+    last_s: float
+    count: int = 1
+    mended_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Signs by device UUID."""
+
+    signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)
+
+    def struck(self, uuid: str, kind: str, now_s: float) -> History:
+        """With one more sign on a device."""
+        return replace(self, signs={**self.signs, uuid: _added(self.signs.get(uuid, ()), kind, now_s)})
+
+    def mended(self, uuids: Iterable[str], how: Mending, now_s: float) -> History:
+        """After a reset of these devices or a boot of their node."""
+        known = {uuid: self.signs[uuid] for uuid in uuids if uuid in self.signs}
+        stamped = {uuid: tuple(_mended(sign, how, now_s) for sign in signs) for uuid, signs in known.items()}
+        return replace(self, signs={**self.signs, **stamped})
+
+    def cleared(self, uuids: Iterable[str]) -> History:
+        """Forgetting what an admin says is over; trouble that still holds returns with the next probe."""
+        gone = frozenset(uuids)
+        return replace(self, signs={uuid: kept for uuid, kept in self.signs.items() if uuid not in gone})
+
+
+def _added(signs: tuple[Sign, ...], kind: str, now_s: float) -> tuple[Sign, ...]:
+    for position, sign in enumerate(signs):
+        goes_on = sign.kind == kind and sign.mended_s is None and now_s - sign.last_s <= COALESCE_S
+        if goes_on:
+            longer = replace(
+                sign,
+                first_s=min(sign.first_s, now_s),
+                last_s=max(sign.last_s, now_s),
+                count=min(sign.count + 1, COUNT_MAX),
+            )
+            return (*signs[:position], longer, *signs[position + 1 :])
+    grown = (*signs, Sign(kind=kind, first_s=now_s, last_s=now_s))
+    return grown if len(grown) <= SIGNS_MAX else _shortened(grown)
+
+
+def _shortened(signs: tuple[Sign, ...]) -> tuple[Sign, ...]:
+    """Without the least telling: application errors before notes before what was mended, the oldest first."""
+    worth = {"ignore": 0, "note": 1, "quarantine": 2, "fatal": 3}
+    least = min(
+        signs[:-1],
+        key=lambda sign: (sign.mended_s is None, worth[rule_of(sign.kind).severity], sign.last_s),
+    )
+    return tuple(sign for sign in signs if sign is not least)
+
+
+def _mended(sign: Sign, how: Mending, now_s: float) -> Sign:
+    wanted = rule_of(sign.kind).recovery
+    if sign.mended_s is not None or sign.last_s > now_s or wanted == "clean":
+        return sign
+    return replace(sign, mended_s=now_s) if how in ("boot", wanted) else sign

@@ -1,0 +1,224 @@
+"""GPUNode objects to frozen values for the planner. Pure and total: what is odd is not usable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from scheduler.inventory.assess import Health, HealthState
+from scheduler.inventory.history import COUNT_MAX, SIGNS_MAX, History, Sign
+from scheduler.inventory.record import Record
+from scheduler.inventory.report import Device, Memory, NodeState
+from scheduler.inventory.scenario import DEVICES_MAX, INSTANCES_MAX
+from scheduler.inventory.times import read
+from scheduler.kube.wire.inventory import GPUDevice, GPUInstance, GPUNode, GPUSign
+
+TEXT_MAX = 512
+NAME_MAX = 128
+BYTES_MAX = 1 << 50
+#: A probe older than this gives no device for new bindings (invariant INV9).
+PROBE_AGE_S_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The object cannot be one of an agent's; the node counts as never reported."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceState:
+    """A MIG instance. ``is_usable``: its device is well, and no foreign process is on it."""
+
+    uuid: str
+    profile: str
+    memory_bytes: int
+    is_usable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceState:
+    """One device for the planner.
+
+    ``is_usable``: well and free of foreign processes; a device cut into MIG instances is not given whole.
+    ``fatal_s`` names the one reaction due to an outage; None without one. ``island``: devices of the node
+    with the same one reach each other over NVLink; empty for none.
+    """
+
+    index: int
+    uuid: str
+    model: str
+    memory_bytes: int
+    health: HealthState
+    reason: str
+    clear: str
+    fatal_s: float | None
+    foreign_processes: int
+    foreign_bytes: int
+    is_usable: bool
+    is_mig: bool
+    island: str
+    clique: str
+    numa: int | None
+    levels: tuple[int, ...]
+    instances: tuple[InstanceState, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInventory:
+    """A node's devices as its agent last told. ``probed_s``: None when NVML never answered."""
+
+    node: str
+    state: NodeState
+    message: str
+    driver: str
+    probed_s: float | None
+    devices: tuple[DeviceState, ...]
+
+    def is_fresh(self, now_s: float, age_s_max: float = PROBE_AGE_S_MAX) -> bool:
+        """Whether new bindings may rely on this. A probe from beyond the same bound ahead is not fresh."""
+        return self.probed_s is not None and abs(now_s - self.probed_s) <= age_s_max
+
+    def usable(self, now_s: float, age_s_max: float = PROBE_AGE_S_MAX) -> tuple[DeviceState, ...]:
+        """Whole devices that new pods may be given now: none unless the probe is fresh and the node ready."""
+        if self.state != "Ready" or not self.is_fresh(now_s, age_s_max):
+            return ()
+        return tuple(device for device in self.devices if device.is_usable and not device.is_mig)
+
+
+def parse(node: GPUNode) -> NodeInventory | Refused:
+    """The planner's view of a GPUNode. What an agent could not have written is refused with its reason."""
+    status, name = node.status, node.metadata.name
+    devices = status.devices or ()
+    if not name:
+        return Refused(reason="metadata.name is empty")
+    if len(devices) > DEVICES_MAX:
+        return Refused(reason=f"status.devices: {len(devices)} devices, at most {DEVICES_MAX}")
+    uuids = [device.uuid for device in devices]
+    if len(set(uuids)) != len(uuids) or not all(uuids):
+        return Refused(reason="status.devices: each device needs a UUID of its own")
+    return NodeInventory(
+        node=name,
+        state=_node_state(status.state),
+        message=_text(status.message),
+        driver=_text(status.driver, NAME_MAX),
+        probed_s=read(status.last_probe),
+        devices=tuple(_device(device) for device in devices),
+    )
+
+
+def found_record(node: GPUNode) -> Record:
+    """What an earlier agent knew, for the next one to go on from."""
+    status = node.status
+    devices = [device for device in (status.devices or ())[:DEVICES_MAX] if device.uuid]
+    signs = {device.uuid: _signs(device.signs or ()) for device in devices}
+    return Record(
+        probed_s=read(status.last_probe),
+        driver=status.driver,
+        cuda=status.cuda,
+        boot_id=status.boot_id,
+        devices={device.uuid: _known(device) for device in devices},
+        history=History(signs={uuid: found for uuid, found in signs.items() if found}),
+    )
+
+
+def health_of(device: GPUDevice) -> Health:
+    """As written; an unknown word is Quarantined, never Healthy."""
+    return Health(
+        state=_health_state(device.state),
+        reason=_text(device.reason),
+        clear=_text(device.clear),
+        since_s=read(device.since),
+        until_s=read(device.until),
+        fatal_s=read(device.fatal_since),
+    )
+
+
+def _device(device: GPUDevice) -> DeviceState:
+    health = health_of(device)
+    is_foreign = device.foreign_processes != 0
+    instances = device.instances or ()
+    return DeviceState(
+        index=device.index,
+        uuid=_text(device.uuid, NAME_MAX),
+        model=_text(device.model, NAME_MAX),
+        memory_bytes=_bounded(device.memory_bytes),
+        health=health.state,
+        reason=health.reason,
+        clear=health.clear,
+        fatal_s=health.fatal_s if health.state == "Fatal" else None,
+        foreign_processes=_bounded(device.foreign_processes),
+        foreign_bytes=_bounded(device.foreign_bytes),
+        is_usable=health.is_usable and not is_foreign,
+        is_mig=bool(device.mig),
+        island=_text(device.island, NAME_MAX),
+        clique=_text(device.clique, NAME_MAX),
+        numa=device.numa,
+        levels=(device.levels or ())[:DEVICES_MAX],
+        instances=tuple(_instance(instance, health) for instance in instances[:INSTANCES_MAX]),
+    )
+
+
+def _instance(instance: GPUInstance, health: Health) -> InstanceState:
+    return InstanceState(
+        uuid=_text(instance.uuid, NAME_MAX),
+        profile=_text(instance.profile, NAME_MAX),
+        memory_bytes=_bounded(instance.memory_bytes),
+        is_usable=health.is_usable and instance.foreign_processes == 0 and bool(instance.uuid),
+    )
+
+
+def _known(device: GPUDevice) -> Device:
+    memory = Memory(total_bytes=_bounded(device.memory_bytes), used_bytes=0)
+    return Device(
+        index=device.index,
+        uuid=device.uuid,
+        model=device.model,
+        serial=device.serial,
+        minor=device.minor,
+        pci=device.pci,
+        numa=device.numa,
+        memory=memory if device.memory_bytes else None,
+    )
+
+
+def _signs(signs: tuple[GPUSign, ...]) -> tuple[Sign, ...]:
+    found = []
+    for sign in signs[:SIGNS_MAX]:
+        first_s, last_s = read(sign.first), read(sign.last)
+        if sign.kind and first_s is not None and last_s is not None and first_s <= last_s:
+            count = min(max(1, sign.count), COUNT_MAX)
+            mended_s = read(sign.mended)
+            found.append(
+                Sign(
+                    kind=sign.kind[:NAME_MAX], first_s=first_s, last_s=last_s, count=count, mended_s=mended_s
+                )
+            )
+    return tuple(found)
+
+
+def _node_state(word: str) -> NodeState:
+    for state in get_args(NodeState):
+        if word == state:
+            known: NodeState = state
+            return known
+    return "Failed"
+
+
+def _health_state(word: str) -> HealthState:
+    for state in get_args(HealthState):
+        if word == state:
+            known: HealthState = state
+            return known
+    return "Quarantined"
+
+
+def _bounded(number: int) -> int:
+    return min(max(0, number), BYTES_MAX)
+
+
+def _text(text: str, length_max: int = TEXT_MAX) -> str:
+    """Cut, and without anything that could garble a line."""
+    cut = text[:length_max]
+    return cut if cut.isprintable() else ascii(cut)[1:-1][:length_max]

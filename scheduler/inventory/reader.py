@@ -1,0 +1,77 @@
+"""Asks NVML one thing at a time and tells "not supported" from "lost" from "odd"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from scheduler.inventory import nvml
+from scheduler.inventory.nvml import LibraryTooOld, NvmlError, code_of
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+ODD_MAX = 32
+
+
+class DriverGone(Exception):
+    """The driver or its library cannot be used; ``code`` is NVML's."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class DeviceLost(Exception):
+    """The device answers nothing more; ``trouble`` is its kind in the health table, ``code`` NVML's."""
+
+    def __init__(self, trouble: str, code: int) -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
+        self.code = code
+
+
+class Reader:
+    """Remembers what could not be asked. One a probe."""
+
+    def __init__(self) -> None:
+        self.lacking: set[str] = set()
+        self.odd: dict[str, int] = {}
+
+    def maybe(self, call: str, ask: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | None:
+        """The answer, or None where there is none. Raises: DriverGone, DeviceLost."""
+        try:
+            return ask(*args, **named)
+        except LibraryTooOld:
+            self.lacking.add(call)
+        except NvmlError as error:
+            self._sort(call, error)
+        return None
+
+    def of_node(self, call: str, ask: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | None:
+        """The answer to what concerns no single device. Raises: DriverGone."""
+        try:
+            return self.maybe(call, ask, *args, **named)
+        except DeviceLost as lost:
+            self.odd[call] = lost.code
+        return None
+
+    def must(self, call: str, ask: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """The answer to what every device knows. Raises: DriverGone, DeviceLost (of trouble "unreadable")."""
+        answer = self.maybe(call, ask, *args, **named)
+        if answer is None:
+            raise DeviceLost("unreadable", self.odd.get(call, nvml.UNKNOWN))
+        return answer
+
+    def _sort(self, call: str, error: Exception) -> None:
+        # The causes are cut off: comparing one of pynvml's errors with another kind of error raises.
+        code = code_of(error)
+        if code in nvml.DRIVER_CODES:
+            raise DriverGone(code, f"{call}: {error}") from None
+        if code in nvml.LOST_CODES:
+            trouble = "reset-required" if code == nvml.RESET_REQUIRED else "lost"
+            raise DeviceLost(trouble, code) from None
+        if code in nvml.LACKING_CODES:
+            self.lacking.add(call)
+        elif code not in nvml.ABSENT_CODES and len(self.odd) < ODD_MAX:
+            self.odd[call] = code
