@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,8 +28,10 @@ CREATE_TIMEOUT_S: Final = 60.0
 CLEAR_TIMEOUT_S: Final = 120.0
 CLEAR_TRIES_MAX: Final = 10
 
+#: Of tables in a log.
+LOG_WIDTH: Final = 110
 #: Progress and tables; the figures themselves are a JSON file.
-console: Final = Console(stderr=True, soft_wrap=True)
+console: Final = Console(stderr=True, soft_wrap=True, width=None if sys.stderr.isatty() else LOG_WIDTH)
 
 
 class BenchmarkFailed(Exception):

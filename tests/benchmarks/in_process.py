@@ -40,7 +40,7 @@ T = TypeVar("T", bound=HasMetadata)
 
 CHANGED: Final = 1_000
 REPEATS: Final = 20
-GANG_SIZE: Final = 512
+WIDE_GANG: Final = 512
 LINES: Final = 2_000
 SEED: Final = 7
 PAGE: Final = Timing().page
@@ -169,8 +169,8 @@ async def costs(api: Transport) -> Costs:
 
 
 def add_pending_gang(state: ClusterState) -> None:
-    """A gang of ``GANG_SIZE`` whole-node pods that waits. Raises BenchmarkFailed if it is refused."""
-    for body in pending_gang(GANG_SIZE, GPUS_A_NODE):
+    """A gang of ``WIDE_GANG`` whole-node pods that waits. Raises BenchmarkFailed if it is refused."""
+    for body in pending_gang(WIDE_GANG, GPUS_A_NODE):
         pod = parse_pod(msgspec.json.decode(body, type=wire.Pod))
         if isinstance(pod, Rejected):
             raise BenchmarkFailed(f"the gang is refused: {pod.reason}")
@@ -204,9 +204,9 @@ def cycles(state: ClusterState, uids: Sequence[str]) -> Iterator[tuple[float, fl
 
 def _check(found: Plan) -> None:
     sizes = [len(place.assignments) for place in found.places]
-    if sizes.count(GANG_SIZE) != 1:
+    if sizes.count(WIDE_GANG) != 1:
         told = [verdict.message for verdict in found.verdicts][:1]
-        raise BenchmarkFailed(f"the gang of {GANG_SIZE} was not placed: {told}")
+        raise BenchmarkFailed(f"the gang of {WIDE_GANG} was not placed: {told}")
 
 
 def rss_kib() -> int:

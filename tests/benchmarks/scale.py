@@ -22,7 +22,7 @@ from rich.table import Table
 
 from tests.benchmarks import figures, profiling
 from tests.benchmarks.control import GPUS_A_NODE, BenchmarkFailed, Control, console, control_plane, pods_path
-from tests.benchmarks.in_process import GANG_SIZE, Costs
+from tests.benchmarks.in_process import WIDE_GANG, Costs
 from tests.benchmarks.population import EMPTY_ONE_IN, NAMESPACES, Population, namespace, waiting_pod
 from tests.benchmarks.session import carried_out
 from tests.benchmarks.subjects import Launcher, Subject, end_with_parent
@@ -271,8 +271,8 @@ def main() -> int:
     """Exit codes: 0 measured, 1 a start failed, 2 wrong arguments, 130 interrupted."""
     parser = _parser()
     arguments = parser.parse_args()
-    if arguments.runs < 1 or arguments.nodes < EMPTY_ONE_IN * GANG_SIZE:
-        parser.error(f"at least one run, and {EMPTY_ONE_IN * GANG_SIZE} nodes")
+    if arguments.runs < 1 or arguments.nodes < EMPTY_ONE_IN * WIDE_GANG:
+        parser.error(f"at least one run, and {EMPTY_ONE_IN * WIDE_GANG} nodes")
     if not 1 <= arguments.pods <= PODS_A_NODE_MAX * arguments.nodes:
         parser.error(f"at most {PODS_A_NODE_MAX} pods a node")
     found = carried_out(measure(arguments))
