@@ -11,10 +11,8 @@ STANDS = "tests/gangs/test_what_stands_counts_and_what_leaves_does_not.py"
 STATE = "tests/state/test_the_columns_agree_with_a_plain_count.py"
 CHECKED = "tests/state/test_a_plan_is_checked_before_it_is_acted_on.py"
 PLANS = "tests/planner/test_plans_are_whole_valid_and_repeatable.py"
-TWO = "tests/kube/test_two_never_lead_at_once.py"
 TERM = "tests/kube/test_a_term_ends_before_the_lease_does.py"
-VIEW = "tests/kube/test_a_view_converges_whatever_breaks.py"
-LATE = "tests/kube/test_a_watch_is_never_trusted_for_long.py"
+ORDER = "tests/kube/test_a_sink_is_told_in_order.py"
 FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
 
 
@@ -98,7 +96,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         file="scheduler/gangs/member_rules.py",
         old="    if member.asked_at_s < member.quiet_at_s:",
         new="    if False:",
-        test=MACHINE,
+        test=UNWIND,
     ),
     Mutation(
         name="no Binding before the claim is acknowledged",
@@ -112,7 +110,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         file="scheduler/gangs/machine.py",
         old="        case Phase.UNWINDING if attempt.tally.get(MemberState.BOUND, 0):\n            return _evict_late(attempt)\n",
         new="",
-        test=MACHINE,
+        test=UNWIND,
     ),
     Mutation(
         name="a gang below its minimum is unwound",
@@ -189,14 +187,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         file="scheduler/kube/lease.py",
         old='    return "take" if now_s - seen.since_s > seen.lease_s else "wait"',
         new='    return "take"',
-        test=TWO,
+        test=TERM,
     ),
     Mutation(
         name="every term has an epoch of its own",
         file="scheduler/kube/lease.py",
         old="        epoch = max(self._epoch_seen, self._epoch_floor()) + 1",
         new="        epoch = max(self._epoch_seen, self._epoch_floor(), 1)",
-        test=TWO,
+        test=TERM,
     ),
     Mutation(
         name="no write leaves that could outlive the renew deadline",
@@ -210,7 +208,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         file="scheduler/kube/view.py",
         old="        if 0 < item.version <= self.version:\n",
         new="        if False:\n",
-        test=VIEW,
+        test=ORDER,
     ),
     Mutation(
         name="a write without an answer is of unknown outcome",
