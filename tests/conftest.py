@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
 import structlog
+from hypothesis import settings
 
 from deploy.local.cluster import Cluster, running_cluster
 from scheduler.kube.transport import Endpoint, Transport
+
+# A change is judged on the same examples each time; new ones are searched for everywhere else.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True)
