@@ -221,9 +221,14 @@ class Proxy:
             if rule is not None and rule.watch is not None:
                 rule.fired.set()
                 lines = rule.watch(call, lines)
-            async with aclosing(lines):
-                async for line in lines:
-                    await response.write(line + b"\n")
+            try:
+                async with aclosing(lines):
+                    async for line in lines:
+                        await response.write(line + b"\n")
+            finally:
+                # A watch that is left early would otherwise take its time to say goodbye.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
             await response.write_eof()
             return response
 

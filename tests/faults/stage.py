@@ -19,8 +19,8 @@ from deploy.local.nodes.register import register
 from deploy.local.nodes.writer import Writer
 from scheduler.invariants import PodVersion, World
 from scheduler.kube.endpoint import Endpoint
-from scheduler.kube.transport import JSON, MERGE_PATCH, NotFound, Transport
-from tests.faults.proxy import Proxy
+from scheduler.kube.transport import JSON, MERGE_PATCH, ApiError, NotFound, Transport
+from tests.faults.proxy import Proxy, lease_renewal
 from tests.faults.scheduler import Launcher, SchedulerProcess, Terms, launcher
 
 GPU: Final = "nvidia.com/gpu"
@@ -73,6 +73,22 @@ class Stage:
         async with asyncio.TaskGroup() as group:
             for body in pods:
                 group.create_task(one(body))
+
+    async def is_taken(self, body: Json) -> bool:
+        """Create a pod, unless the API server finds it invalid."""
+        try:
+            await self.post(self.pods_path, body)
+        except ApiError as refused:
+            if refused.status not in (400, 422):
+                raise
+            return False
+        return True
+
+    async def beats(self, count: int) -> None:
+        """Return when the leader has renewed its lease so many times more: time passes for it."""
+        wanted = len(self.proxy.applied(lease_renewal)) + count
+        while len(self.proxy.applied(lease_renewal)) < wanted:
+            await self.proxy.next_answer()
 
     async def delete(self, name: str, *, grace_s: int = 0) -> None:
         await self.api.delete(f"{self.pods_path}/{name}", grace_s=grace_s)
@@ -183,16 +199,17 @@ async def staged(cluster: Cluster, folder: Path, terms: Terms) -> AsyncIterator[
     """A stage of its own on a cluster that was used before; swept when left."""
     namespace = f"f{uuid.uuid4().hex[:8]}"
     endpoint = Endpoint.from_kubeconfig(cluster.admin_kubeconfig)
-    async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(Transport(endpoint, user_agent="faults", connections_max=32))
+    async with Transport(endpoint, user_agent="faults", connections_max=32) as api:
         await sweep(api)
         await api.request(
             "POST", "/api/v1/namespaces", body=msgspec.json.encode({"metadata": {"name": namespace}})
         )
-        auditor = await stack.enter_async_context(Auditor(api))
-        proxy = await stack.enter_async_context(Proxy(endpoint))
-        launch = await stack.enter_async_context(launcher(cluster, proxy, folder, terms))
-        yield Stage(cluster, namespace, api, proxy, auditor, launch)
+        async with AsyncExitStack() as stack:
+            auditor = await stack.enter_async_context(Auditor(api))
+            proxy = await stack.enter_async_context(Proxy(endpoint))
+            launch = await stack.enter_async_context(launcher(cluster, proxy, folder, terms))
+            yield Stage(cluster, namespace, api, proxy, auditor, launch)
+        await sweep(api)
 
 
 async def sweep(api: Transport) -> None:

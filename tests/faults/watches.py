@@ -21,13 +21,15 @@ def stall(gate: asyncio.Event) -> WatchAction:
 
 
 def stall_when(closed: asyncio.Event, gate: asyncio.Event) -> WatchAction:
-    """As ``stall``, from the moment ``closed`` is set."""
+    """As ``stall``, from the moment ``closed`` is set. The end of the watch is held back too."""
 
     async def act(call: Call, lines: Lines) -> Lines:
         async for line in lines:
             if closed.is_set():
                 await gate.wait()
             yield line
+        if closed.is_set():
+            await gate.wait()
 
     return act
 

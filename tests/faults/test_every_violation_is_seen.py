@@ -1,0 +1,267 @@
+"""The judges are judged: an honest history is clean, and every single sin in it is found under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.invariants import (
+    History,
+    NodeVersion,
+    Violation,
+    at_every_revision,
+    end_state,
+    same_end,
+    settled,
+)
+from tests.faults.chronicle import GPU, Chronicle, honest
+
+SEEDS = st.integers(0, 2**32)
+#: A sin does not depend on the rest of the history, so a few histories each will do.
+few = settings(max_examples=20)
+
+
+def _judged(history: History) -> set[str]:
+    found: list[Violation] = [*at_every_revision(history), *settled(history)]
+    return {violation.invariant for violation in found}
+
+
+@settings(max_examples=40)
+@given(SEEDS)
+def test_an_honest_history_is_clean(seed: int) -> None:
+    history = honest(seed).history(quiet_s=100.0)
+    assert [str(found) for found in [*at_every_revision(history), *settled(history)]] == []
+    assert same_end(history, end_state(history)) == []
+
+
+def _one_too_many(told: Chronicle) -> None:
+    for number in range(9):
+        told.bind(told.pod(f"extra-{number}"), "n3")
+
+
+def _beside_a_foreign_pod(told: Chronicle) -> None:
+    told.node("n9", 4)
+    told.pod("early", gpus=3, scheduler="another", node="n9")
+    told.now_s += 11.0
+    told.bind(told.pod("late", gpus=2), "n9")
+
+
+def _on_a_leaving_pod(told: Chronicle) -> None:
+    told.node("n9", 1)
+    uid = told.pod("leaving")
+    told.bind(uid, "n9")
+    told.change(replace(told.pods[uid], is_deleting=True))
+    told.bind(told.pod("eager"), "n9")
+
+
+def _on_a_node_that_shrank(told: Chronicle) -> None:
+    told.node("n9", 4)
+    told.node("n9", 1)
+    told.now_s += 11.0
+    told.bind(told.pod("late", gpus=2), "n9")
+
+
+def _on_no_node(told: Chronicle) -> None:
+    told.bind(told.pod("lost"), "nowhere")
+
+
+def _half_a_gang(told: Chronicle) -> None:
+    ref, uids = told.gang("half", 4)
+    told.claim(ref, dict.fromkeys(uids, "n0"))
+    told.node("n0", 64)
+    told.bind(uids[0], "n0")
+    told.now_s += 31.0
+    for uid in uids[1:]:
+        told.bind(uid, "n0")
+
+
+def _half_a_gang_for_ever(told: Chronicle) -> None:
+    ref, uids = told.gang("half", 4)
+    told.node("n0", 64)
+    told.claim(ref, dict.fromkeys(uids, "n0"))
+    told.bind(uids[0], "n0")
+    for uid in uids[1:]:
+        told.tell(uid)
+    told.now_s += 31.0
+
+
+def _a_gang_that_lost_a_member(told: Chronicle) -> None:
+    ref, uids = told.gang("lame", 3)
+    told.node("n0", 64)
+    told.place(ref, uids, "n0")
+    told.change(replace(told.pods[uids[0]], phase="Failed"))
+    told.now_s += 31.0
+    for uid in uids[1:]:
+        told.remove(uid)
+
+
+def _begun_too_early(told: Chronicle) -> None:
+    ref, uids = told.gang("early", 2, minimum=3)
+    told.node("n0", 64)
+    told.claim(ref, dict.fromkeys(uids, "n0"))
+    for uid in uids:
+        told.bind(uid, "n0")
+    for uid in uids:
+        told.remove(uid)
+
+
+def _bound_without_a_size(told: Chronicle) -> None:
+    ref, uids = told.gang("sizeless", 1)
+    told.node("n0", 64)
+    for number, entry in enumerate(told.entries):
+        if entry.key == uids[0]:
+            told.entries[number] = replace(entry, version=replace(told.pods[uids[0]], minimum=0))
+    told.entries = [entry for entry in told.entries if entry.key != "group-sizeless"]
+    told.pods[uids[0]] = replace(told.pods[uids[0]], minimum=0)
+    told.claim(ref, {uids[0]: "n0"})
+    told.bind(uids[0], "n0")
+
+
+def _moved(told: Chronicle) -> None:
+    uid = told.pod("wanderer")
+    told.node("n9", 8)
+    told.bind(uid, "n9")
+    told.bind(uid, "n8")
+
+
+def _bound_before_the_claim(told: Chronicle) -> None:
+    ref, uids = told.gang("rash", 2)
+    told.node("n0", 64)
+    for uid in uids:
+        told.bind(uid, "n0")
+    told.claim(ref, dict.fromkeys(uids, "n0"), "Bound")
+
+
+def _bound_elsewhere_than_claimed(told: Chronicle) -> None:
+    ref, uids = told.gang("astray", 2)
+    told.node("n0", 64)
+    told.claim(ref, dict.fromkeys(uids, "n1"))
+    for uid in uids:
+        told.bind(uid, "n0")
+
+
+def _an_old_leader_binds(told: Chronicle) -> None:
+    told.take_over()
+    told.node("n9", 8)
+    told.bind(told.pod("new"), "n9")
+    told.epoch -= 1
+    told.bind(told.pod("old"), "n9")
+
+
+def _an_old_leader_claims(told: Chronicle) -> None:
+    ref, uids = told.gang("contested", 2)
+    told.take_over()
+    told.claim(ref, dict.fromkeys(uids, "n0"), "Pending")
+    told.epoch -= 1
+    told.claim(ref, dict.fromkeys(uids, "n0"), "Pending")
+    for uid in uids:
+        told.tell(uid)
+
+
+def _without_a_term(told: Chronicle) -> None:
+    told.node("n9", 8)
+    uid = told.pod("termless")
+    told.change(replace(told.pods[uid], node="n9"))
+
+
+def _ahead_of_the_lease(told: Chronicle) -> None:
+    told.node("n9", 8)
+    told.epoch += 1
+    told.bind(told.pod("hasty"), "n9")
+
+
+def _an_event_too_early(told: Chronicle) -> None:
+    uid = told.pod("praised")
+    told.say_scheduled(uid)
+    told.node("n9", 8)
+    told.bind(uid, "n9")
+
+
+def _told_to_wait_when_bound(told: Chronicle) -> None:
+    uid = told.pod("slandered")
+    told.node("n9", 8)
+    told.bind(uid, "n9")
+    told.tell(uid)
+
+
+def _called_bound_too_early(told: Chronicle) -> None:
+    ref, uids = told.gang("boasted", 2)
+    told.claim(ref, dict.fromkeys(uids, "n0"), "Bound")
+    for uid in uids:
+        told.tell(uid)
+
+
+def _silent(told: Chronicle) -> None:
+    told.pod("ignored")
+
+
+SINS: dict[Callable[[Chronicle], None], set[str]] = {
+    _one_too_many: {"INV1"},
+    _beside_a_foreign_pod: {"INV1"},
+    _on_a_leaving_pod: {"INV1"},
+    _on_a_node_that_shrank: {"INV1"},
+    _on_no_node: {"INV1"},
+    _half_a_gang: {"INV2"},
+    _half_a_gang_for_ever: {"INV2", "INV12"},
+    _a_gang_that_lost_a_member: {"INV2"},
+    _begun_too_early: {"INV2"},
+    _bound_without_a_size: {"INV2"},
+    _moved: {"INV3"},
+    _bound_before_the_claim: {"INV3"},
+    _bound_elsewhere_than_claimed: {"INV3"},
+    _an_old_leader_binds: {"INV5"},
+    _an_old_leader_claims: {"INV5"},
+    _without_a_term: {"INV5"},
+    _ahead_of_the_lease: {"INV5"},
+    _an_event_too_early: {"INV14"},
+    _told_to_wait_when_bound: {"INV14"},
+    _called_bound_too_early: {"INV14"},
+    _silent: {"INV12"},
+}
+
+
+@pytest.mark.parametrize("sin", SINS, ids=lambda sin: sin.__name__.strip("_"))
+@few
+@given(seed=SEEDS)
+def test_a_sin_is_found_under_its_name_and_no_other(sin: Callable[[Chronicle], None], seed: int) -> None:
+    told = honest(seed)
+    sin(told)
+    assert _judged(told.history()) == SINS[sin]
+
+
+@few
+@given(SEEDS, st.sampled_from(["lost", "unbound", "bound twice", "evicted"]))
+def test_an_end_that_differs_from_the_undisturbed_one_is_seen(seed: int, how: str) -> None:
+    told = honest(seed)
+    reference = end_state(told.history())
+    bound = [pod for pod in told.pods.values() if pod.node and pod.scheduler == "stowplan"]
+    victim = told.chance.choice(bound)
+    match how:
+        case "lost":
+            told.remove(victim.uid)
+        case "unbound":
+            told.change(replace(victim, node="", phase="Pending"))
+        case "bound twice":
+            told.change(replace(victim, node=""))
+            told.change(victim)
+        case _:
+            told.change(replace(victim, is_evicted=True))
+    assert {found.invariant for found in same_end(told.history(), reference)} == {"INV13"}
+
+
+@few
+@given(SEEDS)
+def test_what_nobody_could_know_yet_is_held_against_nobody(seed: int) -> None:
+    """A foreign pod and a shrinking node, each in the moment before our Binding landed."""
+    told = honest(seed)
+    told.node("n9", 4)
+    told.pod("theirs-too", gpus=4, scheduler="another", node="n9")
+    told.bind(told.pod("ours", gpus=2), "n9")
+    told.node("n8", 4)
+    told.write("Node", "n8", NodeVersion(name="n8", allocatable={GPU: 1000}))
+    told.bind(told.pod("ours-too", gpus=2), "n8")
+    assert _judged(told.history()) == set()

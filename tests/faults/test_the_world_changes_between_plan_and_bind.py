@@ -1,0 +1,83 @@
+"""What changes after the plan was made and before it is carried out: nodes, and who holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local.nodes.actor import NodeActor, Settings
+from deploy.local.nodes.pools import Pool
+from tests.faults import proxy
+from tests.faults.proxy import nth
+from tests.faults.scheduler import Terms
+from tests.faults.stage import GPU, Stage, foreign, gang
+
+NODE = "/api/v1/nodes/{}"
+TAINT = {"key": "example.com/broken", "effect": "NoSchedule"}
+
+
+async def _delete(stage: Stage, node: str) -> None:
+    await stage.api.delete(NODE.format(node))
+
+
+async def _cordon(stage: Stage, node: str) -> None:
+    await stage.patch(NODE.format(node), {"spec": {"unschedulable": True}})
+
+
+async def _taint(stage: Stage, node: str) -> None:
+    await stage.patch(NODE.format(node), {"spec": {"taints": [TAINT]}})
+
+
+async def _shrink(stage: Stage, node: str) -> None:
+    await stage.patch(f"{NODE.format(node)}/status", {"status": {"allocatable": {GPU: "1"}}})
+
+
+CHANGES: dict[str, Callable[[Stage, str], Awaitable[None]]] = {
+    "deleted": _delete,
+    "cordoned": _cordon,
+    "tainted": _taint,
+    "shrunk": _shrink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_node_changed_at_the_last_moment_leaves_no_part_of_a_gang(stage: Stage, change: str) -> None:
+    first, _ = await stage.nodes(2, gpus=2)
+
+    async def strike() -> None:
+        await CHANGES[change](stage, first)
+
+    stage.proxy.add(proxy.gang_status("Binding"), proxy.then(strike), when=nth(1))
+    await stage.create([*gang("work", 4), *gang("next", 2)])
+    await stage.start()
+    await stage.until_settled()
+    await stage.judge()
+
+
+@pytest.fixture
+def terms() -> Terms:
+    return Terms(partial_s=2.0)
+
+
+async def test_what_a_kubelet_turns_away_takes_its_gang_along(stage: Stage, tmp_path: Path) -> None:
+    pool = Pool(name=f"{stage.namespace}-k", count=2, gpus=2)
+    async with NodeActor(stage.api, [pool], settings=Settings(logs=tmp_path)) as actor:
+        taken = actor.nodes[0].name
+
+        async def overtake() -> None:
+            await stage.create([foreign("theirs", node=taken, gpus=2)])
+            await stage.until(lambda _: stage.pods()["theirs"].phase == "Running", "theirs runs")
+
+        stage.proxy.add(proxy.gang_status("Binding"), proxy.then(overtake), when=nth(1))
+        await stage.create(gang("work", 4))
+        await stage.start()
+        await stage.until(lambda _: _failed(stage) == 2 and len(stage.pods()) == 3, "taken back")
+        assert sum(actor.report().rejected.values()) == 2
+        assert stage.pods()["theirs"].phase == "Running"
+        await stage.judge()
+
+
+def _failed(stage: Stage) -> int:
+    return sum(pod.phase == "Failed" for pod in stage.pods().values())
