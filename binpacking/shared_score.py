@@ -1,0 +1,152 @@
+"""Where a pod on shared GPUs costs least by LP prices."""
+
+from __future__ import annotations
+
+from math import erf, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binpacking.devices import WHOLE, Mix, Shape
+from binpacking.prices import gpu_worth
+from binpacking.sharing import Rating, SharedState, best_fit
+
+#: Pods after which scarcity and abundance are measured anew.
+REFRESH_PODS = 200
+#: CPU kept for a free fraction, as a share of what the mix asks for that much worth ...
+KEPT_FOR_FRACTIONS = 0.8
+#: ... and for a wholly free GPU, which can still wait for a pod that asks little CPU.
+KEPT_FOR_WHOLE = 0.24
+#: Share of the reserve that follows free milli rather than their worth, while CPU is abundant.
+FLAT_SHARE = 0.1
+#: Standard deviations of CPU demand to hedge against, while CPU is abundant.
+HEDGE = 0.2
+#: CPU is abundant when free CPU exceeds what the mix needs for the free GPUs by this share.
+ABUNDANT = 0.45
+#: Cost of a GPU that lacks the CPU to be used, against the worth of a free one.
+STRANDED = 2.5
+#: A model is scarce around this ratio of restricted demand to what is free of it, softened by the width.
+SCARCE_RATIO = 0.8
+SCARCE_WIDTH = 0.2
+#: Costs closer than this are equal, and best fit decides.
+RESOLUTION = 1e-3
+
+
+class PriceScore:
+    """Opportunity cost of what a pod uses up: GPU space, CPU without which GPUs strand, scarce models.
+
+    The three terms, in whole GPUs (docs/packing.md derives them):
+    - the fall in the LP worth of the device's free space;
+    - the rise in GPUs expected to strand for lack of CPU, E[(need - free CPU)+] with the need normal around
+      what the mix asks for the node's free worth;
+    - the pod's own GPUs, priced by how scarce their model is for pods that can use no other.
+    Only the mix is assumed; what is free is looked at again every ``REFRESH_PODS`` pods.
+    """
+
+    def __init__(self, mix: Mix) -> None:
+        self._mix = mix
+        self._worth = gpu_worth(mix)
+        gpu = mix.gpu_milli / WHOLE
+        asks_gpu = [(w, s) for w, s in zip(mix.weights, mix.shapes, strict=True) if s.gpus]
+        #: CPU per GPU of pods that ask GPUs, of all pods, and the variance of the former per GPU.
+        self._rate = sum(w * s.cpu for w, s in asks_gpu) / gpu if gpu else 0.0
+        self._rate_of_all = sum(w * s.cpu for w, s in zip(mix.weights, mix.shapes, strict=True)) / (gpu or 1)
+        self._variance = sum(w * s.cpu * s.cpu for w, s in asks_gpu) / gpu if gpu else 0.0
+        self._kept = KEPT_FOR_FRACTIONS * self._worth
+        self._kept[WHOLE] = KEPT_FOR_WHOLE
+        self._restricted = self._restricted_demand()
+        self._scarcity = np.zeros(0)
+        self._abundance = 1.0
+        self._pods_left = 0
+
+    def refresh(self, state: SharedState) -> bool:
+        """Measure scarcity and abundance anew when enough pods came."""
+        self._pods_left -= 1
+        if self._pods_left >= 0:
+            return False
+        self._pods_left = REFRESH_PODS - 1
+        free = np.maximum(state.free, 0).sum(axis=1)
+        by_model = np.bincount(state.nodes.model, weights=free, minlength=state.nodes.models).astype(
+            np.float64
+        )
+        self._scarcity = self._scarcities(by_model)
+        needed = self._rate_of_all * float(by_model.sum()) / WHOLE
+        surplus = float(state.cpu.sum()) / needed - 1 if needed else 1.0
+        self._abundance = min(max(surplus / ABUNDANT, 0.0), 1.0)
+        return True
+
+    def rate(self, state: SharedState, shape: Shape, rows: NDArray[np.int64]) -> Rating:
+        """See ``SharedScore``."""
+        free = np.maximum(state.free[rows], 0)
+        device, lost, kept_before, kept_after = self._device_choice(state, shape, rows, free)
+        milli = free.sum(axis=1)
+        before = self._stranded(kept_before, milli, state.cpu[rows])
+        after = self._stranded(kept_after, milli - shape.total, state.cpu[rows] - shape.cpu)
+        scarcity = self._scarcity[state.nodes.model[rows]]
+        cost = lost * (1 + scarcity) + scarcity * shape.total / WHOLE + STRANDED * (after - before)
+        return Rating(
+            cost=np.floor(cost / RESOLUTION + 0.5),
+            tie=best_fit(state, shape, rows, cpu_weight=0.25),
+            device=device,
+        )
+
+    def _device_choice(
+        self, state: SharedState, shape: Shape, rows: NDArray[np.int64], free: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Device, worth lost there, and CPU reserve of the node before and after."""
+        kept = self._kept[free].sum(axis=1)
+        device = np.full(len(rows), -1, dtype=np.int64)
+        if not shape.is_fraction:
+            lost = np.full(len(rows), shape.gpus * self._worth[WHOLE])
+            return device, lost, kept, kept - shape.gpus * self._kept[WHOLE]
+        left = free - shape.milli
+        fits = state.free[rows] >= shape.milli
+        loss = np.where(fits, np.round(self._worth[free] - self._worth[left], 6), np.inf)
+        # Equal losses go to the fullest device: the loss is a multiple of 1e-6, the left-over below 1e-6.
+        device = np.argmin(loss + left * 1e-10, axis=1)
+        at = np.arange(len(rows)), device
+        return device, loss[at], kept, kept - self._kept[free[at]] + self._kept[left[at]]
+
+    def _stranded(
+        self, kept: NDArray[np.float64], milli: NDArray[np.int64], cpu: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """float64[M]: GPUs expected to lack CPU on each node."""
+        if not self._rate:
+            return np.zeros(len(cpu))
+        flat = FLAT_SHARE * self._abundance
+        need = self._rate * ((1 - flat) * kept + flat * milli / WHOLE)
+        spread = HEDGE * self._abundance * np.sqrt(self._variance * milli / WHOLE)
+        return expected_excess(need - cpu, spread) / self._rate
+
+    def _restricted_demand(self) -> list[tuple[list[int], float]]:
+        """Sets of models that some pods are restricted to, with their share of all GPU demand."""
+        shares: dict[frozenset[int], float] = {}
+        whole = self._mix.gpu_milli or 1.0
+        for shape, weight in zip(self._mix.shapes, self._mix.weights, strict=True):
+            if shape.models is not None and shape.gpus:
+                shares[shape.models] = shares.get(shape.models, 0.0) + weight * shape.total / whole
+        return [(sorted(models), share) for models, share in shares.items()]
+
+    def _scarcities(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
+        """float64[models]: from 0, for anyone, to 1, where restricted pods will need all that is free."""
+        ratio = np.zeros(len(free))
+        for models, share in self._restricted:
+            usable = [m for m in models if m < len(free)]
+            if len(usable) < len(free):
+                ratio[usable] += share * free.sum() / max(float(free[usable].sum()), 1.0)
+        return np.array([_normal_below((r - SCARCE_RATIO) / SCARCE_WIDTH) for r in ratio.tolist()])
+
+
+_GRID = np.linspace(-6.0, 6.0, 3073)
+_EXCESS = np.array([z * 0.5 * (1 + erf(z / sqrt(2))) + np.exp(-z * z / 2) / sqrt(2 * np.pi) for z in _GRID])
+
+
+def expected_excess(mean: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64[M]: E[max(X, 0)] for X normal with this mean and standard deviation."""
+    safe = np.maximum(spread, 1e-9)
+    z = np.clip(mean / safe, -6.0, 6.0)
+    return np.where(np.abs(mean) < 6.0 * safe, safe * np.interp(z, _GRID, _EXCESS), np.maximum(mean, 0.0))
+
+
+def _normal_below(z: float) -> float:
+    return 0.5 * (1 + erf(z / sqrt(2)))
