@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-verdict bench-planted
+.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-verdict
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,9 +51,6 @@ bench-packing: $(VENV)/installed ## the FGD experiment: unallocated GPUs beside 
 
 bench-verdict: $(VENV)/installed ## how fast "cannot fit" is proven
 	$(RUN)/python -m tests.benchmarks.verdict
-
-bench-planted: $(VENV)/installed ## instances that fit by construction: how much is placed
-	$(RUN)/python -m tests.benchmarks.planted
 
 lock: $(VENV)/installed ## resolve the dependencies anew
 	$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
