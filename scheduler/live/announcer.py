@@ -235,7 +235,8 @@ class Announcer:
         except NotFound:
             self._give_up(item, "stale")
         except ApiError as error:
-            if isinstance(error, TooManyRequests) or error.status >= 500:
+            # 403 also comes from an API server that just started and has not loaded its roles yet.
+            if isinstance(error, TooManyRequests) or error.status == 403 or error.status >= 500:
                 await self._later(item, error.retry_after_s)
             else:
                 # Refused for good: asking again would get the same answer, so it stays remembered.

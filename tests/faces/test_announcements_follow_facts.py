@@ -215,7 +215,7 @@ async def test_a_full_queue_drops_counts_and_says_it_again_later() -> None:
 
 
 async def test_what_the_api_refuses_for_good_is_not_asked_again() -> None:
-    pods, board = members(2), Board(fault=lambda: 403)
+    pods, board = members(2), Board(fault=lambda: 422)
     board.add(*pods)
     async with staged(board) as stage:
         for _ in range(5):
