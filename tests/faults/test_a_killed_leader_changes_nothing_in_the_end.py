@@ -86,11 +86,13 @@ async def test_a_gang_that_is_taken_back_ends_with_no_member_bound_or_with_all(
     await stage.until_settled()
     await stage.judge(partial_s=60.0)
     end = end_state(stage.auditor.history())
-    if number == 1 and not is_applied:
+    if end.evictions == 0:
         # Nothing was taken back yet, and the next leader can bind the last member.
-        assert (end.binds, end.evictions) == (MEMBERS, 0)
+        assert (number, is_applied) == (1, False)
+        assert end.binds == MEMBERS
         assert stage.bound() == {f"work-{i}" for i in range(MEMBERS)}
     else:
+        # Evictions leave side by side, so others may have left before the first one was stopped.
         assert (end.binds, end.evictions) == (MEMBERS - 1, MEMBERS - 1)
         assert stage.bound() == set()
 

@@ -13,6 +13,12 @@ CHECKED = "tests/state/test_a_plan_is_checked_before_it_is_acted_on.py"
 PLANS = "tests/planner/test_plans_are_whole_valid_and_repeatable.py"
 TERM = "tests/kube/test_a_term_ends_before_the_lease_does.py"
 ORDER = "tests/kube/test_a_sink_is_told_in_order.py"
+ANNOUNCED = "tests/faces/test_announcements_follow_facts.py"
+HEALTHY = "tests/faults/test_a_healthy_run_is_clean.py"
+KILLED = "tests/faults/test_a_killed_leader_changes_nothing_in_the_end.py"
+STOPPED = "tests/faults/test_a_stopped_leader_writes_nothing_more.py"
+VIEW = "tests/faults/test_no_act_on_a_view_that_is_not_current.py"
+WORLD = "tests/faults/test_the_world_changes_between_plan_and_bind.py"
 FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
 
 
@@ -216,5 +222,48 @@ MUTATIONS: tuple[Mutation, ...] = (
         old="        lost = OutcomeUnknown if is_write else Unreachable",
         new="        lost = Unreachable",
         test=FAILURE,
+    ),
+    # From here on the whole scheduler runs against a real API server, and the auditor notices.
+    Mutation(
+        name="nothing is acted on when a view may be stale",
+        file="scheduler/live/run.py",
+        old="        return self._holds_lease() and not self.views.stale(float(self._config.watch.stale_seconds))",
+        new="        return self._holds_lease()",
+        test=f"{VIEW}::test_a_node_that_was_filled_behind_a_silent_watch_gets_nothing",
+    ),
+    Mutation(
+        name="a gang that stays partly bound is given back",
+        file="scheduler/live/loop.py",
+        old="        self._watch_partial(epoch)\n",
+        new="",
+        test=f"{WORLD}::test_what_a_kubelet_turns_away_takes_its_gang_along",
+    ),
+    Mutation(
+        name="the claim names where each pod goes",
+        file="scheduler/live/claims.py",
+        old="                for uid, node in attempt.placement.items()",
+        new="                for uid, node in ()",
+        test=HEALTHY,
+    ),
+    Mutation(
+        name="a new leader ends the claims of the one before",
+        file="scheduler/live/noticeboard.py",
+        old='            elif claim.phase == "Binding" and',
+        new="            elif False and",
+        test=f"{KILLED}::test_a_gang_ends_whole_whichever_write_was_the_last[bound-1-before]",
+    ),
+    Mutation(
+        name="the API server refuses Bindings of an earlier term",
+        file="deploy/admission/epoch-fence.yaml",
+        old="variables.told == '' || variables.told == variables.term",
+        new="variables.told == '' || variables.told != variables.term || variables.told == variables.term",
+        test=f"{STOPPED}::test_a_binding_that_was_under_way_is_refused_by_the_next_term",
+    ),
+    Mutation(
+        name="what is said of a pod is said of this version of it",
+        file="scheduler/live/announcements.py",
+        old='            "metadata": {"uid": pod.uid, "resourceVersion": resource_version},',
+        new='            "metadata": {"uid": pod.uid},',
+        test=ANNOUNCED,
     ),
 )
