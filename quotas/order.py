@@ -1,9 +1,17 @@
-"""The order in which waiting work is considered."""
+"""The order in which waiting work is considered, and the numbers that put each piece where it is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+
+from quotas.accounts import PARTS, largest_part
+from quotas.amounts import Amounts, row_of
+from quotas.books import Books
+
+#: Of a team that is due nothing and yet waits: after everybody who is due something.
+NOTHING_DUE = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,20 +23,149 @@ class Entry:
     priority: int
     created_s: float
     name: str
+    #: Whose it is; empty for nobody's.
+    team: str = ""
+    #: What it takes to start.
+    request: Amounts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a team stood among its siblings when its turn came."""
+
+    team: str
+    #: With this piece of work it is still within its guarantee.
+    is_guaranteed: bool
+    #: Dominant shares in millionths: what it had, with all that came before; what it is due.
+    holds_ppm: int
+    due_ppm: int
+    #: holds / due in millionths, what siblings are compared by; NOTHING_DUE if nothing is due.
+    filled_ppm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """``index`` of an entry, and why it comes here: a standing for each level, from the top down."""
+
+    index: int
+    is_started: bool
+    priority: int
+    standings: tuple[Standing, ...]
 
 
 def order(entries: Sequence[Entry]) -> list[int]:
-    """Indices of ``entries``, first served first.
+    """Indices of ``entries``, first served first, whoever's they are.
 
     Started work first, because a fresh gang that outranks a half placed one strands it
     (volcano-sh/volcano#5805); then as kube-scheduler's PrioritySort: higher priority, then older.
     """
-    return sorted(
-        range(len(entries)),
-        key=lambda i: (
-            not entries[i].is_started,
-            -entries[i].priority,
-            entries[i].created_s,
-            entries[i].name,
-        ),
+    return sorted(range(len(entries)), key=lambda i: _rank(entries[i]))
+
+
+def order_fairly(entries: Sequence[Entry], books: Books) -> list[Position]:
+    """Every entry in turn, as if each started when its turn comes. The books end as they were."""
+    turns = Turns(entries, books)
+    positions: list[Position] = []
+    while (position := turns.next()) is not None:
+        turns.charge(position)
+        positions.append(position)
+    for position in positions:
+        entry = entries[position.index]
+        books.release(entry.team, entry.request)
+    return positions
+
+
+class Turns:
+    """Whose turn it is: started work of all teams first, then level by level down the tree.
+
+    At each level first the team whose next piece is within its guarantee, then the one that has the least
+    of what it is due (dominant share over dominant share). Teams that are equal in this go by weight and
+    then by their next piece of work. Within a team as ``order`` says. Priorities are capped by ceilings.
+
+    Work that the caller starts is charged through ``charge`` before the next turn; other work has had its
+    turn. Other changes of the books in between show only when their teams come up again.
+    """
+
+    def __init__(self, entries: Sequence[Entry], books: Books) -> None:
+        tree = books.tree
+        self._entries = entries
+        self._books = books
+        self._ranks = [
+            _rank(replace(e, priority=tree.priority(e.team, e.priority)) if e.team else e) for e in entries
+        ]
+        lines: dict[bool, dict[int, list[int]]] = {True: {}, False: {}}
+        for i in sorted(range(len(entries)), key=self._ranks.__getitem__, reverse=True):
+            lines[entries[i].is_started].setdefault(tree.leaf(entries[i].team), []).append(i)
+        #: The lines still to be seated, the next one last.
+        self._lines = [lines[False], lines[True]]
+        #: Of the line being served: entries by leaf, the next one last; and below each node who waits.
+        self._stacks: dict[int, list[int]] = {}
+        self._heaps: dict[int, list[_Seat]] = {}
+        self._standings: dict[int, Standing] = {}
+        self._heads: dict[int, int] = {}
+        #: Taken out of the heaps by the last turn, from the top down.
+        self._served: list[int] = []
+
+    def next(self) -> Position | None:
+        """The next piece of work, taken out of the line; None when there is none."""
+        self._seat(reversed(self._served))
+        self._served = []
+        while not self._heaps.get(0):
+            if not self._lines:
+                return None
+            self._stacks = self._lines.pop()
+            tree = self._books.tree
+            nodes = {node for leaf in self._stacks for node in tree.path(leaf)}
+            self._seat(sorted(nodes, reverse=True))
+        node = 0
+        while node not in self._stacks:
+            node = heappop(self._heaps[node])[-1]
+            self._served.append(node)
+        index = self._stacks[node].pop()
+        return Position(
+            index=index,
+            is_started=self._entries[index].is_started,
+            priority=-self._ranks[index][1],
+            standings=tuple(self._standings[i] for i in self._served),
+        )
+
+    def charge(self, position: Position) -> None:
+        """The work of this position starts."""
+        entry = self._entries[position.index]
+        self._books.charge(entry.team, entry.request)
+
+    def _seat(self, nodes: Iterable[int]) -> None:
+        """Put nodes, children before parents, among their siblings, if they still have work waiting."""
+        tree = self._books.tree
+        for node in nodes:
+            stack, heap = self._stacks.get(node), self._heaps.get(node)
+            if not stack and not heap:
+                continue
+            head = stack[-1] if stack else self._heads[heap[0][-1]] if heap else 0
+            standing = _standing(self._books, node, self._entries[head])
+            self._heads[node], self._standings[node] = head, standing
+            team = tree.nodes[node]
+            key = (not standing.is_guaranteed, standing.filled_ppm, -team.weight)
+            heappush(self._heaps.setdefault(team.parent, []), (*key, self._ranks[head], node))
+
+
+_Rank = tuple[bool, int, float, str]
+_Seat = tuple[bool, int, int, _Rank, int]
+
+
+def _rank(entry: Entry) -> _Rank:
+    return (not entry.is_started, -entry.priority, entry.created_s, entry.name)
+
+
+def _standing(books: Books, node: int, entry: Entry) -> Standing:
+    used, owned, size = books.used[node], books.owned[node], books.shares.size
+    asked = row_of(entry.request, books.resources)
+    governed = [r for r in range(len(asked)) if asked[r] and owned[r]]
+    holds, due = largest_part(used, size), largest_part(books.shares.due[node], size)
+    return Standing(
+        team=books.tree.nodes[node].name,
+        is_guaranteed=bool(governed) and all(used[r] + asked[r] <= owned[r] for r in governed),
+        holds_ppm=holds,
+        due_ppm=due,
+        filled_ppm=min(holds * PARTS // due, NOTHING_DUE) if due else NOTHING_DUE,
     )
