@@ -20,6 +20,7 @@ from quotas.order import Entry, order
 from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Assignment, Budget, Place, Plan, Policy, Snapshot, Verdict
+from scheduler.teams.desk import Desk, Mask
 from scheduler.translation import Translation
 
 Solver = Literal["greedy", "cp-sat"]
@@ -35,6 +36,8 @@ class Run:
     translation: Translation
     packing: Packing
     explainer: Explainer
+    #: None where there are no teams.
+    desk: Desk | None = None
     places: list[Place] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     spent: float = 0.0
@@ -53,20 +56,14 @@ def plan(
     earlier run that still hold, because no capacity was released since and their gangs are the same.
     Raises only for our own bugs: tenant input was bounded by the parser.
     """
-    translation = Translation(snapshot)
-    run = Run(
-        policy=policy,
-        budget=budget,
-        translation=translation,
-        packing=translation.packing(policy.strategy),
-        explainer=Explainer(translation, policy),
-    )
+    run = _open(snapshot, policy, budget)
+    order = in_order(snapshot.gangs) if run.desk is None else run.desk.in_order(snapshot.gangs)
     ahead: PendingGang | None = None
-    for batch in batches(in_order(snapshot.gangs), settled, by_labels=translation.sees_labels):
+    for batch in _batches(run, order, settled):
         first = batch[0]
         known = settled.get(first.key)
         if known is not None:
-            run.verdicts.append(known)
+            run.verdicts.append(_still(run, first, known))
             ahead = ahead or first
         elif first.blocked is not None:
             run.verdicts.append(run.explainer.blocked(first))
@@ -74,12 +71,67 @@ def plan(
             run.verdicts.extend(run.explainer.behind(gang, ahead) for gang in batch)
         else:
             before = len(run.verdicts)
-            if first.key.is_single:
-                _place_singles(run, batch)
-            else:
-                _place_gang(run, first)
+            _place(run, batch)
             ahead = ahead or (first if len(run.verdicts) > before else None)
-    return Plan(places=tuple(run.places), verdicts=tuple(run.verdicts), spent=run.spent)
+    clearings = () if run.desk is None else tuple(run.desk.clearings)
+    return Plan(places=tuple(run.places), verdicts=tuple(run.verdicts), clearings=clearings, spent=run.spent)
+
+
+def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
+    translation = Translation(snapshot)
+    packing = translation.packing(policy.strategy)
+    teams = snapshot.teams
+    return Run(
+        policy=policy,
+        budget=budget,
+        translation=translation,
+        packing=packing,
+        explainer=Explainer(translation, policy),
+        desk=None if teams is None else Desk(snapshot, teams, translation, packing),
+    )
+
+
+def _batches(
+    run: Run, order: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]
+) -> Iterator[list[PendingGang]]:
+    """As ``batches``; where it matters to a quota on which model a pod goes, pods are planned one by one."""
+    for batch in batches(order, settled, by_labels=run.translation.sees_labels):
+        if run.desk is None or run.desk.can_batch(batch[0]):
+            yield batch
+        else:
+            yield from ([gang] for gang in batch)
+
+
+def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
+    """A verdict that still holds, unless by now others may be evicted for the gang."""
+    if run.desk is None or gang.blocked is not None or _roles_see_each_other(gang):
+        return known
+    admitted = run.desk.admit([gang])
+    return (admitted.verdicts or _room(run, admitted.gangs, admitted.within) or [known])[0]
+
+
+def _place(run: Run, batch: Sequence[PendingGang]) -> None:
+    """Place one gang, or equal single pods, as far as their teams allow it."""
+    admitted, within = list(batch), None
+    if run.desk is not None:
+        answer = run.desk.admit(batch)
+        run.verdicts.extend(answer.verdicts)
+        admitted, within = answer.gangs, answer.within
+    if not admitted:
+        return
+    if admitted[0].key.is_single:
+        _place_singles(run, admitted, within)
+    else:
+        _place_gang(run, admitted[0], within)
+
+
+def _room(run: Run, gangs: Sequence[PendingGang], within: Mask | None) -> list[Verdict]:
+    """Verdicts of the first of these equal gangs for which others leave."""
+    if run.desk is None:
+        return []
+    verdicts, spent = run.desk.make_room(gangs, within, run.budget, run.budget.total - run.spent)
+    run.spent += spent
+    return verdicts
 
 
 def in_order(gangs: Sequence[PendingGang]) -> list[PendingGang]:
@@ -125,10 +177,10 @@ def _is_alike(first: PendingGang, other: PendingGang, by_labels: bool) -> bool:
     )
 
 
-def _place_singles(run: Run, batch: list[PendingGang]) -> None:
+def _place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> None:
     """As many of these equal pods as fit, oldest first; one verdict serves the rest."""
     first, count = batch[0], len(batch)
-    gang = run.translation.gang(first, count=count, minimum=0)
+    gang = run.translation.gang(first, count=count, minimum=0, within=within)
     placement = place_greedy(run.packing, gang, prefer=run.translation.preference(first.roles))
     nodes: list[str] = []
     if placement is not None:
@@ -138,21 +190,36 @@ def _place_singles(run: Run, batch: list[PendingGang]) -> None:
         assignment = Assignment(pod=single.roles[0].pods[0], node=node)
         _accept(run, single, [assignment], Optimal(1.0), "greedy")
     rest = batch[len(nodes) :]
+    for equals in _equals(rest) if run.desk is not None else ():
+        made = _room(run, equals, within)
+        run.verdicts.extend(made)
+        told = {verdict.key for verdict in made}
+        rest = [single for single in rest if single.key not in told]
     if rest:
-        one = run.translation.gang(rest[0], count=1, minimum=1)
+        one = run.translation.gang(rest[0], count=1, minimum=1, within=within)
         core = prove_unfit(run.packing, one) or Unknown(0.0)
         verdict = run.explainer.unfit(run.packing, rest[0], one, core)
         run.verdicts.extend(replace(verdict, key=single.key) for single in rest)
 
 
-def _place_gang(run: Run, pending: PendingGang) -> None:
+def _equals(singles: Sequence[PendingGang]) -> list[list[PendingGang]]:
+    """The pods, apart by all that decides whom they may have evicted."""
+    found: dict[tuple[str, int, bool], list[PendingGang]] = {}
+    for single in singles:
+        kind = (single.key.namespace, single.priority, single.roles[0].pods[0].can_preempt)
+        found.setdefault(kind, []).append(single)
+    return list(found.values())
+
+
+def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
     if _roles_see_each_other(pending):
-        _place_in_turn(run, pending)
+        _place_in_turn(run, pending, within)
         return
-    gang = run.translation.gang(pending)
+    gang = run.translation.gang(pending, within=within)
     placement, certificate, solver = _find(run, pending, gang)
     if placement is None:
-        run.verdicts.append(run.explainer.unfit(run.packing, pending, gang, certificate))
+        made = _room(run, [pending], within)
+        run.verdicts.extend(made or [run.explainer.unfit(run.packing, pending, gang, certificate)])
         return
     for role, where in zip(gang.roles, placement, strict=True):
         run.packing.take(role, where)
@@ -178,7 +245,7 @@ def _find(run: Run, pending: PendingGang, gang: Gang) -> tuple[Placement | None,
     return answer.placement, answer.certificate, "cp-sat"
 
 
-def _place_in_turn(run: Run, pending: PendingGang) -> None:
+def _place_in_turn(run: Run, pending: PendingGang, within: Mask | None) -> None:
     """A gang whose pods see each other's labels: pod by pod, each seeing those before it.
 
     Valid but not exact: a failure here is never called proven.
@@ -190,7 +257,7 @@ def _place_in_turn(run: Run, pending: PendingGang) -> None:
     for role in pending.roles:
         for pod in role.pods:
             alone = replace(pending, roles=(replace(role, pods=(pod,), minimum=1),))
-            gang = translation.gang(alone, count=1, minimum=1)
+            gang = translation.gang(alone, count=1, minimum=1, within=within)
             placement = place_greedy(run.packing, gang, prefer=translation.preference(alone.roles))
             if placement is None:
                 short = short or gang
@@ -241,6 +308,8 @@ def _accept(
     solver: Solver,
 ) -> None:
     run.translation.note(assignments)
+    if run.desk is not None:
+        run.desk.placed(gang, assignments)
     run.places.append(
         Place(gang=gang, assignments=tuple(assignments), certificate=certificate, solver=solver)
     )

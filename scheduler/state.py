@@ -5,12 +5,13 @@ Both shells feed the same state. It holds no client and no clock; every method i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECT_NAMES, resolve
@@ -19,7 +20,9 @@ from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Placed, Snapshot
 from scheduler.model.volumes import Claims
+from scheduler.parse.teamquota import TeamQuota
 from scheduler.predicates.registry import allows, mask
+from scheduler.teams.roll import Roll
 
 #: Feasible-node masks kept for shapes, pending or not; the oldest go first.
 MASKS_MAX = 4_096
@@ -42,9 +45,10 @@ class Record:
 
 
 class ClusterState:
-    def __init__(self, scheduler_name: str) -> None:
+    def __init__(self, scheduler_name: str, units: UnitTable | None = None) -> None:
         self.scheduler_name = scheduler_name
         self.columns = NodeColumns()
+        self.roll = Roll(self.columns, self, units or UnitTable())
         self.claims = Claims()
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods: dict[str, Record] = {}
@@ -71,6 +75,8 @@ class ClusterState:
     def set_node(self, node: Node) -> bool:
         """Take a node as observed; whether a plan can see the difference."""
         before = self.columns.put(node)
+        if before is None or before.labels != node.labels:
+            self.roll.nodes_changed()
         if before is None:
             self._rows_moved()
         elif _same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
@@ -86,6 +92,7 @@ class ClusterState:
 
     def remove_node(self, name: str) -> None:
         if self.columns.remove(name) is not None:
+            self.roll.nodes_changed()
             self._rows_moved()
             self.releases += 1
 
@@ -104,12 +111,19 @@ class ClusterState:
             record.observed, record.rejected = pod, rejected
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
-        return self._settle(record)
+        if self.roll.is_on:
+            self.roll.saw(pod)
+        is_news = self._settle(record)
+        if self.roll.is_on:
+            self.roll.touch(record.key)
+        return is_news
 
     def remove_pod(self, uid: str) -> None:
         record = self._pods.pop(uid, None)
         if record is not None:
             self._charge(record, "")
+            self.roll.touch(record.key)
+            self.roll.forget(uid)
             self._leave(record)
 
     def set_group(self, group: Group) -> None:
@@ -127,11 +141,24 @@ class ClusterState:
         self.releases += 1
 
     def set_namespace(self, name: str, labels: Mapping[str, str]) -> None:
+        if self.namespaces.get(name) != labels:
+            self.roll.namespaces_changed()
         self.namespaces[name] = dict(labels)
         self.releases += 1
 
     def remove_namespace(self, name: str) -> None:
         self.namespaces.pop(name, None)
+        self.roll.namespaces_changed()
+
+    def set_team_quota(self, quota: TeamQuota) -> bool:
+        """Take a TeamQuota as observed; whether a plan can see the difference."""
+        changed = self.roll.set_quota(quota)
+        self.releases += changed
+        return changed
+
+    def remove_team_quota(self, name: str) -> None:
+        self.roll.remove_quota(name)
+        self.releases += 1
 
     # -- what we are about to do -------------------------------------------------------------
 
@@ -196,6 +223,22 @@ class ClusterState:
         """Gangs of more than one pod of which some member exists."""
         return [key for key in self._members if not key.is_single]
 
+    def all_gang_keys(self) -> list[GangKey]:
+        return list(self._members)
+
+    def charged(self) -> Iterator[tuple[Pod, str]]:
+        """Every pod that holds or is about to hold capacity, and the node it is charged to."""
+        for record in self._pods.values():
+            if record.charged:
+                yield record.effective, record.charged
+
+    def charge_shape(self, uid: str) -> tuple[str, Shape] | None:
+        """Where a pod is charged and for what, or None."""
+        record = self._pods.get(uid)
+        if record is None or record.charged_shape is None:
+            return None
+        return record.charged, record.charged_shape
+
     def gang_of(self, uid: str) -> GangKey | None:
         record = self._pods.get(uid)
         return None if record is None else record.key
@@ -250,14 +293,19 @@ class ClusterState:
             self._masks[shape] = known
         return known
 
-    def snapshot(self) -> Snapshot:
-        """An immutable view; costs what changed since the last one, plus one copy of the columns."""
+    def snapshot(self, at_s: float = 0.0) -> Snapshot:
+        """An immutable view; costs what changed since the last one, plus one copy of the columns.
+
+        at_s: seconds since the epoch, of which only teams take note.
+        """
         for key in list(self._dirty):
             self._refresh(key)
         gangs = tuple(self._views.values())
         shapes = {role.shape for gang in gangs for role in gang.roles}
         for shape in shapes:
             self.columns.vector(shape.requests)
+        self.roll.settle(self._views)
+        teams = self.roll.teams(self, self.namespaces, at_s)
         total = self.columns.total.copy()
         free = total - self.columns.used
         total.setflags(write=False)
@@ -272,6 +320,7 @@ class ClusterState:
             placed=self._placed_for(shapes),
             claims=self.claims,
             namespaces=dict(self.namespaces),
+            teams=teams,
         )
 
     # -- inside ------------------------------------------------------------------------------
@@ -328,12 +377,16 @@ class ClusterState:
             return
         if record.charged and record.charged_shape is not None:
             self.columns.charge(record.charged, record.charged_shape, -1)
+            if self.roll.is_on:
+                self.roll.charge(pod, record.charged_shape, record.charged, -1)
             self._anti.pop(pod.uid, None)
             self._placed.pop(pod.uid, None)
             self.releases += 1
         record.charged, record.charged_shape = node, pod.shape if node else None
         if node:
             self.columns.charge(node, pod.shape, +1)
+            if self.roll.is_on:
+                self.roll.charge(pod, pod.shape, node, +1)
             if pod.shape.pod_anti_affinity:
                 self._anti[pod.uid] = None
             if self._has_placed:

@@ -48,10 +48,18 @@ class Translation:
         """The nodes as if no pod ran: what never fits here never fits."""
         return self._packing(self.snapshot.total, strategy)
 
-    def gang(self, pending: PendingGang, *, count: int | None = None, minimum: int | None = None) -> Gang:
+    def gang(
+        self,
+        pending: PendingGang,
+        *,
+        count: int | None = None,
+        minimum: int | None = None,
+        within: NDArray[np.bool_] | None = None,
+    ) -> Gang:
         """The gang as counted roles, under every rule that holds now.
 
-        ``count`` and ``minimum`` replace those of a single pod that stands for many equal ones.
+        ``count`` and ``minimum`` replace those of a single pod that stands for many equal ones. ``within``
+        are the nodes that its team may use, None for all.
         """
         roles: list[Role] = []
         topology = [
@@ -64,6 +72,7 @@ class Translation:
             rules = self.rules(role)
             topology += [Topology(level=self._levels[label], is_required=True) for label in rules.same_domain]
             allowed = self.snapshot.masks[role.shape]
+            allowed = allowed if within is None else allowed & within
             roles.append(
                 Role(
                     name=role.name,

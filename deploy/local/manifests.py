@@ -28,6 +28,7 @@ MANIFESTS: Final = (
     DEPLOY / "rbac" / "scheduler.yaml",
     DEPLOY / "local" / "rbac" / "node-actor.yaml",
     DEPLOY / "crds" / "gangs.yaml",
+    DEPLOY / "crds" / "teamquotas.yaml",
     DEPLOY / "local" / "crds" / "coscheduling-podgroups.yaml",
     DEPLOY / "admission" / "epoch-fence.yaml",
 )
@@ -35,7 +36,11 @@ FIELD_MANAGER: Final = "stowplan-local"
 #: The API server makes these shortly after it is ready.
 NAMESPACES: Final = ("default", "kube-system", "kube-node-lease")
 #: Custom resources that must be served before anybody is told the cluster is up.
-SERVED: Final = ("/apis/stowplan.dev/v1alpha1/gangs", "/apis/scheduling.x-k8s.io/v1alpha1/podgroups")
+SERVED: Final = (
+    "/apis/stowplan.dev/v1alpha1/gangs",
+    "/apis/stowplan.dev/v1alpha1/teamquotas",
+    "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
+)
 IN_FORCE_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.02
 CANARY: Final = "/api/v1/namespaces/default/pods/stowplan-canary/binding"

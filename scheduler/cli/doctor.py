@@ -95,12 +95,13 @@ async def _server(transport: Transport) -> Finding:
 
 async def _crds(transport: Transport) -> Finding:
     served = await _served(transport, "stowplan.dev/v1alpha1")
-    if "gangs" in served and "gangs/status" in served:
-        return Finding(check="CRDs", state="ok", detail="gangs.stowplan.dev/v1alpha1")
+    lacking = [kind for kind in ("gangs", "teamquotas") if not {kind, f"{kind}/status"} <= set(served)]
+    if not lacking:
+        return Finding(check="CRDs", state="ok", detail="gangs, teamquotas: stowplan.dev/v1alpha1")
     return Finding(
         check="CRDs",
         state="fail",
-        detail="gangs.stowplan.dev/v1alpha1 is not served",
+        detail=f"{lacking[0]}.stowplan.dev/v1alpha1 is not served",
         remedy="kubectl apply -f deploy/crds",
     )
 

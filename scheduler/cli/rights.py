@@ -28,6 +28,8 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("scheduling.x-k8s.io", "podgroups/status", ("patch",)),
     ("stowplan.dev", "gangs", (*_READ, "create", "delete")),
     ("stowplan.dev", "gangs/status", ("get", "patch", "update")),
+    ("stowplan.dev", "teamquotas", _READ),
+    ("stowplan.dev", "teamquotas/status", ("patch",)),
     ("events.k8s.io", "events", ("create", "patch")),
 )
 #: Only in the lease's own namespace.

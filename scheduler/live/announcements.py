@@ -21,10 +21,13 @@ MESSAGE_MAX = 1024
 _NAME_MAX = 200
 
 #: Reason of the condition PodScheduled=False. Cluster autoscalers add nodes for ``Unschedulable``
-#: and for nothing else; a refused pod would not be scheduled on new nodes either.
+#: and for nothing else; on new nodes a refused pod, or one that its team's quota keeps back, would not be
+#: scheduled either.
 CONDITION_REASONS: dict[Reason, str] = {
     "Rejected": "Rejected",
     "Waiting": "Unschedulable",
+    "QuotaExceeded": "QuotaExceeded",
+    "WaitingForVictims": "WaitingForVictims",
     "Unschedulable": "Unschedulable",
     "NeverFits": "Unschedulable",
     "Unproven": "Unschedulable",
@@ -33,6 +36,8 @@ CONDITION_REASONS: dict[Reason, str] = {
 EVENT_REASONS: dict[Reason, str] = {
     "Rejected": "Rejected",
     "Waiting": "WaitingForMembers",
+    "QuotaExceeded": "QuotaExceeded",
+    "WaitingForVictims": "WaitingForVictims",
     "Unschedulable": "FailedScheduling",
     "NeverFits": "NeverFits",
     "Unproven": "FailedScheduling",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from quotas.units import UnitTable
 from scheduler.live.logs import printable
 
 API_VERSION: Final = "stowplan.dev/v1alpha1"
@@ -105,6 +106,21 @@ class PolicySection(_Section):
     solver: Solver = Solver()
 
 
+class Teams(_Section):
+    gpu_units: dict[str, float] = Field(default_factory=dict, max_length=64)
+    """What one GPU of a model counts for in `gpu` of a TeamQuota, by model name; 1 for others."""
+
+    @model_validator(mode="after")
+    def _positive(self) -> Teams:
+        odd = sorted(model for model, units in self.gpu_units.items() if not 0.001 <= units <= 1_000)
+        if odd:
+            raise ValueError(f"gpuUnits of {odd[0]} must be from 0.001 to 1000; change it")
+        return self
+
+    def units(self) -> UnitTable:
+        return UnitTable(by_model={model: round(units * 1_000) for model, units in self.gpu_units.items()})
+
+
 class Watch(_Section):
     stale_seconds: float = Field(default=5, ge=1, le=300)
     """Nothing is bound on a view of the cluster older than this."""
@@ -133,6 +149,7 @@ class SchedulerConfiguration(_Section):
     api: Api = Api()
     gangs: Gangs = Gangs()
     policy: PolicySection = PolicySection()
+    teams: Teams = Teams()
     watch: Watch = Watch()
     health: HealthSection = HealthSection()
     log: LogSection = LogSection()

@@ -19,6 +19,7 @@ from scheduler.live.logs import logger
 from scheduler.model.objects import Pod, Rejected
 from scheduler.parse.node import parse_node
 from scheduler.parse.pod import parse_pod, skeleton
+from scheduler.parse.teamquota import parse_team_quota
 from scheduler.parse.volumes import parse_claim, parse_storage_class, parse_volume
 from scheduler.state import ClusterState
 
@@ -208,6 +209,29 @@ class NamespaceFeed:
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:
             self._state.remove_namespace(ref.name)
+
+
+class TeamQuotaFeed:
+    """What admins say of teams. One that cannot be understood counts as gone."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[wire.TeamQuota]) -> bool:
+        changed = False
+        for found in objects:
+            parsed = parse_team_quota(found)
+            if isinstance(parsed, Rejected):
+                log.warning("team quota rejected", team=found.metadata.name, why=parsed.reason)
+                self._state.remove_team_quota(found.metadata.name)
+                changed = True
+            else:
+                changed |= self._state.set_team_quota(parsed)
+        return changed
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.remove_team_quota(ref.name)
 
 
 class GangFeed:

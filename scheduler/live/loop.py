@@ -10,6 +10,7 @@ from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt
 from scheduler.live.actor import Actor
 from scheduler.live.announcer import Announcer
+from scheduler.live.evictor import Evictor
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
@@ -57,24 +58,28 @@ class Loop:
         *,
         state: ClusterState,
         actor: Callable[[Callable[[Attempt], None]], Actor],
+        evictor: Evictor,
         announcer: Announcer,
         noticeboard: Noticeboard,
         metrics: Metrics,
         policy: Policy,
         budget: Budget,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         may_act: Callable[[], bool],
         beat: Callable[[], None],
         partial_s: float,
     ) -> None:
         self._state = state
         self.actor = actor(self._ended)
+        self._evictor = evictor
         self._announcer = announcer
         self._noticeboard = noticeboard
         self._metrics = metrics
         self._policy = policy
         self._budget = budget
         self._clock = clock
+        self._wall = wall
         self._may_act = may_act
         self._beat = beat
         self._partial_s = partial_s
@@ -110,7 +115,7 @@ class Loop:
     async def _cycle(self, epoch: int) -> None:
         started = self._clock()
         self._release_held(started)
-        snapshot, releases = self._state.snapshot(), self._state.releases
+        snapshot, releases = self._state.snapshot(self._wall()), self._state.releases
         settled = self._still_settled(snapshot)
         snapshot_s = self._clock() - started
         # In a thread, so that the lease is renewed and answers are read while a solver works.
@@ -128,6 +133,7 @@ class Loop:
         if not self._may_act() or self._is_paused:
             return
         self._act(planned, epoch)
+        self._clear(planned, epoch)
         self._settle(snapshot, planned, releases)
         self._tell(snapshot, planned, epoch)
         self._watch_partial(epoch)
@@ -146,6 +152,15 @@ class Loop:
             for assignment in place.assignments:
                 self._state.assume(assignment)
             self.actor.start(place.gang, place.assignments, epoch=epoch)
+
+    def _clear(self, planned: Plan, epoch: int) -> None:
+        """Have victims evicted, as far as the plan still holds."""
+        for clearing in planned.clearings:
+            if any(self.actor.is_running(gang.key) for gang in clearing.beneficiaries):
+                continue
+            if not self._evictor.start(clearing, epoch=epoch):
+                log.info("clearing dropped", gang=str(clearing.beneficiaries[0].key))
+                self._wake.set()
 
     def _tell(self, snapshot: Snapshot, planned: Plan, epoch: int) -> None:
         by_key = {gang.key: gang for gang in snapshot.gangs}

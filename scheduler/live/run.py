@@ -23,6 +23,7 @@ from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
 from scheduler.live.claims import ClaimBook
 from scheduler.live.config import SchedulerConfiguration
+from scheduler.live.evictor import Evictor
 from scheduler.live.fence import raised
 from scheduler.live.health import Health, HealthServer
 from scheduler.live.logs import logger
@@ -48,7 +49,7 @@ class Scheduler:
         self._transport = transport
         self._clock = time.monotonic
         self.metrics = Metrics()
-        self.state = ClusterState(config.scheduler_name)
+        self.state = ClusterState(config.scheduler_name, config.teams.units())
         self._lost = asyncio.Event()
         election = config.leader_election
         self._elector = Elector(
@@ -92,6 +93,21 @@ class Scheduler:
             instance=socket.gethostname(),
         )
         self.noticeboard = Noticeboard(self.claims)
+        self.binder = Binder(
+            transport,
+            clock=self._clock,
+            may_act=self._holds_lease,
+            write_timeout_s=config.api.write_timeout_seconds,
+        )
+        self.evictor = Evictor(
+            state=self.state,
+            binder=self.binder,
+            announcer=self.announcer,
+            metrics=self.metrics,
+            clock=time.time,
+            wake=self._wake,
+            lost=self._lost.set,
+        )
         self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
         self.loop = self._make_loop()
 
@@ -118,6 +134,7 @@ class Scheduler:
                 group.create_task(work)
                 for work in (
                     self.loop.actor.run(),
+                    self.evictor.run(),
                     self.announcer.run(),
                     self.noticeboard.run(),
                     self.loop.run(epoch),
@@ -173,12 +190,14 @@ class Scheduler:
         return Loop(
             state=self.state,
             actor=self._make_actor,
+            evictor=self.evictor,
             announcer=self.announcer,
             noticeboard=self.noticeboard,
             metrics=self.metrics,
             policy=Policy(strategy=config.policy.strategy, backfill=config.policy.backfill),
             budget=Budget(per_gang=config.policy.solver.per_gang, total=config.policy.solver.total),
             clock=self._clock,
+            wall=time.time,
             may_act=self._may_plan,
             beat=self.health.beat,
             partial_s=config.gangs.partial_seconds,
@@ -186,15 +205,9 @@ class Scheduler:
 
     def _make_actor(self, ended: Callable[[Attempt], None]) -> Actor:
         config = self._config
-        binder = Binder(
-            self._transport,
-            clock=self._clock,
-            may_act=self._holds_lease,
-            write_timeout_s=config.api.write_timeout_seconds,
-        )
         return Actor(
             state=self.state,
-            binder=binder,
+            binder=self.binder,
             claims=self.claims,
             announcer=self.announcer,
             metrics=self.metrics,

@@ -25,6 +25,7 @@ from scheduler.live.feeds import (
     NodeFeed,
     PodFeed,
     StorageFeed,
+    TeamQuotaFeed,
     VolumeFeed,
     Waking,
 )
@@ -100,6 +101,7 @@ class Views:
         slow = partial(watch, is_slow=True)
         self._slow: tuple[AnyReflector, ...] = (
             slow("/apis/stowplan.dev/v1alpha1/gangs", wire.Gang, GangFeed(claims)),
+            slow("/apis/stowplan.dev/v1alpha1/teamquotas", wire.TeamQuota, TeamQuotaFeed(state)),
             slow("/api/v1/namespaces", wire.Namespace, NamespaceFeed(state)),
             slow("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, ClaimFeed(state)),
             slow("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from binpacking.answer import Certificate
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Node, Pod, Shape
+from scheduler.model.team import RunningGang, Teams
 from scheduler.model.volumes import Claims
 
 
@@ -47,6 +48,8 @@ class Snapshot:
     claims: Claims = field(default_factory=Claims)
     #: Labels of namespaces, for namespace selectors.
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: None where there is no TeamQuota: then nobody has a limit, and nobody makes room.
+    teams: Teams | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,9 @@ class Place:
 
 
 #: Stable machine-readable reasons of a gang that is not placed.
-Reason = Literal["Rejected", "Waiting", "Unschedulable", "NeverFits", "Unproven"]
+Reason = Literal[
+    "Rejected", "Waiting", "QuotaExceeded", "WaitingForVictims", "Unschedulable", "NeverFits", "Unproven"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +106,45 @@ class Verdict:
     certificate: Certificate | None = None
 
 
+Rule = Literal["preempt", "reclaim"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Victim:
+    """Pods of one running gang that are to leave, and what that costs (``scheduler.teams.cost``)."""
+
+    gang: RunningGang
+    team: str
+    pods: tuple[Pod, ...]
+    cost: int
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.pods) == len(self.gang.pods)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clearing:
+    """Victims that leave so that others, who provably fit then, can stand."""
+
+    rule: Rule
+    team: str
+    #: One gang, or single pods of one shape.
+    beneficiaries: tuple[PendingGang, ...]
+    #: Where they then stand, by pod UID; held for them until they do.
+    nominated: Mapping[str, str]
+    victims: tuple[Victim, ...]
+    #: Of the victims' cost.
+    certificate: Certificate
+    #: The rule in words, for the victims' owners.
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     places: tuple[Place, ...]
     verdicts: tuple[Verdict, ...]
+    #: Their beneficiaries have a verdict ``WaitingForVictims``.
+    clearings: tuple[Clearing, ...] = ()
     #: Solver work units spent.
     spent: float = 0.0

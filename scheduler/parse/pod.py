@@ -96,7 +96,17 @@ def _pod(found: wire.Pod, labels: Labels, reading: Reading) -> Pod:
         is_deleting=metadata.deletion_timestamp is not None,
         gates=tuple(sorted(gate.name for gate in spec.scheduling_gates)) if spec.scheduling_gates else (),
         created_s=seconds_of(metadata.creation_timestamp),
+        started_s=_started_s(found) if spec.node_name else 0.0,
     )
+
+
+def _started_s(found: wire.Pod) -> float:
+    """When the API server noted the Binding, or the pod's creation where nobody noted it."""
+    for condition in found.status.conditions or ():
+        if condition.type == "PodScheduled" and condition.status == "True":
+            noted_s = seconds_of(condition.last_transition_time)
+            return noted_s or seconds_of(found.metadata.creation_timestamp)
+    return seconds_of(found.metadata.creation_timestamp)
 
 
 def _fault(found: wire.Pod, labels: Labels) -> Rejected | None:

@@ -91,23 +91,18 @@ def shown_amounts(amounts: Amounts) -> TeamAmounts:
     )
 
 
-def check_pod(quota: TeamQuota, requests: Amounts) -> Rejected | None:
+def check_pod(team: str, maximum: Amounts, requests: Amounts) -> Rejected | None:
     """Why a pod's requests are over the team's maximum for one pod, or None. Same units as the maximum."""
-    for name, most in sorted(quota.pod_maximum.items()):
+    for name, most in sorted(maximum.items()):
         asked = requests.get(name, 0)
         if asked > most:
             unit = "" if name == MEMORY else " thousandths"
             return reject(
                 f"requests of {name}",
-                f"{asked}{unit} is over the {most}{unit} that team {shown(quota.spec.name)} allows one pod: "
+                f"{asked}{unit} is over the {most}{unit} that team {shown(team)} allows one pod: "
                 "ask for less, or have TeamQuota spec.podMaximum raised",
             )
     return None
-
-
-def with_defaults(quota: TeamQuota, requests: Amounts) -> dict[str, int]:
-    """A pod's requests with the team's defaults where the pod asks for nothing of a resource."""
-    return dict(quota.pod_defaults) | {name: amount for name, amount in requests.items() if amount}
 
 
 def _read(found: WireTeamQuota) -> TeamQuota:

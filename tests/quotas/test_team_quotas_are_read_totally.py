@@ -19,7 +19,6 @@ from scheduler.parse.teamquota import (
     check_pod,
     parse_team_quota,
     shown_amounts,
-    with_defaults,
 )
 
 QUANTITIES = st.sampled_from(
@@ -124,10 +123,10 @@ def test_namespaces_are_found_by_name_and_by_label() -> None:
     assert [(c.team, c.kind) for c in conditions] == [("chosen", "Overlap")]
 
 
-def test_a_pod_gets_the_defaults_and_must_stay_under_the_maximum() -> None:
+def test_a_pod_must_stay_under_the_maximum() -> None:
     quota = _team("t", {"podDefaults": {"cpu": 2}, "podMaximum": {"gpu": 4, "cpu": 8}})
-    assert with_defaults(quota, {"gpu": 1_000, "cpu": 0}) == {"cpu": 2_000, "gpu": 1_000}
-    assert check_pod(quota, {"gpu": 4_000, "cpu": 8_000}) is None
-    refused = check_pod(quota, {"gpu": 4_001})
+    assert quota.pod_defaults == {"cpu": 2_000}
+    assert check_pod("t", quota.pod_maximum, {"gpu": 4_000, "cpu": 8_000}) is None
+    refused = check_pod("t", quota.pod_maximum, {"gpu": 4_001})
     assert refused is not None
     assert "requests of gpu: 4001 thousandths" in refused.reason

@@ -94,6 +94,7 @@ from scheduler.kube.wire.storage import (
     VolumeAffinity,
     VolumeSpec,
 )
+from scheduler.kube.wire.teamquota import TeamQuota
 
 __all__ = [
     "ABSENT",
@@ -160,6 +161,7 @@ __all__ = [
     "SchedulingPolicy",
     "StorageClass",
     "Taint",
+    "TeamQuota",
     "Toleration",
     "TopologyConstraint",
     "TopologySelectorExpression",

@@ -1,0 +1,69 @@
+"""Teams as a snapshot shows them: whose a namespace is, what is in use, who runs and who is leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quotas.amounts import Amounts
+from quotas.tree import Tree
+from quotas.units import UnitTable
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import Pod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TeamTable:
+    """All TeamQuota objects as one value, replaced as a whole when one of them changes."""
+
+    tree: Tree
+    #: Team by namespace; a namespace that is missing belongs to no team.
+    namespaces: Mapping[str, str]
+    #: By team: charged for a pod that asks for nothing of a resource, and the most one pod may ask.
+    pod_defaults: Mapping[str, Amounts]
+    pod_maximum: Mapping[str, Amounts]
+    units: UnitTable
+
+    def team(self, namespace: str) -> str:
+        return self.namespaces.get(namespace, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningGang:
+    """A gang of ours that holds capacity: whom it may cost something to make room."""
+
+    key: GangKey
+    priority: int
+    #: Members that hold capacity and stay; it stands on the first ``base``, the others can leave alone.
+    pods: tuple[Pod, ...]
+    base: int
+    #: It does not stand any more: some of what it stood on is gone or leaving.
+    is_broken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Teams:
+    """One moment. N nodes and R resources are those of the snapshot."""
+
+    table: TeamTable
+    at_s: float
+    #: In use by team, of its own work, without what is leaving.
+    usage: Mapping[str, Amounts]
+    #: Decayed use by team, with everything below it.
+    history: Mapping[str, Amounts]
+    #: GPU models by name, and int64[N]: the model of each node, an index into them.
+    models: tuple[str, ...]
+    model_of: NDArray[np.int64]
+    running: tuple[RunningGang, ...]
+    #: int64[N, R]: held by pods that are on their way out.
+    leaving: NDArray[np.int64]
+    leaving_pods: int = 0
+    #: Room was made for these; they come before everybody who has nothing.
+    nominated: frozenset[GangKey] = frozenset()
+    #: UIDs of pods whose eviction was refused of late.
+    spared: frozenset[str] = frozenset()
+    #: Gangs that were evicted before, and for whom.
+    evicted_for: Mapping[GangKey, frozenset[GangKey]] = field(default_factory=dict)

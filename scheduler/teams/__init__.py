@@ -1,0 +1,1 @@
+"""Between Kubernetes and ``quotas``: what teams use and ask for, who may start, and who must make room."""

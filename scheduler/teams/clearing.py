@@ -1,0 +1,206 @@
+"""Making room: who is evicted so that a gang can stand, or for whose leaving it is worth waiting.
+
+Nobody is evicted unless the beneficiary then provably fits on the nodes and within every quota. What is on
+its way out anyway counts as room to come: it is held for those who come first, and nobody is evicted in its
+place. So a scheduler that starts anew in the middle goes on where the last one was, from what the API shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binpacking.answer import Feasible, RolePlacement
+from binpacking.greedy import Packing, place_greedy
+from binpacking.problem import Gang
+from binpacking.victims import VICTIMS_MAX, Taken, VictimAnswer, victims
+from quotas.amounts import AMOUNT_MAX
+from scheduler.model.gang import PendingGang
+from scheduler.model.plan import Clearing, Victim
+from scheduler.teams.allowance import Allowance
+from scheduler.teams.candidates import Candidates, Group
+from scheduler.translation import Translation
+
+Placement = tuple[RolePlacement, ...]
+#: Gangs tried as victims where a quota, rather than the nodes, has to be relieved.
+SWAPPED_MAX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    clearing: Clearing | None
+    spent: float
+
+
+class Clearer:
+    """``packing`` is the run's: what is held for somebody is taken from what is free in it."""
+
+    def __init__(self, translation: Translation, packing: Packing, allowance: Allowance) -> None:
+        self._translation = translation
+        self._packing = packing
+        self._allowance = allowance
+        self._candidates = Candidates(translation, allowance)
+        #: int64[N, R]: what is coming and promised to nobody.
+        self._coming = allowance.teams.leaving.copy()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is coming at all."""
+        return bool(self._coming.any())
+
+    def hold(self, gang: Gang) -> Placement | None:
+        """Where the gang can stand once those who are leaving are gone; held for it."""
+        if not self.is_waiting:
+            return None
+        placement = place_greedy(self._credited(), gang)
+        if placement is not None:
+            self._promise(gang, placement, np.zeros_like(self._coming))
+        return placement
+
+    def clear(self, gangs: Sequence[PendingGang], gang: Gang, *, budget: float, seed: int) -> Found:
+        """Victims for these beneficiaries, which ``gang`` stands for; charged and held if there are."""
+        spent = 0.0
+        for group in self._groups(gangs):
+            for tried in (group, self._candidates.capped(group)) if group.claim else (group,):
+                if not tried.candidates or len(tried.candidates) > VICTIMS_MAX:
+                    continue
+                answer = victims(
+                    self._credited(),
+                    gang,
+                    [c.victim for c in tried.candidates],
+                    budget=max(0.0, budget - spent),
+                    seed=seed,
+                )
+                spent += answer.spent
+                chosen = self._chosen(tried, answer)
+                if chosen and answer.placement is not None and self._candidates.is_fair(tried, chosen):
+                    return Found(clearing=self._agreed(gangs, gang, tried, answer, chosen), spent=spent)
+                if answer.placement is None:
+                    break
+        return Found(clearing=None, spent=spent)
+
+    def swap(self, pending: PendingGang, gang: Gang) -> Clearing | None:
+        """Victims whose leaving brings a gang within a quota that forbids it now, and makes it fit."""
+        for group in self._groups([pending]):
+            order = sorted(range(len(group.candidates)), key=lambda i: (sum(group.candidates[i].costs), i))
+            for size in range(1, min(len(order), SWAPPED_MAX) + 1):
+                if self._swapped(pending, gang, group, order[:size]) is not None:
+                    return self._least(pending, gang, group, order[:size])
+        return None
+
+    def _least(self, pending: PendingGang, gang: Gang, group: Group, chosen: list[int]) -> Clearing | None:
+        """The clearing without those of the chosen that need not go, dearest first."""
+        for index in reversed(chosen[:-1]):
+            fewer = [i for i in chosen if i != index]
+            if self._swapped(pending, gang, group, fewer) is not None:
+                chosen = fewer
+        answer = self._swapped(pending, gang, group, chosen)
+        if answer is None:
+            return None
+        return self._agreed([pending], gang, group, answer, self._chosen(group, answer))
+
+    def _swapped(
+        self, pending: PendingGang, gang: Gang, group: Group, chosen: Sequence[int]
+    ) -> VictimAnswer | None:
+        """The answer with these candidates gone, or None where that is not enough or not fair."""
+        taken = tuple(Taken(victim=i, base=True, extra=()) for i in sorted(chosen))
+        packing = self._credited()
+        for i in chosen:
+            for part in (group.candidates[i].victim.base, *group.candidates[i].victim.extra):
+                packing.free[part.nodes] += part.amounts
+        placement = place_greedy(packing, gang)
+        if placement is None:
+            return None
+        cost = float(sum(sum(group.candidates[i].costs) for i in chosen))
+        answer = VictimAnswer(taken=taken, placement=placement, certificate=Feasible(cost, 0.0))
+        victims_ = self._chosen(group, answer)
+        is_allowed = self._candidates.is_allowed_without(pending, victims_)
+        return answer if is_allowed and self._candidates.is_fair(group, victims_) else None
+
+    def _groups(self, gangs: Sequence[PendingGang]) -> list[Group]:
+        first = gangs[0]
+        if any(role.shape.pod_affinity or role.shape.spread for role in first.roles):
+            # What such pods are allowed depends on the victims themselves.
+            return []
+        request: dict[str, int] = {}
+        for one in gangs:
+            for name, value in self._allowance.request(one).items():
+                request[name] = min(request.get(name, 0) + value, AMOUNT_MAX)
+        return [self._candidates.preempt(first), self._candidates.reclaim(first, request)]
+
+    def _chosen(self, group: Group, answer: VictimAnswer) -> list[Victim]:
+        return [
+            self._candidates.victim(group.candidates[t.victim], base=t.base, extra=t.extra)
+            for t in answer.taken
+        ]
+
+    def _agreed(
+        self,
+        gangs: Sequence[PendingGang],
+        gang: Gang,
+        group: Group,
+        answer: VictimAnswer,
+        chosen: Sequence[Victim],
+    ) -> Clearing:
+        placement = answer.placement or ()
+        released = np.zeros_like(self._coming)
+        for taken in answer.taken:
+            victim = group.candidates[taken.victim].victim
+            parts = [victim.base, *victim.extra] if taken.base else [victim.extra[i] for i in taken.extra]
+            for part in parts:
+                np.add.at(released, part.nodes, part.amounts)
+        self._promise(gang, placement, released)
+        self._candidates.take(chosen)
+        nominated = self.nominated(gangs, placement)
+        for leaver in chosen:
+            self._allowance.release(leaver.team, self._allowance.of_victim(leaver))
+        pods = {pod.uid: pod for one in gangs for pod in one.pods}
+        self._allowance.charge(gangs[0], self._allowance.placed(pods, nominated))
+        return Clearing(
+            rule=group.rule,
+            team=self._allowance.team(gangs[0]),
+            beneficiaries=tuple(gangs),
+            nominated=nominated,
+            victims=tuple(chosen),
+            certificate=answer.certificate,
+            why=self._why(gangs, group),
+        )
+
+    def nominated(self, gangs: Sequence[PendingGang], placement: Placement) -> dict[str, str]:
+        """Node by pod UID: role by role, in the order in which pods get their places."""
+        names: dict[str, str] = {}
+        for index, where in enumerate(placement):
+            pods = [pod for one in gangs for pod in one.roles[index].pods]
+            names |= {
+                pod.uid: node for pod, node in zip(pods, self._translation.node_names(where), strict=False)
+            }
+        return names
+
+    def _why(self, gangs: Sequence[PendingGang], group: Group) -> str:
+        first, team = gangs[0], self._allowance.team(gangs[0])
+        who = (
+            f"gang {first.key}"
+            if not first.key.is_single
+            else f"pod {first.key.namespace}/{first.pods[0].name}"
+        )
+        if len(gangs) > 1:
+            who += f" and {len(gangs) - 1} more"
+        if group.rule == "preempt":
+            return f"preempted for {who} of the same team {team}, which has priority {first.priority}"
+        return f"reclaimed for {who} of team {team}, which is within its guarantee; this was borrowed"
+
+    def _credited(self) -> Packing:
+        packing = Packing(self._packing.nodes, score=self._packing.score)
+        packing.free[:] = self._packing.free + self._coming
+        return packing
+
+    def _promise(self, gang: Gang, placement: Placement, released: NDArray[np.int64]) -> None:
+        """From now on free is only what is free whether or not the others have left."""
+        later = self._packing.free + self._coming + released
+        for role, where in zip(gang.roles, placement, strict=True):
+            later[where.nodes] -= where.counts[:, None] * role.request
+        self._packing.free[:] = np.minimum(self._packing.free, later)
+        self._coming = later - self._packing.free

@@ -1,0 +1,300 @@
+"""Who uses what, kept up pod by pod: the part of the cluster state that only teams need.
+
+Without a TeamQuota it holds nothing and costs nothing. The first one makes it count every pod once; so does
+whatever changes what many pods count for (a team's defaults, a node's GPU model).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quotas.amounts import NOTHING, Amounts
+from quotas.history import decayed
+from quotas.team import Condition
+from quotas.units import UnitTable
+from scheduler.columns import NodeColumns
+from scheduler.gangs.groups import GroupObjects
+from scheduler.gangs.running import running_gang
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import Pod, Shape
+from scheduler.model.team import RunningGang, Teams, TeamTable
+from scheduler.parse.teamquota import TeamQuota
+from scheduler.teams.measure import charge_of, model_of
+from scheduler.teams.table import build_table
+
+#: A pod that takes longer than this to leave is not waited for any more.
+LEAVING_S_MAX = 300.0
+#: A pod whose eviction was refused is left alone this long.
+SPARED_S = 20.0
+#: Evictions remembered, so that no gang is evicted again for the same beneficiary.
+EVICTED_MAX = 10_000
+
+
+class Pods(Protocol):
+    """What the roll reads of the cluster state. Pods are as observed."""
+
+    def charged(self) -> Iterable[tuple[Pod, str]]:
+        """Every pod that holds or is about to hold capacity, and the node it is charged to."""
+
+    def members(self, key: GangKey) -> list[Pod]: ...
+    def all_gang_keys(self) -> Iterable[GangKey]: ...
+    def pod(self, uid: str) -> Pod | None: ...
+    def charge_shape(self, uid: str) -> tuple[str, Shape] | None:
+        """Where a pod is charged and for what."""
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """A pod on its way out: seen so, or about to be evicted by us."""
+
+    since_s: float | None = None
+    is_condemned: bool = False
+
+
+class Roll:
+    def __init__(self, columns: NodeColumns, groups: GroupObjects, units: UnitTable) -> None:
+        self._columns = columns
+        self._groups = groups
+        self.units = units
+        self.quotas: dict[str, TeamQuota] = {}
+        self.table: TeamTable | None = None
+        self.conditions: tuple[Condition, ...] = ()
+        self._is_table_old = False
+        self._is_stale = True
+        self._usage: dict[str, dict[str, int]] = {}
+        self._models: tuple[str, ...] = ("",)
+        self._model_of: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._code: dict[str, int] = {}
+        self._dirty: dict[GangKey, None] = {}
+        self._running: dict[GangKey, RunningGang] = {}
+        self._leaving: dict[str, _Leaving] = {}
+        self._nominated: dict[GangKey, None] = {}
+        self._spared: dict[str, float] = {}
+        self._evicted_for: OrderedDict[GangKey, frozenset[GangKey]] = OrderedDict()
+        self._history: dict[str, dict[str, int]] = {}
+        self._history_at_s = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.quotas)
+
+    # -- what happens --------------------------------------------------------------------------
+
+    def set_quota(self, quota: TeamQuota) -> bool:
+        """Take a TeamQuota as observed; whether it says anything new (its status does not count)."""
+        before = self.quotas.get(quota.spec.name)
+        if before is not None and _said(before) == _said(quota):
+            return False
+        if before is None and quota.history_at_s and quota.spec.name not in self._history:
+            self._history[quota.spec.name] = dict(quota.history)
+            self._history_at_s = max(self._history_at_s, quota.history_at_s)
+        self.quotas[quota.spec.name] = quota
+        self._is_table_old = self._is_stale = True
+        return True
+
+    def remove_quota(self, name: str) -> None:
+        if self.quotas.pop(name, None) is not None:
+            self._history.pop(name, None)
+            self._is_table_old = self._is_stale = True
+
+    def namespaces_changed(self) -> None:
+        if self.is_on:
+            self._is_table_old = self._is_stale = True
+
+    def nodes_changed(self) -> None:
+        """A node came, went or changed its labels."""
+        self._is_stale = True
+
+    def touch(self, key: GangKey | None) -> None:
+        """A member of the gang changed."""
+        if key is not None and not self._is_stale:
+            self._dirty[key] = None
+
+    def charge(self, pod: Pod, shape: Shape, node: str, sign: int) -> None:
+        """A pod was charged to a node (+1) or taken back from it (-1)."""
+        if not self._is_stale:
+            self._add(pod.namespace, shape, node, sign)
+
+    def saw(self, pod: Pod) -> None:
+        """A pod as observed, for whether it is leaving."""
+        if pod.is_deleting and pod.holds_capacity:
+            self._leaving.setdefault(pod.uid, _Leaving()).is_condemned = False
+        elif pod.uid in self._leaving and not self._leaving[pod.uid].is_condemned:
+            del self._leaving[pod.uid]
+
+    def forget(self, uid: str) -> None:
+        self._leaving.pop(uid, None)
+        self._spared.pop(uid, None)
+
+    def condemn(self, uids: Iterable[str]) -> None:
+        """These are about to be evicted: their room counts as coming."""
+        for uid in uids:
+            self._leaving.setdefault(uid, _Leaving(is_condemned=True))
+
+    def pardon(self, uid: str) -> None:
+        """The eviction was not carried out."""
+        found = self._leaving.get(uid)
+        if found is not None and found.is_condemned:
+            del self._leaving[uid]
+
+    def spare(self, uid: str, at_s: float) -> None:
+        """A disruption budget said no."""
+        self._spared[uid] = at_s + SPARED_S
+
+    def nominate(self, key: GangKey, victims: Iterable[GangKey]) -> None:
+        """Room is being made for a gang by evicting others."""
+        self._nominated[key] = None
+        for victim in victims:
+            before = self._evicted_for.pop(victim, frozenset())
+            self._evicted_for[victim] = before | {key}
+        while len(self._evicted_for) > EVICTED_MAX:
+            self._evicted_for.popitem(last=False)
+
+    def settle(self, waiting: Iterable[GangKey]) -> None:
+        """Forget nominations of gangs that wait no more."""
+        if self._nominated:
+            still = set(waiting)
+            self._nominated = {key: None for key in self._nominated if key in still}
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def teams(self, pods: Pods, namespaces: Mapping[str, Mapping[str, str]], at_s: float) -> Teams | None:
+        """This moment of all teams, or None where there is no TeamQuota."""
+        if not self.is_on:
+            return None
+        table = self._bring_up(pods, namespaces)
+        for key in self._dirty:
+            self._look(pods, key)
+        self._dirty.clear()
+        self._spared = {uid: until_s for uid, until_s in self._spared.items() if until_s > at_s}
+        leaving, freed, count = self._on_their_way(pods, at_s)
+        usage = _by_team(table, self._usage, freed)
+        self._fade(table, usage, at_s)
+        return Teams(
+            table=table,
+            at_s=at_s,
+            usage=usage,
+            history={team: dict(past) for team, past in self._history.items()},
+            models=self._models,
+            model_of=self._model_of,
+            running=tuple(self._running.values()),
+            leaving=leaving,
+            leaving_pods=count,
+            nominated=frozenset(self._nominated),
+            spared=frozenset(self._spared) | frozenset(self._leaving),
+            evicted_for=dict(self._evicted_for),
+        )
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _bring_up(self, pods: Pods, namespaces: Mapping[str, Mapping[str, str]]) -> TeamTable:
+        if self._is_table_old or self.table is None:
+            self.table, self.conditions = build_table(self.quotas, namespaces, self.units)
+            self._is_table_old = False
+        if self._is_stale:
+            self._count_again(pods)
+        return self.table
+
+    def _count_again(self, pods: Pods) -> None:
+        codes: dict[str, int] = {}
+        found = [codes.setdefault(model_of(node.labels), len(codes)) for node in self._columns.nodes]
+        self._models, self._model_of = tuple(codes) or ("",), np.array(found, dtype=np.int64)
+        self._code = {node.name: code for node, code in zip(self._columns.nodes, found, strict=True)}
+        self._usage = {}
+        for pod, node in pods.charged():
+            self._add(pod.namespace, pod.shape, node, +1)
+            self.saw(pod)
+        self._running = {}
+        self._dirty = dict.fromkeys(pods.all_gang_keys())
+        self._is_stale = False
+
+    def _add(self, namespace: str, shape: Shape, node: str, sign: int) -> None:
+        if self.table is None:
+            return
+        code = self._code.get(node)
+        model = "" if code is None else self._models[code]
+        defaults = self.table.pod_defaults.get(self.table.team(namespace), NOTHING)
+        used = self._usage.setdefault(namespace, {})
+        for name, amount in charge_of(shape.requests, model, self.units, defaults).items():
+            used[name] = used.get(name, 0) + sign * amount
+
+    def _look(self, pods: Pods, key: GangKey) -> None:
+        gang = running_gang(key, pods.members(key), self._groups)
+        if gang is None:
+            self._running.pop(key, None)
+        else:
+            self._running[key] = gang
+
+    def _on_their_way(
+        self, pods: Pods, at_s: float
+    ) -> tuple[NDArray[np.int64], list[tuple[str, dict[str, int]]], int]:
+        """int64[N, R] that is being freed, the same as amounts by namespace, and by how many pods."""
+        leaving = np.zeros_like(self._columns.used)
+        freed: list[tuple[str, dict[str, int]]] = []
+        for uid, found in self._leaving.items():
+            found.since_s = at_s if found.since_s is None else found.since_s
+            pod, held = pods.pod(uid), pods.charge_shape(uid)
+            if at_s - found.since_s > LEAVING_S_MAX:
+                found.is_condemned = False
+                continue
+            if pod is None or held is None or self.table is None:
+                continue
+            node, shape = held
+            row = self._columns.row.get(node)
+            if row is None:
+                continue
+            leaving[row] += self._columns.vector(shape.requests)
+            defaults = self.table.pod_defaults.get(self.table.team(pod.namespace), NOTHING)
+            model = self._models[self._code[node]]
+            freed.append((pod.namespace, charge_of(shape.requests, model, self.units, defaults)))
+        leaving.setflags(write=False)
+        return leaving, freed, len(freed)
+
+    def _fade(self, table: TeamTable, usage: Mapping[str, Amounts], at_s: float) -> None:
+        """Bring decayed use up to date, in whole seconds."""
+        elapsed_s = int(at_s - self._history_at_s)
+        if elapsed_s < 1:
+            return
+        tree = table.tree
+        totals: dict[str, dict[str, int]] = {}
+        for team, amounts in usage.items():
+            for index in tree.path(tree.leaf(team)):
+                total = totals.setdefault(tree.nodes[index].name, {})
+                if index == tree.leaf(team) != tree.at(team):
+                    continue
+                for name, amount in amounts.items():
+                    total[name] = total.get(name, 0) + amount
+        for team in tree.names:
+            half_life_s = tree.nodes[tree.at(team)].half_life_s
+            if not half_life_s:
+                self._history.pop(team, None)
+                continue
+            used = totals.get(team, {})
+            before = self._history.get(team, {})
+            self._history[team] = decayed(before, used, elapsed_s=elapsed_s, half_life_s=half_life_s)
+        self._history_at_s = self._history_at_s + elapsed_s if self._history_at_s else at_s
+
+
+def _said(quota: TeamQuota) -> tuple[object, ...]:
+    return (quota.spec, quota.namespaces, quota.selector, quota.pod_defaults, quota.pod_maximum)
+
+
+def _by_team(
+    table: TeamTable,
+    by_namespace: Mapping[str, Mapping[str, int]],
+    freed: Sequence[tuple[str, Mapping[str, int]]],
+) -> dict[str, dict[str, int]]:
+    usage: dict[str, dict[str, int]] = {}
+    parts = [(namespace, amounts, 1) for namespace, amounts in by_namespace.items()]
+    parts += [(namespace, amounts, -1) for namespace, amounts in freed]
+    for namespace, amounts, sign in parts:
+        own = usage.setdefault(table.team(namespace), {})
+        for name, amount in amounts.items():
+            own[name] = own.get(name, 0) + sign * amount
+    return usage

@@ -1,0 +1,170 @@
+"""What a team borrowed comes back to a team below its guarantee, with the fewest evictions, and never in vain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.builders import gang, pod
+from tests.teams.worlds import World, cluster, quota
+
+EIGHT = {"guaranteed": {"gpu": 8}}
+
+
+def two_teams(grace_s: float = 0.0, **borrower: object) -> World:
+    """Two nodes of eight; ``a`` has borrowed all with single pods of one GPU."""
+    state = cluster([8, 8], [quota("a", {**EIGHT, **borrower}), quota("b", EIGHT)])
+    world = World(state, grace_s=grace_s)
+    world.submit(*(pod(f"a{i}", gpu=1, namespace="a") for i in range(16)))
+    world.settle()
+    assert len(world.running("a")) == 16
+    return world
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 5.0])
+def test_a_guarantee_comes_back_whole(grace_s: float) -> None:
+    world = two_teams(grace_s)
+    world.submit(*gang("big", 2, gpu=4, namespace="b"))
+    done = world.cycle()
+    assert [(c.rule, c.team, len(c.victims)) for c in done.clearings] == [("reclaim", "b", 8)]
+    assert {v.reason for v in done.verdicts} == {"WaitingForVictims"}
+    world.now_s += 1.0
+    world.settle(cycles=20)
+    assert len(world.running("b")) == 2
+    assert len(world.running("a")) == 8
+
+
+def test_nothing_more_is_evicted_while_victims_leave() -> None:
+    world = two_teams(grace_s=10.0)
+    world.submit(pod("b0", gpu=8, namespace="b"))
+    assert len(world.cycle().clearings) == 1
+    for _ in range(5):
+        world.now_s += 1.0
+        done = world.cycle()
+        assert not done.clearings
+        assert not done.places
+        assert [v.reason for v in done.verdicts] == ["WaitingForVictims"]
+
+
+def test_room_that_comes_is_not_given_to_others() -> None:
+    world = two_teams(grace_s=5.0)
+    world.submit(pod("b0", gpu=8, namespace="b"))
+    world.cycle()
+    world.submit(*(pod(f"again{i}", gpu=1, namespace="a") for i in range(8)))
+    world.end(*list(world.leaving)[:4])
+    assert not world.cycle().places
+    world.now_s += 6.0
+    world.settle()
+    assert world.running("b") == ["b0"]
+    assert len(world.running("a")) == 8
+
+
+def test_nobody_is_evicted_where_the_beneficiary_would_not_fit_anyway() -> None:
+    world = two_teams()
+    world.submit(*gang("big", 2, gpu=9, namespace="b"))
+    assert not world.cycle().clearings
+    world = two_teams()
+    world.submit(pod("beyond", gpu=8, namespace="b"), *gang("half", 2, gpu=8, namespace="b"))
+    for _ in range(4):
+        world.cycle()
+        world.now_s += 1.0
+    assert len(world.running("b")) == 1
+
+
+def test_nobody_is_evicted_for_more_than_the_guarantee() -> None:
+    world = two_teams()
+    world.submit(*gang("big", 3, gpu=4, namespace="b"))
+    done = world.cycle()
+    assert not done.clearings
+    assert world.running("b") == []
+
+
+def test_nothing_happens_until_the_minimum_run_time_is_over() -> None:
+    world = two_teams(minRuntimeSeconds=600)
+    world.submit(pod("b0", gpu=8, namespace="b"))
+    for _ in range(5):
+        assert not world.cycle().clearings
+        world.now_s += 100.0
+    world.now_s += 110.0
+    assert len(world.cycle().clearings) == 1
+
+
+def test_many_single_pods_take_back_together_what_they_are_guaranteed() -> None:
+    world = two_teams()
+    world.submit(*(pod(f"b{i}", gpu=1, namespace="b") for i in range(12)))
+    done = world.cycle()
+    assert sum(len(c.victims) for c in done.clearings) == 8
+    world.now_s += 1.0
+    world.settle()
+    assert len(world.running("b")) == 8
+    assert len(world.running("a")) == 8
+
+
+def test_a_pod_that_may_not_be_evicted_changes_the_plan() -> None:
+    world = two_teams()
+    world.submit(pod("b0", gpu=8, namespace="b"))
+    _, first = world.state.snapshot(world.now_s), world.cycle()
+    chosen = {p.uid for c in first.clearings for v in c.victims for p in v.pods}
+    world = two_teams()
+    world.state.roll.spare(sorted(chosen)[0], world.now_s)
+    world.submit(pod("b0", gpu=8, namespace="b"))
+    done = world.cycle()
+    again = {p.uid for c in done.clearings for v in c.victims for p in v.pods}
+    assert len(again) == 8
+    assert sorted(chosen)[0] not in again
+
+
+def test_an_elastic_gang_gives_what_is_above_its_minimum() -> None:
+    state = cluster([8, 8], [quota("a", EIGHT), quota("b", EIGHT)])
+    world = World(state)
+    world.submit(*gang("wide", 16, minimum=8, gpu=1, namespace="a"))
+    world.settle()
+    assert len(world.running("a")) == 16
+    world.submit(*gang("big", 4, gpu=1, namespace="b"))
+    world.settle()
+    assert len(world.running("b")) == 4
+    assert len(world.running("a")) == 12
+
+
+def test_higher_priority_preempts_within_a_team_and_only_there() -> None:
+    state = cluster([8], [quota("a", EIGHT), quota("b")])
+    world = World(state)
+    world.submit(*(pod(f"low{i}", gpu=1, namespace="a") for i in range(8)))
+    world.settle()
+    world.submit(pod("other", gpu=2, namespace="b", priority=100))
+    assert not world.cycle().clearings
+    polite = replace(pod("polite", gpu=2, namespace="a", priority=100), can_preempt=False)
+    world.submit(polite)
+    assert not world.cycle().clearings
+    world.submit(pod("high", gpu=2, namespace="a", priority=100, created_s=1.0))
+    done = world.cycle()
+    assert [(c.rule, len(c.victims)) for c in done.clearings] == [("preempt", 2)]
+    world.settle()
+    assert len(world.running("a")) == 7
+
+
+def test_priority_preempts_within_a_limit_too() -> None:
+    state = cluster([8, 8], [quota("a", {"limit": {"gpu": 8}})])
+    world = World(state)
+    world.submit(*(pod(f"low{i}", gpu=1, namespace="a") for i in range(9)))
+    world.settle()
+    assert len(world.running("a")) == 8
+    world.submit(pod("high", gpu=2, namespace="a", priority=100))
+    done = world.cycle()
+    assert [(c.rule, len(c.victims)) for c in done.clearings] == [("preempt", 2)]
+    world.settle()
+    assert "high" in world.running("a")
+    assert len(world.running("a")) == 7
+
+
+def test_a_limit_is_told_with_its_team() -> None:
+    state = cluster([8, 8], [quota("a", {"limit": {"gpu": 4}})])
+    world = World(state)
+    world.submit(*(pod(f"a{i}", gpu=1, namespace="a") for i in range(6)), *gang("g", 2, gpu=4, namespace="a"))
+    world.settle()
+    assert len(world.running("a")) == 4
+    assert world.last is not None
+    told = {v.message for v in world.last.verdicts if v.reason == "QuotaExceeded"}
+    assert "team a is at its limit of 4 gpu: 5 would be in use" in told
+    assert "team a is at its limit of 4 gpu: 12 would be in use" in told
