@@ -7,7 +7,7 @@ place. So a scheduler that starts anew in the middle goes on where the last one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,23 +64,24 @@ class Clearer:
         """Victims for these beneficiaries, which ``gang`` stands for; charged and held if there are."""
         spent = 0.0
         for group in self._groups(gangs):
-            for tried in (group, self._candidates.capped(group)) if group.claim else (group,):
-                if not tried.candidates or len(tried.candidates) > VICTIMS_MAX:
-                    continue
-                answer = victims(
-                    self._credited(),
-                    gang,
-                    [c.victim for c in tried.candidates],
-                    budget=max(0.0, budget - spent),
-                    seed=seed,
-                )
+            for tried in self._narrowing(group):
+                candidates = [c.victim for c in tried.candidates]
+                left = max(0.0, budget - spent)
+                answer = victims(self._credited(), gang, candidates, budget=left, seed=seed)
                 spent += answer.spent
                 chosen = self._chosen(tried, answer)
-                if chosen and answer.placement is not None and self._candidates.is_fair(tried, chosen):
-                    return Found(clearing=self._agreed(gangs, gang, tried, answer, chosen), spent=spent)
-                if answer.placement is None:
+                if answer.placement is None or not chosen:
                     break
+                if self._candidates.is_fair(tried, chosen):
+                    return Found(clearing=self._agreed(gangs, gang, tried, answer, chosen), spent=spent)
         return Found(clearing=None, spent=spent)
+
+    def _narrowing(self, group: Group) -> Iterator[Group]:
+        """All candidates; then, should the cheapest set take too much of one team, as much as it borrowed."""
+        if group.candidates and len(group.candidates) <= VICTIMS_MAX:
+            yield group
+        if group.claim is not None and group.candidates:
+            yield self._candidates.capped(group)
 
     def swap(self, pending: PendingGang, gang: Gang) -> Clearing | None:
         """Victims whose leaving brings a gang within a quota that forbids it now, and makes it fit."""

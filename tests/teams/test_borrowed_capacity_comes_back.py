@@ -1,4 +1,4 @@
-"""What a team borrowed comes back to a team below its guarantee, with the fewest evictions, and never in vain."""
+"""What a team borrowed comes back to one below its guarantee, with the fewest evictions, never in vain."""
 
 from __future__ import annotations
 

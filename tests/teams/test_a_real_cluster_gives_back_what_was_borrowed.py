@@ -1,0 +1,129 @@
+"""The scheduler's own process on a real API server: borrow, take back, and the same end whoever is killed."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.invariants import end_state
+from tests.faults import proxy
+from tests.faults.proxy import nth
+from tests.faults.scheduler import SchedulerProcess
+from tests.faults.stage import gang, pod
+from tests.teams.stage import TeamStage
+
+EIGHT = {"gpu": 8}
+
+
+async def _borrowed(teams: TeamStage, **borrower: object) -> None:
+    """Two nodes of eight GPUs, guaranteed half and half; ``a`` runs on all of them."""
+    await teams.stage.nodes(2)
+    await teams.team("a", guaranteed=EIGHT, **borrower)
+    await teams.team("b", guaranteed=EIGHT)
+    await teams.create("a", [pod(f"a{i}") for i in range(16)])
+
+
+async def test_a_team_gets_its_guarantee_back_whole_with_the_fewest_evictions(teams: TeamStage) -> None:
+    await _borrowed(teams)
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    await teams.create("b", gang("big", 2, gpus=4))
+    await teams.until_running("b", 2)
+    assert len(teams.running("a")) == 8
+    assert end_state(teams.stage.auditor.history()).evictions == 8
+    await teams.create("b", gang("beyond", 2, gpus=1))
+    await teams.stage.until(
+        lambda _: teams.told("b", "beyond-0")[0] != "", "the gang beyond the guarantee is told why"
+    )
+    assert end_state(teams.stage.auditor.history()).evictions == 8
+    await teams.stage.judge()
+
+
+async def test_each_victim_is_told_for_whom_and_by_which_rule(teams: TeamStage) -> None:
+    await _borrowed(teams)
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    await teams.create("b", [pod("b0", gpus=3)])
+    await teams.until_running("b", 1)
+    notes: list[str] = []
+    while len(notes) < 3:
+        await teams.stage.beats(1)
+        notes = [event.note for event in await teams.events("a", "Evicted")]
+    who = f"pod {teams.namespace('b')}/b0 of team b"
+    assert set(notes) == {f"reclaimed for {who}, which is within its guarantee; this was borrowed"}
+
+
+async def test_nobody_is_evicted_where_the_beneficiary_would_not_fit_anyway(teams: TeamStage) -> None:
+    await _borrowed(teams)
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    await teams.create("b", [pod("wide", gpus=7, nodeSelector={"zone": "none"}), *gang("big", 2, gpus=9)])
+    for name in ("wide", "big-0"):
+        await teams.stage.until(lambda _, name=name: teams.told("b", name)[0] != "", f"{name} is told why")
+    assert len(teams.running("a")) == 16
+    assert end_state(teams.stage.auditor.history()).evictions == 0
+
+
+async def test_a_borrower_at_its_minimum_run_time_is_left_alone_until_it_passes(teams: TeamStage) -> None:
+    await _borrowed(teams, minRuntimeSeconds=6)
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    await teams.create("b", [pod("b0", gpus=8)])
+    await teams.stage.until(lambda _: teams.told("b", "b0")[0] == "Unschedulable", "b0 is told why")
+    assert len(teams.running("a")) == 16
+    await teams.until_running("b", 1)
+    assert len(teams.running("a")) == 8
+
+
+async def test_a_limit_is_told_with_its_numbers(teams: TeamStage) -> None:
+    await teams.stage.nodes(2)
+    await teams.team("a", limit={"gpu": 4})
+    await teams.create("a", [pod(f"a{i}") for i in range(4)])
+    await teams.stage.start()
+    await teams.until_running("a", 4)
+    await teams.create("a", [pod("more")])
+    await teams.stage.until(lambda _: teams.told("a", "more")[0] == "QuotaExceeded", "it is told why")
+    assert teams.told("a", "more")[1] == "team a is at its limit of 4 gpu: 5 would be in use"
+    await teams.stage.patch("/apis/stowplan.dev/v1alpha1/teamquotas/a", {"spec": {"limit": {"gpu": 5}}})
+    await teams.until_running("a", 5)
+
+
+@pytest.mark.parametrize("is_applied", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", [1, 4, 8])
+async def test_killed_in_the_middle_of_a_reclaim_the_next_leader_ends_the_same_way(
+    teams: TeamStage, number: int, is_applied: bool
+) -> None:
+    await _borrowed(teams)
+    leader: list[SchedulerProcess] = [await teams.stage.start()]
+    await teams.until_running("a", 16)
+    action = (proxy.after if is_applied else proxy.before)(lambda: leader[0].kill())
+    teams.stage.proxy.add(proxy.eviction, action, when=nth(number))
+    await teams.create("b", [pod("b0", gpus=8)])
+    assert await leader[0].ended(30.0) == -9
+    teams.stage.proxy.clear()
+    await teams.stage.start()
+    await teams.until_running("b", 1)
+    assert len(teams.running("a")) == 8
+    assert end_state(teams.stage.auditor.history()).evictions == 8
+    await teams.stage.judge(partial_s=60.0)
+
+
+async def test_a_disruption_budget_changes_the_plan(teams: TeamStage) -> None:
+    await _borrowed(teams)
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    path = f"/api/v1/namespaces/{teams.namespace('a')}/pods"
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    for name in ("a0", "a1", "a2"):
+        await teams.stage.patch(f"{path}/{name}", {"metadata": {"labels": {"keep": "yes"}}})
+        await teams.stage.patch(f"{path}/{name}/status", {"status": ready})
+    await teams.stage.post(
+        f"/apis/policy/v1/namespaces/{teams.namespace('a')}/poddisruptionbudgets",
+        {
+            "metadata": {"name": "keep"},
+            "spec": {"minAvailable": "100%", "selector": {"matchLabels": {"keep": "yes"}}},
+        },
+    )
+    await teams.create("b", [pod(f"b{i}") for i in range(8)])
+    await teams.until_running("b", 8)
+    assert {"a0", "a1", "a2"} <= teams.running("a")
+    assert len(teams.running("a")) == 8
