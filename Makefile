@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-verdict
+.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ mutations: $(VENV)/installed ## break each guard on purpose and see a test go re
 
 bench-bind: $(VENV)/installed ## pods bound a second, beside kube-scheduler on the same API server
 	$(RUN)/python -m tests.benchmarks.bind
+
+bench-reclaim: $(VENV)/installed ## 2,000 borrowed GPUs taken back for one gang
+	$(RUN)/python -m tests.benchmarks.reclaim
 
 bench-scale: $(VENV)/installed ## 5,000 nodes and 140,000 pods: restart, memory, snapshot, plan
 	$(RUN)/python -m tests.benchmarks.scale

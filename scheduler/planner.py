@@ -61,7 +61,8 @@ def plan(
     ahead: PendingGang | None = None
     for batch in _batches(run, order, settled):
         first = batch[0]
-        known = settled.get(first.key)
+        is_promised = run.desk is not None and run.desk.is_promised(first)
+        known = None if is_promised else settled.get(first.key)
         if known is not None:
             run.verdicts.append(_still(run, first, known))
             ahead = ahead or first
@@ -96,10 +97,18 @@ def _batches(
 ) -> Iterator[list[PendingGang]]:
     """As ``batches``; where it matters to a quota on which model a pod goes, pods are planned one by one."""
     for batch in batches(order, settled, by_labels=run.translation.sees_labels):
-        if run.desk is None or run.desk.can_batch(batch[0]):
+        if run.desk is None or len(batch) == 1:
             yield batch
-        else:
-            yield from ([gang] for gang in batch)
+            continue
+        together: list[PendingGang] = []
+        for gang in batch:
+            if run.desk.can_batch(gang):
+                together.append(gang)
+            else:
+                yield from (some for some in (together, [gang]) if some)
+                together = []
+        if together:
+            yield together
 
 
 def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
@@ -117,12 +126,27 @@ def _place(run: Run, batch: Sequence[PendingGang]) -> None:
         answer = run.desk.admit(batch)
         run.verdicts.extend(answer.verdicts)
         admitted, within = answer.gangs, answer.within
-    if not admitted:
+    if not admitted or _is_kept(run, admitted[0]):
         return
     if admitted[0].key.is_single:
         _place_singles(run, admitted, within)
     else:
         _place_gang(run, admitted[0], within)
+
+
+def _is_kept(run: Run, gang: PendingGang) -> bool:
+    """Whether the gang had room promised to it: then it takes that, or goes on waiting for it."""
+    kept = None if run.desk is None else run.desk.kept(gang)
+    match kept:
+        case None:
+            return False
+        case Verdict():
+            run.verdicts.append(kept)
+        case _:
+            wanted, got = len(gang.pods), len(kept)
+            proof = Optimal(float(got)) if got == wanted else Feasible(float(got), float(wanted))
+            _accept(run, gang, kept, proof, "greedy")
+    return True
 
 
 def _room(run: Run, gangs: Sequence[PendingGang], within: Mask | None) -> list[Verdict]:

@@ -65,10 +65,12 @@ class Condition:
     message: str
     #: The verdict behind it, finer than the reason; unknown for one that another process wrote.
     verdict: Reason | None = field(default=None, compare=False)
+    #: The node where room is held for the pod: its status.nominatedNodeName.
+    nominated: str = ""
 
     @classmethod
-    def of(cls, verdict: Reason, message: str) -> Condition:
-        return cls(CONDITION_REASONS[verdict], printable(message, MESSAGE_MAX), verdict)
+    def of(cls, verdict: Reason, message: str, nominated: str = "") -> Condition:
+        return cls(CONDITION_REASONS[verdict], printable(message, MESSAGE_MAX), verdict, nominated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +85,18 @@ class Event:
 
 
 def condition_patch(
-    pod: PodRef, condition: Condition, *, resource_version: str, since_s: float | None
+    pod: PodRef,
+    condition: Condition,
+    *,
+    resource_version: str,
+    since_s: float | None,
+    withdraws_node: bool = False,
 ) -> bytes:
     """A strategic merge patch that applies only to this very pod in this very version.
 
     The version is what keeps it true: a pod that was bound meanwhile has another one. ``since_s``
-    becomes the time of transition; None keeps the one the pod has.
+    becomes the time of transition; None keeps the one the pod has. withdraws_node: the pod carries a
+    nominated node, which is removed unless the condition names another.
     """
     told = {
         "type": "PodScheduled",
@@ -98,10 +106,13 @@ def condition_patch(
     }
     if since_s is not None:
         told["lastTransitionTime"] = _time(since_s, "seconds")
+    status: dict[str, object] = {"conditions": [told]}
+    if condition.nominated or withdraws_node:
+        status["nominatedNodeName"] = condition.nominated or None
     return msgspec.json.encode(
         {
             "metadata": {"uid": pod.uid, "resourceVersion": resource_version},
-            "status": {"conditions": [told]},
+            "status": status,
         }
     )
 

@@ -149,9 +149,14 @@ class Announcer:
 
     def say(self, verdict: Verdict, pods: Sequence[PodRef]) -> None:
         """A gang waits: each pod gets the condition, the first of them an Event when the reason is new."""
-        condition = Condition.of(verdict.reason, verdict.message)
         known = {told.verdict for pod in pods if (told := self._told.get(pod.uid)) is not None}
-        news = [pod for pod in pods if self._tell(pod, condition)]
+        nodes = verdict.nominated
+        plain = Condition.of(verdict.reason, verdict.message)
+        news = [
+            pod
+            for pod in pods
+            if self._tell(pod, replace(plain, nominated=nodes[pod.uid]) if pod.uid in nodes else plain)
+        ]
         if news and verdict.reason not in known:
             about = "" if verdict.key.is_single else f"gang {verdict.key.name}: "
             self._report(
@@ -249,12 +254,17 @@ class Announcer:
     async def _send(self, item: _Item) -> None:
         match item:
             case _Telling(pod=pod):
-                since_s = self._clock() if self._carried(pod.uid) is None else None
+                carried = self._carried(pod.uid)
+                since_s = self._clock() if carried is None else None
                 await self._transport.request(
                     "PATCH",
                     f"{_path(pod)}/status",
                     body=condition_patch(
-                        pod, item.condition, resource_version=item.resource_version, since_s=since_s
+                        pod,
+                        item.condition,
+                        resource_version=item.resource_version,
+                        since_s=since_s,
+                        withdraws_node=carried is not None and bool(carried.nominated),
                     ),
                     content_type=_STRATEGIC,
                     timeout_s=WRITE_TIMEOUT_S,

@@ -66,7 +66,10 @@ class Evictor:
         roll = self._state.roll
         roll.condemn(pod.uid for pod in victims)
         for gang in clearing.beneficiaries:
-            roll.nominate(gang.key, [victim.gang.key for victim in clearing.victims])
+            nodes = {
+                pod.uid: clearing.nominated[pod.uid] for pod in gang.pods if pod.uid in clearing.nominated
+            }
+            roll.nominate(gang.key, nodes, [victim.gang.key for victim in clearing.victims])
         log.info(
             "making room",
             rule=clearing.rule,

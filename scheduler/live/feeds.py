@@ -96,7 +96,11 @@ class PodFeed:
         uid = found.metadata.uid
         for condition in found.status.conditions or ():
             if condition.type == "PodScheduled" and condition.status == "False":
-                self._carried[uid] = Condition(condition.reason or "", condition.message or "")
+                self._carried[uid] = Condition(
+                    condition.reason or "",
+                    condition.message or "",
+                    nominated=found.status.nominated_node_name,
+                )
                 return
         self._carried.pop(uid, None)
 

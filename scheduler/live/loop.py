@@ -122,10 +122,11 @@ class Loop:
         planned = await asyncio.to_thread(plan, snapshot, self._policy, self._budget, settled)
         plan_s = self._clock() - started - snapshot_s
         self._metrics.cycle(planned, snapshot_s=snapshot_s, plan_s=plan_s)
-        if planned.places:
+        if planned.places or planned.clearings:
             log.info(
                 "planned",
                 places=len(planned.places),
+                clearings=len(planned.clearings),
                 waiting=len(planned.verdicts),
                 snapshot_s=round(snapshot_s, 4),
                 plan_s=round(plan_s, 4),

@@ -104,6 +104,8 @@ class Verdict:
     #: At most 1,024 characters, deterministic for equal state so that it is written on change only.
     message: str
     certificate: Certificate | None = None
+    #: Node by pod UID, where room is held for a gang that waits for victims.
+    nominated: Mapping[str, str] = field(default_factory=dict)
 
 
 Rule = Literal["preempt", "reclaim"]

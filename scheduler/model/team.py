@@ -61,8 +61,8 @@ class Teams:
     #: int64[N, R]: held by pods that are on their way out.
     leaving: NDArray[np.int64]
     leaving_pods: int = 0
-    #: Room was made for these; they come before everybody who has nothing.
-    nominated: frozenset[GangKey] = frozenset()
+    #: Room was made for these, first come first: node by pod UID. They come before all who have nothing.
+    nominated: Mapping[GangKey, Mapping[str, str]] = field(default_factory=dict)
     #: UIDs of pods whose eviction was refused of late.
     spared: frozenset[str] = frozenset()
     #: Gangs that were evicted before, and for whom.

@@ -54,7 +54,7 @@ class Allowance:
         return order_fairly([self._entry(gang) for gang in gangs], self.books)
 
     def _entry(self, gang: PendingGang) -> Entry:
-        is_promised = gang.key in self.teams.nominated or any(pod.nominated_node for pod in gang.pods)
+        is_promised = bool(self.nominated(gang))
         return Entry(
             is_started=is_promised or (gang.standing > 0 and gang.need > 0),
             priority=gang.priority,
@@ -63,6 +63,13 @@ class Allowance:
             team=self.team(gang),
             request=NOTHING if gang.blocked else self.request(gang),
         )
+
+    def nominated(self, gang: PendingGang) -> Mapping[str, str]:
+        """Node by pod UID where room is held for it: our decision, or that of an earlier leader."""
+        known = self.teams.nominated.get(gang.key)
+        if known is not None:
+            return known
+        return {pod.uid: pod.nominated_node for pod in gang.pods if pod.nominated_node}
 
     # -- what is asked -------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,14 +80,12 @@ class Candidates:
         claimed = claim(books, team, self._allowance.kept(request))
         if not team or isinstance(claimed, Denied):
             return Group(rule="reclaim", candidates=())
-        tree, givers = self._allowance.table.tree, tuple(sources(books, claimed))
+        givers = tuple(sources(books, claimed))
         levels = sorted({g.priority for giver in givers for g in self._by_team.get(giver, ())})
         found: list[Candidate | None] = []
         for index, giver in enumerate(givers):
-            shield_s = tree.nodes[tree.leaf(giver)].min_runtime_s
             for other in self._by_team.get(giver, ()):
-                ran_s = self._teams.at_s - started_s(other)
-                if self._is_free(gang, other) and (ran_s >= shield_s or other.is_broken):
+                if self._is_free(gang, other):
                     found.append(self._candidate(other, giver, index + levels.index(other.priority)))
         kept = tuple(c for c in found if c is not None)
         return Group(rule="reclaim", candidates=kept, claim=claimed, teams=givers)
@@ -146,8 +144,13 @@ class Candidates:
         return True
 
     def _is_free(self, beneficiary: PendingGang, gang: RunningGang) -> bool:
-        """Not chosen, not protected, and not evicted for this very gang before."""
+        """Not chosen, not protected, and not evicted for this very gang before.
+
+        The minimum run time holds against both rules, so that nobody is evicted twice within it.
+        """
         if beneficiary.key == gang.key or beneficiary.key in self._teams.evicted_for.get(gang.key, ()):
+            return False
+        if self._teams.at_s - started_s(gang) < self._shield_s(gang) and not gang.is_broken:
             return False
         return not any(pod.uid in self._teams.spared or pod.uid in self._gone for pod in gang.pods)
 
@@ -155,6 +158,7 @@ class Candidates:
         if any(pod.node_name not in self._row for pod in gang.pods):
             return None
         at_s = self._teams.at_s
+        gang = self._with_the_young(gang)
         each = [pod_cost(pod, at_s=at_s, rank=rank) for pod in gang.pods]
         base = 1 if gang.is_broken else sum(each[: gang.base])
         costs = (base, *each[gang.base :])
@@ -164,6 +168,20 @@ class Candidates:
         ]
         victim = packing.Victim(name=str(gang.key), base=parts[0], extra=tuple(parts[1:]))
         return Candidate(gang=gang, team=team, victim=victim, costs=costs)
+
+    def _with_the_young(self, gang: RunningGang) -> RunningGang:
+        """The gang, its members that are protected by their own run time bound to what it stands on."""
+        young_s = self._teams.at_s - self._shield_s(gang)
+        extra = gang.pods[gang.base :]
+        young = [pod for pod in extra if pod.started_s > young_s]
+        if not young:
+            return gang
+        old = [pod for pod in extra if pod.started_s <= young_s]
+        return replace(gang, pods=(*gang.pods[: gang.base], *young, *old), base=gang.base + len(young))
+
+    def _shield_s(self, gang: RunningGang) -> int:
+        tree = self._allowance.table.tree
+        return tree.nodes[tree.leaf(self._allowance.table.team(gang.key.namespace))].min_runtime_s
 
     def _part(self, pods: Sequence[Pod], cost: int) -> packing.Part:
         rows: dict[int, NDArray[np.int64]] = {}

@@ -7,7 +7,7 @@ place. So a scheduler that starts anew in the middle goes on where the last one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang
 from binpacking.victims import VICTIMS_MAX, Taken, VictimAnswer, victims
 from quotas.amounts import AMOUNT_MAX
-from scheduler.model.gang import PendingGang
+from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Clearing, Victim
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.candidates import Candidates, Group
@@ -35,6 +35,15 @@ class Found:
     spent: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Promise:
+    """Nodes by pod UID; int64[N, R] that they ask, and what of it was taken from what is free."""
+
+    nodes: Mapping[str, str]
+    asked: NDArray[np.int64]
+    held: NDArray[np.int64]
+
+
 class Clearer:
     """``packing`` is the run's: what is held for somebody is taken from what is free in it."""
 
@@ -45,6 +54,39 @@ class Clearer:
         self._candidates = Candidates(translation, allowance)
         #: int64[N, R]: what is coming and promised to nobody.
         self._coming = allowance.teams.leaving.copy()
+        self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
+        self._promises: dict[GangKey, _Promise] = {}
+
+    def promise(self, gang: PendingGang, nodes: Mapping[str, str]) -> None:
+        """Hold what was nominated earlier, unless it cannot come true any more."""
+        pods = {pod.uid: pod for pod in gang.pods}
+        if any(role.shape.sees_pods for role in gang.roles) or not nodes.keys() <= pods.keys():
+            return
+        asked = np.zeros_like(self._coming)
+        for uid, node in nodes.items():
+            row = self._row.get(node)
+            if row is None or not self._translation.snapshot.masks[pods[uid].shape][row]:
+                return
+            asked[row] += self._translation.request(pods[uid].shape)
+        later = self._packing.free + self._coming - asked
+        if len(nodes) < max(1, gang.need) or ((later < 0) & (asked > 0)).any():
+            return
+        left = np.minimum(self._packing.free, later)
+        self._promises[gang.key] = _Promise(nodes=nodes, asked=asked, held=self._packing.free - left)
+        self._packing.free[:], self._coming = left, later - left
+
+    def kept(self, gang: PendingGang) -> tuple[Mapping[str, str], bool] | None:
+        """The nodes promised to the gang, and whether all is free by now, in which case they are taken."""
+        promise = self._promises.get(gang.key)
+        if promise is None or not promise.nodes.keys() <= {pod.uid for pod in gang.pods}:
+            return None
+        here = self._packing.free + promise.held
+        if ((here < promise.asked) & (promise.asked > 0)).any():
+            return promise.nodes, False
+        del self._promises[gang.key]
+        self._packing.free[:] = here - promise.asked
+        self._coming += promise.asked - promise.held
+        return promise.nodes, True
 
     @property
     def is_waiting(self) -> bool:

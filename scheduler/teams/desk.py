@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from binpacking.greedy import Packing
 from quotas.entitlement import Denied
-from scheduler.model.gang import PendingGang, PendingRole
+from scheduler.model.gang import GangKey, PendingGang, PendingRole
 from scheduler.model.plan import Assignment, Budget, Clearing, Snapshot, Verdict
 from scheduler.model.team import Teams
 from scheduler.teams.allowance import Allowance
@@ -18,6 +18,7 @@ from scheduler.teams.clearing import Clearer
 from scheduler.translation import Translation
 
 MESSAGE_MAX = 1024
+HELD = "waits for pods that are leaving: their room is held for it"
 Mask = NDArray[np.bool_]
 
 
@@ -37,8 +38,18 @@ class Desk:
         self._clearer = Clearer(translation, packing, self.allowance)
         self._hopeless: set[tuple[str, int, int, bool]] = set()
         self.clearings: list[Clearing] = []
+        self._promised: set[GangKey] = set()
 
     def in_order(self, gangs: Sequence[PendingGang]) -> list[PendingGang]:
+        """The gangs in their turns; what was promised to some of them is held from here on."""
+        by_key = {gang.key: gang for gang in gangs if gang.blocked is None}
+        first = [by_key[key] for key in self.allowance.teams.nominated if key in by_key]
+        told = [g for g in by_key.values() if g.key not in self.allowance.teams.nominated]
+        for gang in (*first, *told):
+            nodes = self.allowance.nominated(gang)
+            if nodes:
+                self._promised.add(gang.key)
+                self._clearer.promise(gang, nodes)
         return [gangs[position.index] for position in self.allowance.in_order(gangs)]
 
     def admit(self, gangs: Sequence[PendingGang]) -> Admitted:
@@ -68,9 +79,27 @@ class Desk:
             self.allowance.release(self.allowance.team(gang), amounts)
         return Admitted(gangs=admitted, within=within, verdicts=verdicts)
 
+    def is_promised(self, gang: PendingGang) -> bool:
+        """Whether room is being made for the gang."""
+        return gang.key in self._promised
+
+    def kept(self, gang: PendingGang) -> list[Assignment] | Verdict | None:
+        """The places promised to a gang, to be taken now or waited for; None without a promise."""
+        found = self._clearer.kept(gang)
+        if found is None:
+            return None
+        nodes, is_free = found
+        if is_free:
+            return [Assignment(pod=pod, node=nodes[pod.uid]) for pod in gang.pods if pod.uid in nodes]
+        pods = {pod.uid: pod for pod in gang.pods}
+        self.allowance.charge(gang, self.allowance.placed(pods, nodes))
+        return _waits(gang, HELD, nodes)
+
     def can_batch(self, gang: PendingGang) -> bool:
-        """Whether what a pod counts for does not depend on where it goes."""
-        return all(len(self.allowance.models(role.shape)) <= 1 for role in gang.roles)
+        """Whether nothing is promised to the pod, and what it counts for does not depend on where it goes."""
+        return not self.is_promised(gang) and all(
+            len(self.allowance.models(role.shape)) <= 1 for role in gang.roles
+        )
 
     def placed(self, gang: PendingGang, assignments: Sequence[Assignment]) -> None:
         """The gang starts: charge what it uses where it goes."""
@@ -110,13 +139,13 @@ class Desk:
             where = self._clearer.nominated(gangs, placement)
             pods = {pod.uid: pod for one in gangs for pod in one.pods}
             self.allowance.charge(first, self.allowance.placed(pods, where))
-            text = "waits for pods that are leaving: what they hold is held for it"
-            return [_waits(one, text) for one in gangs], 0.0
+            return [_waits(one, HELD, where) for one in gangs], 0.0
         found = self._clearer.clear(gangs, gang, budget=budget, seed=seed)
         if found.clearing is None:
             return [], found.spent
         self.clearings.append(found.clearing)
-        return [_waits(one, told(found.clearing)) for one in gangs], found.spent
+        nodes = found.clearing.nominated
+        return [_waits(one, told(found.clearing), nodes) for one in gangs], found.spent
 
     def _refused(self, gang: PendingGang, denied: Denied) -> Verdict:
         """A quota forbids the gang, unless some of those who use it up may be evicted for it."""
@@ -124,7 +153,7 @@ class Desk:
             clearing = self._clearer.swap(gang, self._translation.gang(gang))
             if clearing is not None:
                 self.clearings.append(clearing)
-                return _waits(gang, told(clearing))
+                return _waits(gang, told(clearing), clearing.nominated)
         text = self.allowance.words(denied)[:MESSAGE_MAX]
         return Verdict(key=gang.key, reason="QuotaExceeded", message=text)
 
@@ -139,8 +168,9 @@ def told(clearing: Clearing) -> str:
     ]
 
 
-def _waits(gang: PendingGang, text: str) -> Verdict:
-    return Verdict(key=gang.key, reason="WaitingForVictims", message=text)
+def _waits(gang: PendingGang, text: str, nodes: Mapping[str, str]) -> Verdict:
+    own = {pod.uid: nodes[pod.uid] for pod in gang.pods if pod.uid in nodes}
+    return Verdict(key=gang.key, reason="WaitingForVictims", message=text, nominated=own)
 
 
 def _sizes(gang: PendingGang) -> list[PendingGang]:

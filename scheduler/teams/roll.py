@@ -74,7 +74,7 @@ class Roll:
         self._dirty: dict[GangKey, None] = {}
         self._running: dict[GangKey, RunningGang] = {}
         self._leaving: dict[str, _Leaving] = {}
-        self._nominated: dict[GangKey, None] = {}
+        self._nominated: dict[GangKey, Mapping[str, str]] = {}
         self._spared: dict[str, float] = {}
         self._evicted_for: OrderedDict[GangKey, frozenset[GangKey]] = OrderedDict()
         self._history: dict[str, dict[str, int]] = {}
@@ -147,9 +147,10 @@ class Roll:
         """A disruption budget said no."""
         self._spared[uid] = at_s + SPARED_S
 
-    def nominate(self, key: GangKey, victims: Iterable[GangKey]) -> None:
-        """Room is being made for a gang by evicting others."""
-        self._nominated[key] = None
+    def nominate(self, key: GangKey, nodes: Mapping[str, str], victims: Iterable[GangKey]) -> None:
+        """Room is being made for a gang, node by pod UID, by evicting others."""
+        self._nominated.pop(key, None)
+        self._nominated[key] = dict(nodes)
         for victim in victims:
             before = self._evicted_for.pop(victim, frozenset())
             self._evicted_for[victim] = before | {key}
@@ -160,7 +161,7 @@ class Roll:
         """Forget nominations of gangs that wait no more."""
         if self._nominated:
             still = set(waiting)
-            self._nominated = {key: None for key in self._nominated if key in still}
+            self._nominated = {key: nodes for key, nodes in self._nominated.items() if key in still}
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -186,7 +187,7 @@ class Roll:
             running=tuple(self._running.values()),
             leaving=leaving,
             leaving_pods=count,
-            nominated=frozenset(self._nominated),
+            nominated=dict(self._nominated),
             spared=frozenset(self._spared) | frozenset(self._leaving),
             evicted_for=dict(self._evicted_for),
         )

@@ -1,4 +1,4 @@
-"""A cluster of their own for the tests of teams: TeamQuotas are nobody's namespace's, and the lease is one."""
+"""A cluster of their own for the tests of teams: TeamQuotas have no namespace, and there is one lease."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from scheduler.invariants import end_state
@@ -57,8 +59,8 @@ async def test_nobody_is_evicted_where_the_beneficiary_would_not_fit_anyway(team
     await teams.stage.start()
     await teams.until_running("a", 16)
     await teams.create("b", [pod("wide", gpus=7, nodeSelector={"zone": "none"}), *gang("big", 2, gpus=9)])
-    for name in ("wide", "big-0"):
-        await teams.stage.until(lambda _, name=name: teams.told("b", name)[0] != "", f"{name} is told why")
+    told = partial(teams.told, "b")
+    await teams.stage.until(lambda _: all(told(name)[0] for name in ("wide", "big-0")), "both are told why")
     assert len(teams.running("a")) == 16
     assert end_state(teams.stage.auditor.history()).evictions == 0
 
@@ -88,7 +90,7 @@ async def test_a_limit_is_told_with_its_numbers(teams: TeamStage) -> None:
 
 
 @pytest.mark.parametrize("is_applied", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", [1, 4, 8])
+@pytest.mark.parametrize("number", [2, 8])
 async def test_killed_in_the_middle_of_a_reclaim_the_next_leader_ends_the_same_way(
     teams: TeamStage, number: int, is_applied: bool
 ) -> None:

@@ -88,7 +88,8 @@ class World:
                 )
         for clearing in done.clearings:
             for gang in clearing.beneficiaries:
-                self.state.roll.nominate(gang.key, [v.gang.key for v in clearing.victims])
+                nodes = {p.uid: clearing.nominated[p.uid] for p in gang.pods if p.uid in clearing.nominated}
+                self.state.roll.nominate(gang.key, nodes, [v.gang.key for v in clearing.victims])
             for victim in clearing.victims:
                 for pod in victim.pods:
                     self._put(replace(self.pods[pod.uid], is_deleting=True))
