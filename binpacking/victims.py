@@ -175,8 +175,9 @@ class _Search:
         """Let the solver lower the cost, or prove that it cannot be lowered."""
         if self._counts is not None and not self._taken.any():
             return Optimal(0.0), 0.0
-        if budget <= 0:
-            return self._unproven(0.0, budget), 0.0
+        floor = self._floor()
+        if budget <= 0 or (self._counts is not None and self._cost <= floor):
+            return self._unproven(float(floor), budget), 0.0
         model, gone = self._model()
         if self._counts is not None:
             for var, taken in zip(gone, self._taken.tolist(), strict=True):
@@ -258,6 +259,34 @@ class _Search:
         for _, x in users:
             model.cp.add(x <= self._gang.count * is_used)
         model.cp.add(used <= released + free // step).only_enforce_if(is_used)
+
+    def _floor(self) -> int:
+        """A cost that no set is below: what lacks of one resource in sum, covered by the cheapest amounts."""
+        roles = self._gang.roles
+        least = [role.minimum for role in roles]
+        if len(roles) == 1:
+            least = [max(least[0], self._gang.minimum)]
+        asked = sum(count * role.request for count, role in zip(least, roles, strict=True))
+        lacks = asked - np.maximum(self._packing.free, 0).sum(axis=0)
+        sums = np.array([piece.part.amounts.sum(axis=0) for piece in self._pieces], dtype=np.int64)
+        floor = 0
+        for column in np.flatnonzero(lacks > 0).tolist() if len(sums) else ():
+            left, cost = int(lacks[column]), 0
+            given = np.flatnonzero(sums[:, column] > 0)
+            price = self._costs[given] / sums[given, column]
+            for index in given[np.argsort(price, kind="stable")].tolist():
+                amount = min(left, int(sums[index, column]))
+                whole = int(sums[index, column])
+                cost += (
+                    -(-int(self._costs[index]) * amount // whole)
+                    if amount < whole
+                    else int(self._costs[index])
+                )
+                left -= amount
+                if not left:
+                    break
+            floor = max(floor, cost)
+        return floor
 
     def _unproven(self, bound: float, budget: float) -> Certificate:
         if self._counts is None:

@@ -11,6 +11,7 @@ from quotas.amounts import NOTHING, Amounts
 from quotas.books import Books, open_books
 from quotas.entitlement import Allowed, Bound, Denied, may_start
 from quotas.order import Entry, Position, order_fairly
+from quotas.tree import Tree
 from quotas.units import MILLI, MODEL, UNITS
 from scheduler.explain.units import amount
 from scheduler.model.gang import PendingGang, PendingRole
@@ -43,6 +44,8 @@ class Allowance:
         self.books: Books = open_books(
             self.table.tree, capacity(snapshot, teams), teams.usage, waiting, teams.history
         )
+
+        self._governed = _governed(self.table.tree) & set(self.books.resources)
 
     def team(self, gang: PendingGang) -> str:
         return self.table.team(gang.key.namespace)
@@ -166,8 +169,11 @@ class Allowance:
         return answer
 
     def kept(self, request: Amounts) -> dict[str, int]:
-        """Of a request what the books keep: a resource that the cluster has none of is the packing's."""
-        return {name: value for name, value in request.items() if name in self.books.resources}
+        """Of a request what some quota is about and the cluster has; the rest is for the packing to say.
+
+        Where quotas speak of GPUs only, a team takes back GPUs and with them whatever their pods held.
+        """
+        return {name: value for name, value in request.items() if name in self._governed}
 
     def charge(self, gang: PendingGang, amounts: Amounts) -> None:
         self.books.charge(self.team(gang), amounts)
@@ -217,6 +223,15 @@ def capacity(snapshot: Snapshot, teams: Teams) -> dict[str, int]:
                 here = int(snapshot.total[teams.model_of == code, column].sum()) * MILLI
                 gpus[teams.models[code]] = gpus.get(teams.models[code], 0) + here
     return found | teams.table.units.amounts(gpus)
+
+
+def _governed(tree: Tree) -> set[str]:
+    """Resources that some team is guaranteed, limited in, or lends and borrows in bounds."""
+    found: set[str] = set()
+    for node in tree.nodes:
+        for amounts in (node.guaranteed, node.limit, node.borrowing_limit, node.lending_limit):
+            found |= amounts.keys()
+    return found
 
 
 def _named(resource: str) -> str:
