@@ -13,6 +13,7 @@ policies may refuse pods: a wider class, and a weaker bound.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 
 import numpy as np
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 from binpacking.devices import WHOLE, DeviceNodes, Mix, Shape
 from binpacking.floor_model import FloorModel, Marked
 
-#: An interval for the first drop is split until it is this share of the arrivals, or its bound this close
-#: to the best: narrower costs more LPs and gains little. Stopping early only weakens the bound.
+#: The interval with the highest bound is split until it is this share of the arrivals, or its bound this
+#: close to that without a drop: more costs LPs and gains little. Stopping early only weakens the bound.
 NARROWEST = 0.01
 CLOSE = 1e-4
 _START = (0.0, 0.6, 0.8, 0.9, 1.0)
@@ -40,20 +41,25 @@ class Floor:
         """The most GPU milli allocated once all of ``arrivals`` (shape indices, in order) have come."""
         end = self._demand(arrivals, 1.0)
         best = self._never.most(end, end, end)
-        if self._dropped is None:
+        dropped = self._dropped
+        if dropped is None:
             return best
-        intervals = list(pairwise(_START))
-        while intervals:
-            early, late = intervals.pop()
-            value = self._dropped.most(self._demand(arrivals, early), self._demand(arrivals, late), end)
-            if value <= best:
-                continue
-            if late - early <= NARROWEST or value - best <= CLOSE * best:
-                best = value
-            else:
-                middle = (early + late) / 2
-                intervals += [(early, middle), (middle, late)]
-        return best
+        intervals: list[tuple[float, float, float]] = []
+
+        def push(early: float, late: float) -> None:
+            demand = self._demand(arrivals, early), self._demand(arrivals, late)
+            heappush(intervals, (-dropped.most(*demand, end), early, late))
+
+        for early, late in pairwise(_START):
+            push(early, late)
+        while True:
+            value, early, late = heappop(intervals)
+            if -value <= best * (1 + CLOSE) or late - early <= NARROWEST:
+                # The rest of the intervals have lower bounds still.
+                return max(best, -value)
+            middle = (early + late) / 2
+            push(early, middle)
+            push(middle, late)
 
     def _demand(self, arrivals: NDArray[np.int64], share: float) -> NDArray[np.float64]:
         came = arrivals[: round(share * len(arrivals))]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import gcd, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.devices import WHOLE, DeviceNodes, Shape
-from binpacking.knapsack import knapsack
+from binpacking.knapsack import Knapsacks, knapsacks
 from binpacking.lp import LinearProgramme
 from binpacking.problem import BrokenInvariant
 
@@ -50,6 +51,7 @@ class _Area:
     rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     amounts: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     milli: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    size: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     before: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
 
@@ -78,6 +80,7 @@ class FloorModel:
         self.is_marked = np.array([marked is not None and marked.holds(s) for s in shapes], dtype=np.bool_)
         self._programme = LinearProgramme()
         self._step = gcd(WHOLE, *(s.milli for s in shapes if s.is_fraction))
+        self._sizes = np.unique([s.milli // self._step for s in shapes if s.is_fraction]).astype(np.int64)
         kinds = node_kinds(nodes)
         self._cpu_unit = max(max((k.cpu / k.nodes for k in kinds), default=1.0), 1.0)
         self._memory_unit = max(max((k.memory / k.nodes for k in kinds), default=1.0), 1.0)
@@ -194,38 +197,76 @@ class FloorModel:
                 for j, (row, amount) in enumerate(entries):
                     area.rows[i, j], area.amounts[i, j] = row, amount
             area.milli = np.array([self._shapes[s].milli for s in area.shapes], dtype=np.int64)
+            area.size = np.searchsorted(self._sizes, area.milli // self._step)
             area.before = np.array(area.is_before, dtype=np.bool_)
 
     def _add_patterns(self, duals: NDArray[np.float64]) -> float:
         """Add each area's best pattern; returns what all devices could still gain at these prices."""
         missed = 0.0
-        for number, area in enumerate(self._areas):
-            if not len(area.milli) or not area.devices:
-                continue
-            gains = area.milli / WHOLE - (duals[area.rows] * area.amounts).sum(axis=1)
-            gain, pattern = self._best_pattern(area, gains)
+        for number, (gain, pattern) in enumerate(self._best_patterns(duals)):
+            area = self._areas[number]
             reduced = gain - float(duals[area.gpu_row])
-            if reduced > TOLERANCE / 10:
+            if area.devices and reduced > TOLERANCE / 10:
                 missed += reduced * area.devices
-                self._add_pattern(number, area, pattern)
+                self._add_pattern(number, area, pattern())
         return missed
 
-    def _best_pattern(self, area: _Area, gains: NDArray[np.float64]) -> tuple[float, Counter[int]]:
+    def _best_patterns(
+        self, duals: NDArray[np.float64]
+    ) -> Iterator[tuple[float, Callable[[], Counter[int]]]]:
+        """Per area the gain of its best pattern, and the pattern when asked for: items and how often."""
         capacity = WHOLE // self._step
-        if not area.must_use:
-            items = _best_by_size(area.milli, gains, np.arange(len(gains)))
-            found = knapsack(area.milli[items] // self._step, gains[items], capacity)
-            return float(found.best[capacity]), _named(found.pattern(capacity), items)
-        first = _best_by_size(area.milli, gains, np.flatnonzero(area.before))
-        then = _best_by_size(area.milli, gains, np.flatnonzero(~area.before))
-        exact = knapsack(area.milli[first] // self._step, gains[first], capacity, is_exact=True)
-        rest = knapsack(area.milli[then] // self._step, gains[then], capacity)
+        before = [self._best_of_sizes(area, duals, is_before=True) for area in self._areas]
+        after = [self._best_of_sizes(area, duals, is_before=False) for area in self._areas]
+        first = np.stack([gains for gains, _ in before])
+        then = np.stack([gains for gains, _ in after])
+        exact = knapsacks(self._sizes, first, capacity, is_exact=True)
+        rest = knapsacks(self._sizes, then, capacity)
+        any_time = knapsacks(self._sizes, np.maximum(first, then), capacity)
+        for number, area in enumerate(self._areas):
+            items = (before[number][1], after[number][1])
+            if area.must_use:
+                yield self._closed_pattern(number, area, exact, rest, items)
+                continue
+            best = np.where(first[number] >= then[number], *items)
+            found = partial(any_time.pattern, number, capacity)
+            yield float(any_time.best[number, capacity]), partial(_named, found, best)
+
+    def _closed_pattern(
+        self,
+        number: int,
+        area: _Area,
+        exact: Knapsacks,
+        rest: Knapsacks,
+        items: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ) -> tuple[float, Callable[[], Counter[int]]]:
+        """Pods before the drop that use enough of the device, exactly so much, and later ones beside them."""
+        capacity = WHOLE // self._step
         least = -(-area.must_use // self._step)
-        totals = exact.best[least:] + rest.best[: capacity + 1 - least][::-1]
+        totals = exact.best[number, least:] + rest.best[number, : capacity + 1 - least][::-1]
         used = least + int(totals.argmax())
-        pattern = _named(exact.pattern(used), first)
-        pattern.update(_named(rest.pattern(capacity - used), then))
+
+        def pattern() -> Counter[int]:
+            both = _named(partial(exact.pattern, number, used), items[0])
+            both.update(_named(partial(rest.pattern, number, capacity - used), items[1]))
+            return both
+
         return float(totals.max()), pattern
+
+    def _best_of_sizes(
+        self, area: _Area, duals: NDArray[np.float64], *, is_before: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """float64[S], int64[S]: per size the most gain of an item, minus infinity without, and the item."""
+        gains = np.full(len(self._sizes), -np.inf)
+        items = np.full(len(self._sizes), -1, dtype=np.int64)
+        if len(area.milli):
+            value = area.milli / WHOLE - (duals[area.rows] * area.amounts).sum(axis=1)
+            among = np.flatnonzero(area.before == is_before)
+            among = among[np.lexsort((value[among], area.size[among]))]
+            # Of items of one size the last one written is the best.
+            gains[area.size[among]] = value[among]
+            items[area.size[among]] = among
+        return gains, items
 
     def _add_pattern(self, number: int, area: _Area, pattern: Counter[int]) -> None:
         key = (number, tuple(sorted(pattern.items())))
@@ -272,13 +313,6 @@ def _size(shape: Shape) -> int:
     return shape.milli if shape.gpus else 0
 
 
-def _named(pattern: Counter[int], items: NDArray[np.int64]) -> Counter[int]:
-    return Counter({int(items[i]): count for i, count in pattern.items()})
-
-
-def _best_by_size(
-    milli: NDArray[np.int64], gains: NDArray[np.float64], among: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Of the items ``among``, the one with the most gain of each size."""
-    among = among[np.lexsort((-gains[among], milli[among]))]
-    return among[np.flatnonzero(np.diff(milli[among], prepend=-1))]
+def _named(pattern: Callable[[], Counter[int]], items: NDArray[np.int64]) -> Counter[int]:
+    """A pattern of sizes as a pattern of items."""
+    return Counter({int(items[size]): count for size, count in pattern().items()})

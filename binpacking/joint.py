@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from binpacking.answer import Binding, Certificate, Feasible, GangAnswer, Infeas
 from binpacking.check import check
 from binpacking.classes import Classes, Placement
 from binpacking.greedy import Packing, place_greedy
+from binpacking.least_slack import fill_least_slack
 from binpacking.model import Model
 from binpacking.problem import BrokenInvariant, Gang, require, require_match
 from binpacking.prove import prove_unfit
@@ -27,6 +28,8 @@ Mode = Literal["strict", "throughput"]
 GANGS_MAX = 1_000
 #: Classes times nodes beyond which no model is built; greedy's answer stands, unproven.
 SIZE_MAX = 300_000
+#: Passes of the least-slack heuristic over the nodes.
+ROUNDS = 1_000
 
 
 def solve_joint(
@@ -71,8 +74,12 @@ class _Joint:
     def in_order(self) -> None:
         """Settle gang by gang: the first stands if it can, then the second beside it, and so on."""
         sizes = [gang.need + 1 for gang in self._gangs]
-        self._improve(sizes, self._left / 2)
+        if not self._repack(self._open(), self._left / 4):
+            self._improve(sizes, self._left / 2)
         for index in range(len(self._gangs)):
+            if self._placed[index] is None and index not in self._settled:
+                before = [i for i, stands in self._settled.items() if stands]
+                self._repack([*before, index], self._left / 8)
             if self._placed[index] is None and index not in self._settled:
                 later = [0] * index + [0] + sizes[index + 1 :]
                 weights = [*later[:index], sum(later) + 1, *later[index + 1 :]]
@@ -83,6 +90,11 @@ class _Joint:
     def by_weight(self) -> None:
         """Settle all gangs at once."""
         weights = [gang.weight for gang in self._gangs]
+        if not self._repack(self._open(), self._left / 2):
+            for index in sorted(self._open(), key=lambda i: -weights[i]):
+                if self._placed[index] is None:
+                    placed = [i for i, p in enumerate(self._placed) if p is not None]
+                    self._repack([*placed, index], self._left / 16)
         bound = self._improve(weights, self._left * 0.8)
         value = sum(w for w, p in zip(weights, self._placed, strict=True) if p is not None)
         for index in range(len(self._gangs)):
@@ -105,6 +117,35 @@ class _Joint:
         if wrong:
             raise BrokenInvariant("; ".join(wrong))
         return answers
+
+    def _open(self) -> list[int]:
+        """Gangs that are not known to have no place."""
+        return [i for i in range(len(self._gangs)) if self._settled.get(i, True)]
+
+    def _repack(self, wanted: list[int], budget: float) -> bool:
+        """Place all of ``wanted`` whole, moving whoever stands, and greedily whoever else then fits.
+
+        Changes nothing where the least-slack heuristic fails, or where a wanted gang has rules beyond masks.
+        """
+        if all(self._placed[i] is not None for i in wanted):
+            return True
+        gangs = [self._gangs[i] for i in wanted]
+        if any(_has_rules(gang) for gang in gangs):
+            return False
+        classes = Classes(self._packing, gangs)
+        filled = fill_least_slack(
+            self._packing.free, classes.roles, budget=budget, seed=self._seed, rounds=ROUNDS
+        )
+        self._left -= filled.spent
+        if filled.counts is None:
+            return False
+        shared = classes.share_out(filled.counts, [[r.count for r in gang.roles] for gang in gangs])
+        moved: list[Placement | None] = [None] * len(self._gangs)
+        for index, placement in zip(wanted, shared, strict=True):
+            moved[index] = placement
+        may_join = [self._settled.get(i, True) for i in range(len(self._gangs))]
+        self._placed = greedy_in_order(self._packing, self._gangs, moved, may_join)
+        return True
 
     def _pods(self, index: int) -> int:
         placement = self._placed[index]
@@ -174,18 +215,35 @@ class _Joint:
         self._placed = [p if stand else None for p, stand in zip(shared, stands, strict=True)]
 
 
-def greedy_in_order(packing: Packing, gangs: Sequence[Gang]) -> list[Placement | None]:
-    """Each gang in turn where greedy finds it a place beside those before. The packing stays as it was."""
-    placed: list[Placement | None] = []
-    for gang in gangs:
-        placement = place_greedy(packing, gang)
-        placed.append(placement)
-        for role, where in zip(gang.roles, placement or (), strict=False):
-            packing.take(role, where)
-    for gang, placement in zip(gangs, placed, strict=True):
+def greedy_in_order(
+    packing: Packing,
+    gangs: Sequence[Gang],
+    placed: Sequence[Placement | None] | None = None,
+    may_join: Sequence[bool] | None = None,
+) -> list[Placement | None]:
+    """Beside those ``placed`` already, each gang in turn where greedy finds it a place. The packing stays."""
+    result: list[Placement | None] = [None] * len(gangs) if placed is None else list(placed)
+    _occupy(packing, gangs, result, range(len(gangs)))
+    for index, gang in enumerate(gangs):
+        if result[index] is None and (may_join is None or may_join[index]):
+            result[index] = place_greedy(packing, gang)
+            _occupy(packing, gangs, result, [index])
+    for gang, placement in zip(gangs, result, strict=True):
         for role, where in zip(gang.roles, placement or (), strict=False):
             packing.give(role, where)
-    return placed
+    return result
+
+
+def _occupy(
+    packing: Packing, gangs: Sequence[Gang], placed: Sequence[Placement | None], which: Iterable[int]
+) -> None:
+    for index in which:
+        for role, where in zip(gangs[index].roles, placed[index] or (), strict=False):
+            packing.take(role, where)
+
+
+def _has_rules(gang: Gang) -> bool:
+    return bool(gang.required_levels) or any(role.limits or role.skews for role in gang.roles)
 
 
 def _weighted(weights: list[int], variables: list[IntVar]) -> LinearExprT:

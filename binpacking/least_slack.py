@@ -17,6 +17,8 @@ from binpacking.problem import Role
 
 #: Sets of pods tried for one node before the best so far is taken.
 STEPS_A_NODE = 3_000
+#: Pods on one node beyond which no more are added: deeper than any node is full, shallower than the stack.
+PODS_A_NODE = 400
 #: Deterministic work units of one step, so that budgets compare with the solver's (about seconds).
 WORK_A_STEP = 8e-6
 #: Later rounds order pods by size times a factor from 1 - NOISE/2 to 1 + NOISE/2.
@@ -136,7 +138,7 @@ class _Attempt:
         for position in range(first, len(self._order)):
             role = self._order[position]
             request = self._requests[role]
-            if not self._left[role] or not _is_within(request, room):
+            if not self._left[role] or len(self._chosen) >= PODS_A_NODE or not _is_within(request, room):
                 continue
             self._left[role] -= 1
             self._chosen.append(role)

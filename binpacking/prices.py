@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.devices import WHOLE, Mix
-from binpacking.knapsack import knapsack
+from binpacking.knapsack import knapsacks
 from binpacking.lp import LinearProgramme
 from binpacking.problem import BrokenInvariant
 
@@ -40,7 +40,7 @@ def gpu_worth(mix: Mix) -> NDArray[np.float64]:
         share /= share.sum()
         for sample in range(SAMPLES):
             prices = _size_prices(sizes, share * _swing(sample, share), WHOLE // step)
-            steps = np.minimum(knapsack(sizes, prices, WHOLE // step).best, 1.0)
+            steps = np.minimum(knapsacks(sizes, prices[None], WHOLE // step).best[0], 1.0)
             worth += steps[np.arange(WHOLE + 1) // step] / SAMPLES
     worth[WHOLE] = 1.0
     return worth
@@ -76,9 +76,9 @@ def _size_prices(sizes: NDArray[np.int64], demand: NDArray[np.float64], capacity
         if programme.solve() is None:
             raise BrokenInvariant("single-size patterns do not cover the demand")
         prices = np.maximum(-programme.duals(), 0.0)
-        found = knapsack(sizes, prices, capacity)
-        if found.best[capacity] <= 1.0 + 1e-7:
+        found = knapsacks(sizes, prices[None], capacity)
+        if found.best[0, capacity] <= 1.0 + 1e-7:
             return prices
-        pattern = found.pattern(capacity)
+        pattern = found.pattern(0, capacity)
         programme.column(-1.0, [(rows[item], float(count)) for item, count in pattern.items()])
     raise BrokenInvariant(f"column generation did not end in {ROUNDS_MAX} rounds")

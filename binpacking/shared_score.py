@@ -7,7 +7,7 @@ from math import erf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from binpacking.devices import WHOLE, Mix, Shape
+from binpacking.devices import DEVICES_MAX, WHOLE, Mix, Shape
 from binpacking.prices import gpu_worth
 from binpacking.sharing import Rating, SharedState, best_fit
 
@@ -25,6 +25,8 @@ HEDGE = 0.2
 ABUNDANT = 0.45
 #: Cost of a GPU that lacks the CPU to be used, against the worth of a free one.
 STRANDED = 2.5
+#: Weight of breaking a row of whole GPUs that pods of several may need; little, but it stops an avalanche.
+BREAKING = 0.03
 #: A model is scarce around this ratio of restricted demand to what is free of it, softened by the width.
 SCARCE_RATIO = 0.8
 SCARCE_WIDTH = 0.2
@@ -35,11 +37,12 @@ RESOLUTION = 1e-3
 class PriceScore:
     """Opportunity cost of what a pod uses up: GPU space, CPU without which GPUs strand, scarce models.
 
-    The three terms, in whole GPUs (docs/packing.md derives them):
+    The terms, in whole GPUs (docs/packing.md derives them):
     - the fall in the LP worth of the device's free space;
     - the rise in GPUs expected to strand for lack of CPU, E[(need - free CPU)+] with the need normal around
       what the mix asks for the node's free worth;
-    - the pod's own GPUs, priced by how scarce their model is for pods that can use no other.
+    - the pod's own GPUs, priced by how scarce their model is for pods that can use no other;
+    - a little for whole GPUs of a node that become too few for pods that ask several.
     Only the mix is assumed; what is free is looked at again every ``REFRESH_PODS`` pods.
     """
 
@@ -55,6 +58,7 @@ class PriceScore:
         self._kept = KEPT_FOR_FRACTIONS * self._worth
         self._kept[WHOLE] = KEPT_FOR_WHOLE
         self._restricted = self._restricted_demand()
+        self._too_few = self._too_few_whole()
         self._scarcity = np.zeros(0)
         self._abundance = 1.0
         self._pods_left = 0
@@ -84,6 +88,7 @@ class PriceScore:
         after = self._stranded(kept_after, milli - shape.total, state.cpu[rows] - shape.cpu)
         scarcity = self._scarcity[state.nodes.model[rows]]
         cost = lost * (1 + scarcity) + scarcity * shape.total / WHOLE + STRANDED * (after - before)
+        cost += BREAKING * self._broken(state, shape, rows, device)
         return Rating(
             cost=np.floor(cost / RESOLUTION + 0.5),
             tie=best_fit(state, shape, rows, cpu_weight=0.25),
@@ -106,6 +111,27 @@ class PriceScore:
         device = np.argmin(loss + left * 1e-10, axis=1)
         at = np.arange(len(rows)), device
         return device, loss[at], kept, kept - self._kept[free[at]] + self._kept[left[at]]
+
+    def _broken(
+        self, state: SharedState, shape: Shape, rows: NDArray[np.int64], device: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """float64[M]: rise in whole GPUs of the node that are too few for pods which ask several."""
+        whole = (state.free[rows] == WHOLE).sum(axis=1)
+        taken = np.full(len(rows), shape.gpus)
+        if shape.is_fraction:
+            taken = (state.free[rows, device] == WHOLE).astype(np.int64)
+        rise: NDArray[np.float64] = self._too_few[whole - taken] - self._too_few[whole]
+        return np.maximum(rise, 0.0)
+
+    def _too_few_whole(self) -> NDArray[np.float64]:
+        """float64[65]: of m whole GPUs on a node, those that the mix's pods of more than m cannot use."""
+        held = np.arange(DEVICES_MAX + 1)
+        expected = np.zeros(DEVICES_MAX + 1)
+        for shape, weight in zip(self._mix.shapes, self._mix.weights, strict=True):
+            if shape.gpus > 1:
+                share = weight * shape.total / (self._mix.gpu_milli or 1.0)
+                expected += np.where(held < shape.gpus, share * held, 0.0)
+        return expected
 
     def _stranded(
         self, kept: NDArray[np.float64], milli: NDArray[np.int64], cpu: NDArray[np.int64]

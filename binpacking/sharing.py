@@ -112,6 +112,19 @@ class Sharing:
         self._changed.append(node)
         return spot
 
+    def place_whole(self, pods: Sequence[int]) -> tuple[Spot, ...] | None:
+        """Place all of these pods (shape indices), largest first, or none. Spots in the order given."""
+        size = [(s.total, s.cpu, s.memory) for s in self._shapes]
+        spots: dict[int, Spot] = {}
+        for position in sorted(range(len(pods)), key=lambda i: size[pods[i]], reverse=True):
+            spot = self.place(pods[position])
+            if spot is None:
+                for taken, back in spots.items():
+                    self.release(pods[taken], back)
+                return None
+            spots[position] = spot
+        return tuple(spots[position] for position in range(len(pods)))
+
     def release(self, index: int, spot: Spot) -> None:
         """The pod of shape ``index`` at the spot is gone."""
         self.state.take(self._shapes[index], spot, sign=1)

@@ -5,6 +5,8 @@ A deterministic budget, not a clock, ends a search, so the same call gives the s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,12 +23,16 @@ from binpacking.capacity import column_sums, demand, domain_sums, slots, unpinne
 from binpacking.check import check
 from binpacking.core import name_core
 from binpacking.greedy import Packing, as_placement, dense, place_greedy
+from binpacking.least_slack import fill_least_slack
 from binpacking.model import Model, Outcome
 from binpacking.problem import BrokenInvariant, Gang
 from binpacking.prove import prove_unfit
 
 #: Roles times nodes beyond which no model is built; the answer is then "unknown".
 SIZE_MAX = 300_000
+#: Passes of the least-slack heuristic, and its share of the budget, before the solver.
+FILL_ROUNDS = 50
+FILL_SHARE = 0.2
 
 
 def solve_gang(
@@ -120,6 +126,10 @@ class _Search:
             self._is_complete = False
             self._bound = max(self._bound, bound)
             return
+        self._fill(rows, left * FILL_SHARE)
+        if self._pods >= bound:
+            return
+        left = self._budget - self._spent
         outcome = self._solve(rows, left)
         self._spent += outcome.spent
         if outcome.counts is not None:
@@ -128,6 +138,24 @@ class _Search:
             reached = outcome.bound if outcome.status != "unknown" else bound
             self._bound = max(self._bound, min(bound, int(reached + 1e-6)))
             self._is_complete &= outcome.status == "optimal"
+
+    def _fill(self, rows: NDArray[np.int64], budget: float) -> None:
+        """Try the least-slack heuristic for all pods, which finds the tight packings that greedy misses."""
+        roles = self._gang.roles
+        if len(roles) == 1 or any(role.limits or role.skews for role in roles):
+            return
+        narrow = [
+            replace(role, minimum=0, allowed=None if role.allowed is None else role.allowed[rows])
+            for role in roles
+        ]
+        filled = fill_least_slack(
+            self._packing.free[rows], narrow, budget=budget, seed=self._seed, rounds=FILL_ROUNDS
+        )
+        self._spent += filled.spent
+        if filled.counts is not None:
+            counts = np.zeros((len(roles), len(self._packing.nodes)), dtype=np.int64)
+            counts[:, rows] = filled.counts
+            self.accept(counts)
 
     def _solve(self, rows: NDArray[np.int64], budget: float) -> Outcome:
         gang = self._gang

@@ -1,0 +1,97 @@
+"""The bound on what can be allocated holds for every policy tried, lucky ones included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from binpacking.devices import WHOLE, DeviceNodes, Shape, observed
+from binpacking.floor import Floor, most_wasteful
+from binpacking.floor_model import Marked
+from binpacking.knapsack import knapsacks
+from binpacking.sharing import Rating, SharedState, Sharing
+from tests.binpacking.test_shared_gpus_are_never_overcommitted import random_cluster, random_shape
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+class _Whim:
+    """Places every pod that fits, on a node and device drawn at random."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+
+    def refresh(self, state: SharedState) -> bool:
+        return True
+
+    def rate(self, state: SharedState, shape: Shape, rows: np.ndarray) -> Rating:
+        fits = state.free[rows] >= max(shape.milli, 1)
+        device = np.argmax(fits * self._rng.random(fits.shape), axis=1)
+        draw = self._rng.random(len(rows))
+        return Rating(cost=draw, tie=draw, device=device)
+
+
+def case(seed: int) -> tuple[np.random.Generator, DeviceNodes, tuple[Shape, ...], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    large = tuple(Shape(cpu=int(c), memory=1, gpus=1, milli=810) for c in rng.integers(0, 6, (2,)))
+    shapes = tuple(dict.fromkeys((*large, *(random_shape(rng) for _ in range(3)))))
+    return rng, random_cluster(rng), shapes, rng.integers(0, len(shapes), (20,))
+
+
+@given(seed=SEEDS, is_marked=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_placing_at_random_never_allocates_more_than_the_bound(seed: int, is_marked: bool) -> None:
+    rng, nodes, shapes, pods = case(seed)
+    marked = most_wasteful(observed(shapes, pods.tolist())) if is_marked else None
+    bound = Floor(nodes, shapes, marked).most(pods)
+    for _ in range(6):
+        cluster = Sharing(nodes, shapes, _Whim(rng))
+        allocated = sum(shapes[p].total for p in pods.tolist() if cluster.place(p) is not None)
+        assert allocated <= bound + 1e-3
+
+
+@given(seed=SEEDS)
+@settings(max_examples=40, deadline=None)
+def test_the_bound_is_no_more_than_is_there_or_was_asked_for(seed: int) -> None:
+    _, nodes, shapes, pods = case(seed)
+    bound = Floor(nodes, shapes, None).most(pods)
+    assert bound <= int(nodes.gpus.sum()) * WHOLE + 1e-3
+    assert bound <= sum(shapes[p].total for p in pods.tolist()) + 1e-3
+
+
+def test_one_pod_a_gpu_that_must_be_placed_wastes_what_it_leaves() -> None:
+    """Two GPUs; four pods of 600 come, then two of 1000: who places what fits has 1,200 at most."""
+    nodes = DeviceNodes(
+        cpu=np.array([100]), memory=np.array([100]), gpus=np.array([2]), model=np.array([0], dtype=np.int32)
+    )
+    shapes = (Shape(cpu=1, memory=1, gpus=1, milli=600), Shape(cpu=1, memory=1, gpus=1, milli=1000))
+    pods = np.array([0, 0, 0, 0, 1, 1])
+    assert Floor(nodes, shapes, None).most(pods) == pytest.approx(2000, abs=1)
+    assert Floor(nodes, shapes, Marked(milli=600, cpu=1, memory=1)).most(pods) < 2000
+
+
+@given(seed=SEEDS, is_exact=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_knapsacks_equal_trying_every_multiset(seed: int, is_exact: bool) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = np.sort(rng.choice(np.arange(1, 9), size=3, replace=False))
+    gains = rng.integers(-3, 9, (2, 3)).astype(np.float64)
+    found = knapsacks(sizes, gains, 12, is_exact=is_exact)
+    for which in range(2):
+        for capacity in range(13):
+            values = (
+                [
+                    float(gains[which] @ counts)
+                    for counts in np.ndindex(13, 13, 13)
+                    if (sizes @ counts == capacity if is_exact else sizes @ counts <= capacity)
+                ]
+                if capacity in (0, 5, 12)
+                else []
+            )
+            if values:
+                assert found.best[which, capacity] == pytest.approx(max(values))
+                pattern = found.pattern(which, capacity)
+                gain = sum(gains[which, size] * count for size, count in pattern.items())
+                assert gain == pytest.approx(max(values))
