@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from binpacking.answer import Infeasible, Unknown
+from scheduler.cycles import Cycles
 from scheduler.gangs.attempt import Attempt
 from scheduler.live.actor import Actor
 from scheduler.live.announcer import Announcer
@@ -14,9 +13,8 @@ from scheduler.live.evictor import Evictor
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
-from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.model.gang import GangKey
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
-from scheduler.planner import plan
 from scheduler.state import ClusterState
 
 log = logger("loop")
@@ -27,27 +25,6 @@ CYCLE_MIN_S = 0.01
 CYCLE_MAX_S = 1.0
 #: Members of a gang arrive one by one: that some are missing is told only when no more come.
 QUIET_S = 1.0
-HOLD_FIRST_S = 0.5
-HOLD_FIRST_PERMANENT_S = 5.0
-HOLD_MAX_S = 300.0
-HELD_MAX = 10_000
-
-
-@dataclass(slots=True)
-class Held:
-    """A gang whose last attempt failed, backing off (INV12)."""
-
-    failures: int
-    until_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A verdict that stays true until capacity is released or the gang changes."""
-
-    gang: PendingGang
-    releases: int
-    verdict: Verdict
 
 
 class Loop:
@@ -71,23 +48,18 @@ class Loop:
         partial_s: float,
     ) -> None:
         self._state = state
+        self._cycles = Cycles(state, policy=policy, budget=budget, partial_s=partial_s)
         self.actor = actor(self._ended)
         self._evictor = evictor
         self._announcer = announcer
         self._noticeboard = noticeboard
         self._metrics = metrics
-        self._policy = policy
-        self._budget = budget
         self._clock = clock
         self._wall = wall
         self._may_act = may_act
         self._beat = beat
-        self._partial_s = partial_s
         self._wake = asyncio.Event()
         self._is_paused = False
-        self._held: dict[GangKey, Held] = {}
-        self._settled: dict[GangKey, Settled] = {}
-        self._partial_since: dict[GangKey, float] = {}
         self._incomplete: dict[GangKey, tuple[str, float]] = {}
 
     def pause(self) -> None:
@@ -114,12 +86,10 @@ class Loop:
 
     async def _cycle(self, epoch: int) -> None:
         started = self._clock()
-        self._release_held(started)
-        snapshot, releases = self._state.snapshot(self._wall()), self._state.releases
-        settled = self._still_settled(snapshot)
+        cycle = self._cycles.begin(started, self._wall())
         snapshot_s = self._clock() - started
         # In a thread, so that the lease is renewed and answers are read while a solver works.
-        planned = await asyncio.to_thread(plan, snapshot, self._policy, self._budget, settled)
+        planned = await asyncio.to_thread(cycle.plan)
         plan_s = self._clock() - started - snapshot_s
         self._metrics.cycle(planned, snapshot_s=snapshot_s, plan_s=plan_s)
         if planned.places or planned.clearings:
@@ -135,23 +105,17 @@ class Loop:
             return
         self._act(planned, epoch)
         self._clear(planned, epoch)
-        self._settle(snapshot, planned, releases)
-        self._tell(snapshot, planned, epoch)
+        self._cycles.remember(cycle, planned)
+        self._tell(cycle.snapshot, planned, epoch)
         self._watch_partial(epoch)
 
     def _act(self, planned: Plan, epoch: int) -> None:
         """Start an attempt for every place that still holds against the state as it is now."""
-        for place in planned.places:
-            key = place.gang.key
-            if self.actor.is_running(key):
-                continue
-            objection = self._state.objection(place)
-            if objection is not None:
-                log.info("place dropped", gang=str(key), reason=objection)
-                self._wake.set()
-                continue
-            for assignment in place.assignments:
-                self._state.assume(assignment)
+        accepted, dropped = self._cycles.admit(planned, self.actor.is_running)
+        for gone in dropped:
+            log.info("place dropped", gang=str(gone.key), reason=gone.reason)
+            self._wake.set()
+        for place in accepted:
             self.actor.start(place.gang, place.assignments, epoch=epoch)
 
     def _clear(self, planned: Plan, epoch: int) -> None:
@@ -189,67 +153,12 @@ class Loop:
             return known
         return (verdict.message, self._clock())
 
-    # -- backing off -------------------------------------------------------------------------
-
     def _ended(self, attempt: Attempt) -> None:
-        """An attempt is over: forget its failures, or hold the gang back for longer each time."""
-        if not attempt.failure or attempt.is_abandoned:
-            # What it placed was charged when it was planned, so there is nothing new to plan.
-            self._held.pop(attempt.key, None)
-            return
-        self._wake.set()
-        before = self._held.pop(attempt.key, None)
-        failures = 1 if before is None else before.failures + 1
-        first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S
-        wait_s = min(HOLD_MAX_S, first * 2.0 ** min(failures - 1, 10))
-        if len(self._held) >= HELD_MAX:
-            self._held.pop(next(iter(self._held)))
-        self._held[attempt.key] = Held(failures, self._clock() + wait_s)
-        self._state.hold(attempt.key, Waiting(reason=f"backing off: {attempt.failure}"))
-
-    def _release_held(self, now_s: float) -> None:
-        for key, held in self._held.items():
-            if held.until_s <= now_s:
-                self._state.unhold(key)
-        gone = [k for k, held in self._held.items() if held.until_s + HOLD_MAX_S < now_s]
-        for key in gone:
-            del self._held[key]
-
-    # -- what need not be planned again --------------------------------------------------------
-
-    def _still_settled(self, snapshot: Snapshot) -> dict[GangKey, Verdict]:
-        """Verdicts that nothing since then can have changed, so no solver runs for them again."""
-        by_key = {gang.key: gang for gang in snapshot.gangs}
-        self._settled = {
-            key: settled
-            for key, settled in self._settled.items()
-            if settled.releases == self._state.releases and by_key.get(key) is settled.gang
-        }
-        return {key: settled.verdict for key, settled in self._settled.items()}
-
-    def _settle(self, snapshot: Snapshot, planned: Plan, releases: int) -> None:
-        by_key = {gang.key: gang for gang in snapshot.gangs}
-        for verdict in planned.verdicts:
-            match verdict.certificate:
-                case Infeasible() | Unknown(budget=self._budget.per_gang):
-                    settled = Settled(by_key[verdict.key], releases, verdict)
-                    self._settled.setdefault(verdict.key, settled)
-                case _:
-                    pass
-
-    # -- partly bound gangs ----------------------------------------------------------------------
+        if self._cycles.ended(attempt, self._clock()):
+            self._wake.set()
 
     def _watch_partial(self, epoch: int) -> None:
         """A gang that stays partly bound is given back whole (INV2), whoever left it so."""
-        now_s = self._clock()
-        partial = self._state.partial()
-        self._partial_since = {key: self._partial_since.get(key, now_s) for key in partial}
-        for key, since_s in list(self._partial_since.items()):
-            if now_s - since_s < self._partial_s or self.actor.is_running(key):
-                continue
-            del self._partial_since[key]
-            gang, pods = self._state.remains(key)
-            bound, minimum = partial[key]
-            reason = f"only {bound} of {minimum} members were bound for {self._partial_s:.0f} s"
-            log.warning("unwinding a partly bound gang", gang=str(key), reason=reason)
-            self.actor.unwind(gang, pods, epoch=epoch, reason=reason)
+        for found in self._cycles.overdue(self._clock(), self.actor.is_running):
+            log.warning("unwinding a partly bound gang", gang=str(found.gang.key), reason=found.reason)
+            self.actor.unwind(found.gang, found.pods, epoch=epoch, reason=found.reason)

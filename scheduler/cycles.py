@@ -1,0 +1,193 @@
+"""What carries over from one scheduling cycle to the next: the same for every shell.
+
+Gangs that back off, verdicts that still hold, gangs that stay partly bound, and the check of a plan
+against the state as it is now. No clock: the shell says what time it is, and asks when to come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from binpacking.answer import Infeasible, Unknown
+from scheduler.gangs.attempt import Attempt
+from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.model.objects import Pod
+from scheduler.model.plan import Budget, Place, Plan, Policy, Snapshot, Verdict
+from scheduler.planner import plan
+from scheduler.state import ClusterState
+
+HOLD_FIRST_S = 0.5
+HOLD_FIRST_PERMANENT_S = 5.0
+HOLD_MAX_S = 300.0
+HELD_MAX = 10_000
+
+
+@dataclass(slots=True)
+class Held:
+    """A gang whose last attempt failed, backing off (INV12)."""
+
+    failures: int
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A verdict that stays true until capacity is released or the gang changes."""
+
+    gang: PendingGang
+    releases: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """One cycle under way: what is planned on."""
+
+    snapshot: Snapshot
+    settled: dict[GangKey, Verdict]
+    releases: int
+    policy: Policy
+    budget: Budget
+
+    def plan(self) -> Plan:
+        """Pure, so that a shell may run it in a thread while the state goes on."""
+        return plan(self.snapshot, self.policy, self.budget, self.settled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A place that no longer holds against the state as it is now."""
+
+    key: GangKey
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """A gang that stayed partly bound for too long, to be given back whole (INV2)."""
+
+    gang: PendingGang
+    pods: tuple[Pod, ...]
+    reason: str
+
+
+class Cycles:
+    """partial_s: how long a gang may stay partly bound before it is given back."""
+
+    def __init__(self, state: ClusterState, *, policy: Policy, budget: Budget, partial_s: float) -> None:
+        self._state = state
+        self._policy = policy
+        self._budget = budget
+        self._partial_s = partial_s
+        self._held: dict[GangKey, Held] = {}
+        self._settled: dict[GangKey, Settled] = {}
+        self._partial_since: dict[GangKey, float] = {}
+
+    def begin(self, now_s: float, wall_s: float) -> Cycle:
+        """Release who has backed off long enough, and take the snapshot to plan on.
+
+        now_s is monotonic; wall_s is on the clock that pods were created by.
+        """
+        self._release_held(now_s)
+        snapshot, releases = self._state.snapshot(wall_s), self._state.releases
+        return Cycle(
+            snapshot=snapshot,
+            settled=self._still_settled(snapshot),
+            releases=releases,
+            policy=self._policy,
+            budget=self._budget,
+        )
+
+    def admit(
+        self, planned: Plan, is_running: Callable[[GangKey], bool]
+    ) -> tuple[list[Place], list[Dropped]]:
+        """The places that still hold against the state as it is now, each charged to it; and the rest.
+
+        A gang of which an attempt is under way is passed over.
+        """
+        accepted: list[Place] = []
+        dropped: list[Dropped] = []
+        for place in planned.places:
+            if is_running(place.gang.key):
+                continue
+            objection = self._state.objection(place)
+            if objection is not None:
+                dropped.append(Dropped(key=place.gang.key, reason=objection))
+                continue
+            for assignment in place.assignments:
+                self._state.assume(assignment)
+            accepted.append(place)
+        return accepted, dropped
+
+    def remember(self, cycle: Cycle, planned: Plan) -> None:
+        """Keep the verdicts that stay true until capacity is released."""
+        by_key = {gang.key: gang for gang in cycle.snapshot.gangs}
+        for verdict in planned.verdicts:
+            match verdict.certificate:
+                case Infeasible() | Unknown(budget=self._budget.per_gang):
+                    settled = Settled(by_key[verdict.key], cycle.releases, verdict)
+                    self._settled.setdefault(verdict.key, settled)
+                case _:
+                    pass
+
+    def ended(self, attempt: Attempt, now_s: float) -> bool:
+        """An attempt is over: forget its failures, or hold the gang back for longer each time.
+
+        Whether there may be something new to plan: what a success placed was charged when planned.
+        """
+        if not attempt.failure or attempt.is_abandoned:
+            self._held.pop(attempt.key, None)
+            return False
+        before = self._held.pop(attempt.key, None)
+        failures = 1 if before is None else before.failures + 1
+        first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S
+        wait_s = min(HOLD_MAX_S, first * 2.0 ** min(failures - 1, 10))
+        if len(self._held) >= HELD_MAX:
+            oldest = next(iter(self._held))
+            del self._held[oldest]
+            self._state.unhold(oldest)
+        self._held[attempt.key] = Held(failures, now_s + wait_s)
+        self._state.hold(attempt.key, Waiting(reason=f"backing off: {attempt.failure}"))
+        return True
+
+    def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
+        """Gangs that stayed partly bound for ``partial_s``, whoever left them so; each told once."""
+        partial = self._state.partial()
+        self._partial_since = {key: self._partial_since.get(key, now_s) for key in partial}
+        found: list[Overdue] = []
+        for key, since_s in list(self._partial_since.items()):
+            if now_s - since_s < self._partial_s or is_running(key):
+                continue
+            del self._partial_since[key]
+            gang, pods = self._state.remains(key)
+            bound, minimum = partial[key]
+            reason = f"only {bound} of {minimum} members were bound for {self._partial_s:.0f} s"
+            found.append(Overdue(gang=gang, pods=pods, reason=reason))
+        return found
+
+    def due_s(self, now_s: float) -> float | None:
+        """When time alone next changes something, or None: a shell that skips idle time asks this."""
+        ends = [held.until_s for held in self._held.values() if held.until_s > now_s]
+        ends += [since_s + self._partial_s for since_s in self._partial_since.values()]
+        return min(ends, default=None)
+
+    def _release_held(self, now_s: float) -> None:
+        for key, held in self._held.items():
+            if held.until_s <= now_s:
+                self._state.unhold(key)
+        gone = [k for k, held in self._held.items() if held.until_s + HOLD_MAX_S < now_s]
+        for key in gone:
+            del self._held[key]
+
+    def _still_settled(self, snapshot: Snapshot) -> dict[GangKey, Verdict]:
+        """Verdicts that nothing since then can have changed, so no solver runs for them again."""
+        if not self._settled:
+            return {}
+        by_key = {gang.key: gang for gang in snapshot.gangs}
+        self._settled = {
+            key: settled
+            for key, settled in self._settled.items()
+            if settled.releases == self._state.releases and by_key.get(key) is settled.gang
+        }
+        return {key: settled.verdict for key, settled in self._settled.items()}
