@@ -111,6 +111,30 @@ def demo(
     raise typer.Exit(show(keep=keep))
 
 
+@app.command()
+def simulate(
+    trace: Annotated[Path, typer.Argument(help="Jobs: CSV or SWF, gzipped or not. See docs/simulation.md.")],
+    cluster: Annotated[Path, typer.Option("--cluster", help="Node file (YAML) or node list (CSV).")],
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="SchedulerConfiguration file; its policy is taken.")
+    ] = None,
+    restart_s: Annotated[
+        float, typer.Option("--restart-seconds", min=0, help="Lost each time an evicted job starts again.")
+    ] = 0.0,
+    cycle_s: Annotated[
+        float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
+    ] = 0.01,
+    output: OutputOption = "table",
+) -> None:
+    """What would have happened: a trace on a cluster under a policy, by the code that schedules."""
+    from scheduler.cli.simulate import simulate as run_simulation
+
+    code = run_simulation(
+        trace, cluster=cluster, policy=policy, restart_s=restart_s, cycle_s=cycle_s, output=output
+    )
+    raise typer.Exit(code)
+
+
 def has_local() -> bool:
     """Whether the extra ``local`` is installed; an image of the scheduler has it not."""
     return importlib.util.find_spec("cryptography") is not None

@@ -1,0 +1,273 @@
+"""The event engine: virtual time jumps from one thing that happens to the next.
+
+Deterministic: same workload, nodes, policy and budget, same outcome. Assumptions, which every report
+repeats: a write is answered at once; a job starts when ``min_pods`` of it are bound and then runs for its
+duration; a job that was evicted has a checkpoint and goes on from there after ``restart_s``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from scheduler.model.objects import GPU, Node, Pod
+from scheduler.model.plan import Budget, Plan, Policy
+from simulations.outcome import Curve, Outcome, Stay, Story
+from simulations.shell import Shell
+from simulations.virtual import VirtualCluster
+from simulations.workload import Workload
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeChange:
+    """A node joins, or is lost with what runs on it."""
+
+    at_s: float
+    node: Node
+    does: Literal["joins", "fails"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How to run a workload. ``restart_s`` is lost each time an evicted job starts again; ``cycle_s`` is the
+    least time between cycles (the live loop's is 10 ms).
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    budget: Budget = field(default_factory=Budget)
+    restart_s: float = 0.0
+    cycle_s: float = 0.01
+    changes: Sequence[NodeChange] = ()
+
+
+@dataclass(slots=True)
+class Life:
+    """A job that was submitted and has not ended."""
+
+    index: int
+    pods: dict[str, str]
+    left_s: float
+    life: int = 0
+    bound: int = 0
+    running_since_s: float | None = None
+
+
+class Engine:
+    def __init__(self, workload: Workload, nodes: Sequence[Node], setting: Setting) -> None:
+        self.now_s = 0.0
+        self._workload = workload
+        self._setting = setting
+        self._nodes = {node.name: node for node in nodes}
+        self._cluster = VirtualCluster()
+        self._shell = Shell(
+            self._cluster,
+            policy=setting.policy,
+            budget=setting.budget,
+            bound=self._bound,
+            evicted=self._evicted,
+            later=self._later,
+        )
+        self._queue: list[tuple[float, int, Callable[[float], None]]] = []
+        self._sequence = 0
+        self._stories = [Story(job) for job in workload.jobs]
+        self._stays: list[Stay] = []
+        self._curve = Curve()
+        self._lives: dict[int, Life] = {}
+        self._life_of: dict[str, Life] = {}
+        self._waiting = 0
+        self._waiting_gpus = 0
+        self._used: Counter[str] = Counter()
+        self._is_dirty = False
+        self._cycled_s = -1e18
+        self._cycles = 0
+        self._ended = 0
+        self._arrived = 0
+        self._last: Plan | None = None
+        for node in nodes:
+            self._shell.state.set_node(node)
+
+    def run(self, progress: Progress | None = None) -> Outcome:
+        """Until nothing is left to happen. ``progress`` is told (jobs ended, virtual time) now and then."""
+        self._arrive(0.0)
+        for change in self._setting.changes:
+            self._later_at(change.at_s, partial(self._change, change))
+        while self._queue:
+            self.now_s = self._queue[0][0]
+            while self._queue and self._queue[0][0] <= self.now_s:
+                heapq.heappop(self._queue)[2](self.now_s)
+            if self._is_dirty:
+                self._cycle_when_due(self.now_s)
+            if progress is not None and self._sequence % 64 == 0:
+                progress(self._ended, self.now_s)
+        self._explain_rest()
+        return Outcome(
+            workload=self._workload,
+            nodes=tuple(self._nodes.values()),
+            stories=self._stories,
+            stays=self._stays,
+            curve=self._curve,
+            cycles=self._cycles,
+            end_s=self.now_s,
+        )
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def _later(self, after_s: float, call: Callable[[float], None]) -> None:
+        self._later_at(self.now_s + after_s, call)
+
+    def _later_at(self, at_s: float, call: Callable[[float], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._queue, (at_s, self._sequence, call))
+
+    def _arrive(self, now_s: float) -> None:
+        """Submit what is due. One arrival at a time is in the queue, so that it stays short."""
+        jobs = self._workload.jobs
+        while self._arrived < len(jobs) and jobs[self._arrived].submit_s <= now_s:
+            self._submit(self._arrived)
+            self._arrived += 1
+        if self._arrived < len(jobs):
+            self._later_at(jobs[self._arrived].submit_s, self._arrive)
+
+    def _cycle_when_due(self, now_s: float) -> None:
+        due_s = self._cycled_s + self._setting.cycle_s
+        self._is_dirty = False
+        if due_s > now_s:
+            self._later_at(due_s, self._cycle)
+        else:
+            self._cycle(now_s)
+
+    def _cycle(self, now_s: float) -> None:
+        if self._cycled_s == now_s:
+            return
+        self._cycled_s = now_s
+        self._last = self._shell.cycle(now_s)
+        self._cycles += 1
+        due_s = self._shell.cycles.due_s(now_s)
+        if due_s is not None:
+            self._later_at(max(due_s, now_s + self._setting.cycle_s), self._cycle)
+        self._note()
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def _submit(self, index: int) -> None:
+        life = Life(index, {}, self._workload.jobs[index].duration_s)
+        self._lives[index] = life
+        self._create(life)
+
+    def _create(self, life: Life) -> None:
+        job = self._workload.jobs[life.index]
+        self._waiting += 1
+        self._waiting_gpus += job.total_gpus
+        for pod in self._cluster.create(job, life.index, life.life):
+            life.pods[pod.uid] = ""
+            self._life_of[pod.uid] = life
+            self._shell.state.set_pod(pod)
+        self._is_dirty = True
+
+    def _bound(self, pod: Pod) -> None:
+        life = self._life_of[pod.uid]
+        job = self._workload.jobs[life.index]
+        life.pods[pod.uid] = pod.node_name
+        life.bound += 1
+        self._used[pod.node_name] += job.gpus
+        if life.bound == job.min_pods and life.running_since_s is None:
+            self._start(life)
+
+    def _start(self, life: Life) -> None:
+        story = self._stories[life.index]
+        job = story.job
+        self._waiting -= 1
+        self._waiting_gpus -= job.total_gpus
+        life.running_since_s = self.now_s
+        if story.started_s is None:
+            story.started_s = self.now_s
+        overhead_s = self._setting.restart_s if life.life else 0.0
+        number = life.life
+        self._later(overhead_s + life.left_s, lambda at_s: self._finish(life, number))
+
+    def _finish(self, life: Life, number: int) -> None:
+        """The job's processes end, unless it was evicted since."""
+        if life.life != number or life.running_since_s is None:
+            return
+        self._leave_nodes(life)
+        for uid in life.pods:
+            self._remove(uid)
+        self._stories[life.index].ended_s = self.now_s
+        del self._lives[life.index]
+        self._ended += 1
+        self._is_dirty = True
+
+    def _leave_nodes(self, life: Life) -> None:
+        job = self._workload.jobs[life.index]
+        since_s = life.running_since_s
+        for node, pods in Counter(node for node in life.pods.values() if node).items():
+            self._used[node] -= pods * job.gpus
+            if since_s is not None:
+                self._stays.append(Stay(life.index, node, pods, since_s, self.now_s))
+
+    def _remove(self, uid: str) -> None:
+        self._cluster.delete(uid)
+        self._shell.state.remove_pod(uid)
+        self._life_of.pop(uid, None)
+
+    def _evicted(self, uid: str) -> None:
+        """A pod was taken back: its job's controller starts all of the job anew, from its checkpoint."""
+        life = self._life_of.get(uid)
+        if life is None:
+            return
+        job = self._workload.jobs[life.index]
+        self._leave_nodes(life)
+        if life.running_since_s is not None:
+            overhead_s = self._setting.restart_s if life.life else 0.0
+            ran_s = max(0.0, self.now_s - life.running_since_s - overhead_s)
+            life.left_s = max(0.0, life.left_s - ran_s)
+            self._stories[life.index].evictions += 1
+        else:
+            self._waiting -= 1
+            self._waiting_gpus -= job.total_gpus
+        for other in life.pods:
+            self._remove(other)
+        life.pods.clear()
+        life.life, life.bound, life.running_since_s = life.life + 1, 0, None
+        self._later(0.0, lambda at_s: self._create(life))
+
+    def _change(self, change: NodeChange, _: float) -> None:
+        name = change.node.name
+        if change.does == "joins":
+            self._nodes[name] = change.node
+            self._shell.state.set_node(change.node)
+        elif self._nodes.pop(name, None) is not None:
+            self._shell.state.remove_node(name)
+            for uid in [uid for uid, life in self._life_of.items() if life.pods.get(uid) == name]:
+                self._evicted(uid)
+        self._is_dirty = True
+
+    # -- what is remembered ------------------------------------------------------------------------
+
+    def _note(self) -> None:
+        capacity = {name: node.allocatable.get(GPU, 0) for name, node in self._nodes.items()}
+        used = {name: count for name, count in self._used.items() if count}
+        self._curve.add(
+            self.now_s,
+            allocated=sum(used.values()),
+            capacity=sum(capacity.values()),
+            jobs=self._waiting,
+            gpus=self._waiting_gpus,
+            scattered=sum(capacity.get(name, count) - count for name, count in used.items()),
+        )
+
+    def _explain_rest(self) -> None:
+        """Jobs that never started, in the words of the last plan."""
+        if self._last is None:
+            return
+        for verdict in self._last.verdicts:
+            gang = self._shell.state.view(verdict.key)
+            life = None if gang is None or not gang.pods else self._life_of.get(gang.pods[0].uid)
+            if life is not None:
+                self._stories[life.index].verdict = verdict.message

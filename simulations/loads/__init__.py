@@ -1,0 +1,1 @@
+"""Where jobs come from: files of every known format, and generators."""

@@ -1,0 +1,83 @@
+"""What a simulated run is remembered by: each job's times, each stay on nodes, and the cluster over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from scheduler.model.objects import Node
+from simulations.workload import Job, Workload
+
+
+@dataclass(slots=True)
+class Story:
+    """One job's life. Times in seconds of virtual time; None where it did not come to that."""
+
+    job: Job
+    started_s: float | None = None
+    ended_s: float | None = None
+    evictions: int = 0
+    #: Why it never started, in the scheduler's words.
+    verdict: str = ""
+
+    @property
+    def wait_s(self) -> float | None:
+        return None if self.started_s is None else self.started_s - self.job.submit_s
+
+    @property
+    def jct_s(self) -> float | None:
+        """Job completion time: submission to end."""
+        return None if self.ended_s is None else self.ended_s - self.job.submit_s
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """``pods`` pods of a job on one node, from its start to its end or eviction."""
+
+    job: int
+    node: str
+    pods: int
+    from_s: float
+    to_s: float
+
+
+@dataclass(slots=True)
+class Curve:
+    """Step functions of time; entry i holds from ``at_s[i]`` to ``at_s[i + 1]``."""
+
+    at_s: list[float] = field(default_factory=list)
+    #: GPUs that running pods hold, and GPUs of the nodes.
+    allocated: list[int] = field(default_factory=list)
+    capacity: list[int] = field(default_factory=list)
+    waiting_jobs: list[int] = field(default_factory=list)
+    waiting_gpus: list[int] = field(default_factory=list)
+    #: Free GPUs on nodes that hold pods: what is left over between them.
+    scattered: list[int] = field(default_factory=list)
+
+    def add(
+        self, at_s: float, *, allocated: int, capacity: int, jobs: int, gpus: int, scattered: int
+    ) -> None:
+        """Append a step, or replace the one of the same instant."""
+        if self.at_s and self.at_s[-1] == at_s:
+            for column in (self.at_s, self.allocated, self.capacity, self.waiting_jobs, self.waiting_gpus):
+                column.pop()
+            self.scattered.pop()
+        self.at_s.append(at_s)
+        self.allocated.append(allocated)
+        self.capacity.append(capacity)
+        self.waiting_jobs.append(jobs)
+        self.waiting_gpus.append(gpus)
+        self.scattered.append(scattered)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    workload: Workload
+    nodes: Sequence[Node]
+    stories: Sequence[Story]
+    stays: Sequence[Stay]
+    curve: Curve
+    #: Planning cycles run.
+    cycles: int
+    #: Virtual time at which nothing was left to happen.
+    end_s: float

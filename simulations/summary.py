@@ -1,0 +1,151 @@
+"""The figures of a run: what the table shows and ``-o json`` writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from simulations.outcome import Curve, Outcome, Story
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, or one team or size class of it. Seconds; shares of 0 to 1.
+
+    ``gpu_share``: GPU-seconds held over GPU-seconds there were, from the first submission to the end.
+    """
+
+    jobs: int
+    ended: int
+    evictions: int
+    gpu_seconds: float
+    avg_jct_s: float
+    median_jct_s: float
+    p99_jct_s: float
+    avg_wait_s: float
+    p99_wait_s: float
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """``fragmented_share``: mean share of the free GPUs that lie on nodes already in use.
+    ``never_started`` counts jobs by the scheduler's own reason, the most frequent first.
+    """
+
+    workload: str
+    policy: str
+    nodes: int
+    gpus: int
+    makespan_s: float
+    gpu_share: float
+    fragmented_share: float
+    mean_waiting_jobs: float
+    cycles: int
+    total: Figures
+    by_team: dict[str, Figures]
+    by_gpus: dict[str, Figures]
+    never_started: dict[str, int]
+
+
+SIZES = ((0, "0"), (1, "1"), (2, "2-4"), (5, "5-8"), (9, "9-16"), (17, "17-64"), (65, "65 and more"))
+_REASONS_MAX = 20
+
+
+def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
+    """The figures of a run."""
+    stories = outcome.stories
+    first_s = min((story.job.submit_s for story in stories), default=0.0)
+    last_s = max((story.ended_s for story in stories if story.ended_s is not None), default=first_s)
+    mean = means(outcome.curve, first_s, max(outcome.end_s if _is_cut(stories) else last_s, first_s))
+    reasons: dict[str, int] = {}
+    for story in stories:
+        if story.started_s is None and story.verdict:
+            reasons[story.verdict] = reasons.get(story.verdict, 0) + 1
+    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS_MAX]
+    return Summary(
+        workload=outcome.workload.name,
+        policy=policy,
+        nodes=len(outcome.nodes),
+        gpus=sum(node.allocatable.get("nvidia.com/gpu", 0) for node in outcome.nodes),
+        makespan_s=last_s - first_s,
+        gpu_share=mean.allocated / mean.capacity if mean.capacity else 0.0,
+        fragmented_share=mean.scattered,
+        mean_waiting_jobs=mean.waiting_jobs,
+        cycles=outcome.cycles,
+        total=figures(stories),
+        by_team=_grouped(stories, [story.job.team for story in stories]),
+        by_gpus=_grouped(stories, [size_class(story.job.total_gpus) for story in stories]),
+        never_started=dict(most),
+    )
+
+
+def figures(stories: Sequence[Story]) -> Figures:
+    """Times over the jobs that came so far; a job that never ended has no completion time."""
+    jcts = sorted(story.jct_s for story in stories if story.jct_s is not None)
+    waits = sorted(story.wait_s for story in stories if story.wait_s is not None)
+    return Figures(
+        jobs=len(stories),
+        ended=len(jcts),
+        evictions=sum(story.evictions for story in stories),
+        gpu_seconds=sum(s.job.total_gpus * s.job.duration_s for s in stories if s.ended_s is not None),
+        avg_jct_s=math.fsum(jcts) / len(jcts) if jcts else 0.0,
+        median_jct_s=quantile(jcts, 0.5),
+        p99_jct_s=quantile(jcts, 0.99),
+        avg_wait_s=math.fsum(waits) / len(waits) if waits else 0.0,
+        p99_wait_s=quantile(waits, 0.99),
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The least value that at least this share of the values does not exceed; 0 of none."""
+    if not ordered:
+        return 0.0
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def size_class(gpus: int) -> str:
+    return next(name for least, name in reversed(SIZES) if gpus >= least)
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """Time-weighted means of a curve; ``scattered`` is a share of the free GPUs."""
+
+    allocated: float = 0.0
+    capacity: float = 0.0
+    waiting_jobs: float = 0.0
+    scattered: float = 0.0
+
+
+def means(curve: Curve, from_s: float, to_s: float) -> Means:
+    """Means of the step functions over a span; each step holds until the next."""
+    held = capacity = jobs = scattered = free_s = 0.0
+    ends = [*curve.at_s[1:], to_s]
+    for i, (begin_s, end_s) in enumerate(zip(curve.at_s, ends, strict=False)):
+        length_s = min(end_s, to_s) - max(begin_s, from_s)
+        if length_s <= 0:
+            continue
+        held += curve.allocated[i] * length_s
+        capacity += curve.capacity[i] * length_s
+        jobs += curve.waiting_jobs[i] * length_s
+        free = curve.capacity[i] - curve.allocated[i]
+        if free > 0:
+            scattered += curve.scattered[i] / free * length_s
+            free_s += length_s
+    span_s = max(to_s - from_s, 1e-9)
+    return Means(
+        allocated=held / span_s,
+        capacity=capacity / span_s,
+        waiting_jobs=jobs / span_s,
+        scattered=scattered / free_s if free_s else 0.0,
+    )
+
+
+def _is_cut(stories: Sequence[Story]) -> bool:
+    return any(story.ended_s is None for story in stories)
+
+
+def _grouped(stories: Sequence[Story], keys: Sequence[str]) -> dict[str, Figures]:
+    groups: dict[str, list[Story]] = {}
+    for story, key in zip(stories, keys, strict=True):
+        groups.setdefault(key, []).append(story)
+    return {key: figures(groups[key]) for key in sorted(groups)}

@@ -1,0 +1,131 @@
+"""The virtual cluster: pods and nodes as an API server, job controllers and kubelets would hold them.
+
+It answers the gang machine's instructions by the table in ``scheduler.gangs.events``: 201, 404, 409.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scheduler.gangs import events
+from scheduler.gangs.attempt import Attempt
+from scheduler.gangs.words import GANG, MIN_MEMBER, TOPOLOGY_REQUIRED
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Pod, Shape
+from scheduler.model.selection import NodeTerm, Requirement
+from simulations.nodes import MODEL_LABEL
+from simulations.workload import Job
+
+SCHEDULER_NAME = "stowplan"
+_Words = tuple[tuple[str, str], ...]
+
+
+class VirtualCluster:
+    """Objects by UID. Every change gives a pod a new resourceVersion."""
+
+    def __init__(self) -> None:
+        self.pods: dict[str, Pod] = {}
+        #: Gang -> (epoch, placement) as last claimed.
+        self.claims: dict[GangKey, tuple[int, dict[str, str]]] = {}
+        self._version = 0
+        self._shapes: dict[tuple[object, ...], Shape] = {}
+
+    def create(self, job: Job, index: int, life: int) -> list[Pod]:
+        """The pods of a job as its controller creates them, for the ``life``-th time."""
+        shape = self._shape(job)
+        words = _words(job, index)
+        pods = [self._pod(job, shape, words, f"j{index}-{life}-{rank}", rank) for rank in range(job.pods)]
+        for pod in pods:
+            self.pods[pod.uid] = pod
+        return pods
+
+    def delete(self, uid: str) -> None:
+        self.pods.pop(uid, None)
+
+    def answer(self, attempt: Attempt, instruction: events.Instruction, at_s: float) -> events.Event | None:
+        """Carry out one instruction and give its event; None for what is no request."""
+        match instruction:
+            case events.BindPod(uid=uid, node=node):
+                return self._bind(uid, node, at_s)
+            case events.ReadPod(uid=uid):
+                return self._read(uid, at_s)
+            case events.EvictPod(uid=uid):
+                if self.pods.pop(uid, None) is None:
+                    return events.EvictGone(at_s=at_s, uid=uid)
+                return events.EvictAcked(at_s=at_s, uid=uid)
+            case events.WriteClaim():
+                self.claims[attempt.key] = (attempt.epoch, dict(attempt.placement))
+                return events.ClaimAcked(at_s=at_s)
+            case events.ReadClaim():
+                is_ours = self.claims.get(attempt.key) == (attempt.epoch, dict(attempt.placement))
+                return events.ClaimRead(at_s=at_s, is_ours=is_ours)
+            case events.WriteStatus():
+                self.claims.pop(attempt.key, None)
+                return events.StatusAcked(at_s=at_s)
+            case _:
+                return None
+
+    def _bind(self, uid: str, node: str, at_s: float) -> events.Event:
+        pod = self.pods.get(uid)
+        if pod is None:
+            return events.BindRefused(at_s=at_s, uid=uid, reason="404 NotFound", is_permanent=True)
+        if pod.node_name:
+            return events.BindConflict(at_s=at_s, uid=uid)
+        self.pods[uid] = replace(pod, node_name=node, resource_version=self._next())
+        return events.BindAcked(at_s=at_s, uid=uid)
+
+    def _read(self, uid: str, at_s: float) -> events.Event:
+        pod = self.pods.get(uid)
+        if pod is None:
+            return events.PodRead(at_s=at_s, uid=uid, is_gone=True)
+        return events.PodRead(at_s=at_s, uid=uid, node=pod.node_name, resource_version=pod.resource_version)
+
+    def _next(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+    def _shape(self, job: Job) -> Shape:
+        """Equal requests are one object, as the parser makes them."""
+        key = (job.gpus, job.cpu_milli, job.memory_mib, job.models)
+        known = self._shapes.get(key)
+        if known is None:
+            asked = {CPU: job.cpu_milli, MEMORY: job.memory_mib << 20, GPU: job.gpus, PODS: 1}
+            terms: tuple[NodeTerm, ...] | None = None
+            if job.models:
+                wanted = Requirement(key=MODEL_LABEL, operator="In", values=job.models)
+                terms = (NodeTerm(expressions=(wanted,)),)
+            requests = tuple(sorted((name, amount) for name, amount in asked.items() if amount))
+            known = self._shapes[key] = Shape(requests=requests, node_terms=terms)
+        return known
+
+    def _pod(self, job: Job, shape: Shape, words: _Words, uid: str, rank: int) -> Pod:
+        return Pod(
+            uid=uid,
+            namespace=job.team,
+            name=f"{uid[: uid.rindex('-')]}-{rank}",
+            resource_version=self._next(),
+            shape=shape,
+            labels=(),
+            annotations=words,
+            owner=None,
+            scheduler_name=SCHEDULER_NAME,
+            priority=job.priority,
+            can_preempt=True,
+            phase="Pending",
+            node_name="",
+            nominated_node="",
+            pod_group="",
+            is_deleting=False,
+            gates=(),
+            created_s=job.submit_s,
+        )
+
+
+def _words(job: Job, index: int) -> _Words:
+    """The annotations of the job's pods; a single pod of no topology needs none."""
+    if job.pods == 1 and not job.topology:
+        return ()
+    words = [(GANG, f"j{index}"), (MIN_MEMBER, str(job.min_pods))]
+    if job.topology:
+        words.append((TOPOLOGY_REQUIRED, job.topology))
+    return tuple(sorted(words))
