@@ -59,7 +59,7 @@ class Shell:
 
     def cycle(self, now_s: float) -> Plan:
         """One scheduling cycle at this instant."""
-        cycle = self.cycles.begin(now_s)
+        cycle = self.cycles.begin(now_s, now_s)
         planned = cycle.plan()
         accepted, _ = self.cycles.admit(planned, self.is_running)
         for place in accepted:

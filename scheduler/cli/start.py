@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 from scheduler.cli.configuration import read
@@ -25,4 +26,14 @@ def start(config_file: Path | None, kubeconfig: Path | None, context: str | None
     # Planner and solver come with this import; what can fail cheaply has not failed by now.
     from scheduler.live.run import run
 
-    return asyncio.run(run(config, where))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(run(config, where))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed (extra ``speed``), else the standard loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -140,6 +140,15 @@ def event_error(told: Status) -> ApiError:
     return _build(told.code or 500, told, None)
 
 
+def lacks_role(error: ApiError) -> bool:
+    """Whether the authorizer refused it, not an admission policy.
+
+    An API server that has just started says so of everything until it has loaded its roles. The words are
+    those of ``responsewriters.Forbidden`` (k8s.io/apiserver): 'User "x" cannot create resource "y"'.
+    """
+    return isinstance(error, Forbidden) and 'User "' in error.message and "cannot " in error.message
+
+
 def _build(status: int, told: Status, retry_after: str | None) -> ApiError:
     reason = told.reason or ""
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)

@@ -12,6 +12,7 @@ import msgspec
 
 from scheduler.gangs import events
 from scheduler.kube import wire
+from scheduler.kube.errors import lacks_role
 from scheduler.kube.transport import (
     ApiError,
     Conflict,
@@ -68,6 +69,8 @@ class Binder:
         except (Forbidden, NotFound, Invalid) as error:
             if is_fenced(error):
                 return events.LeadershipLost(at_s=self._clock())
+            if lacks_role(error):
+                return events.BindRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
             return events.BindRefused(at_s=self._clock(), uid=pod.uid, reason=_told(error), is_permanent=True)
         except OutcomeUnknown:
             return events.BindUnknown(at_s=self._clock(), uid=pod.uid)

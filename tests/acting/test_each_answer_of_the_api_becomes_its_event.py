@@ -179,3 +179,12 @@ async def test_without_a_connection_a_bind_is_tried_again_and_a_read_too(desk: D
         )
         assert isinstance(await cut_off.read(pod), events.ReadRetry)
         assert isinstance(await cut_off.evict(pod, epoch=desk.epoch, reason="x"), events.EvictRetry)
+
+
+async def test_without_a_role_yet_a_bind_is_tried_again(desk: Desk, cluster: Cluster) -> None:
+    """An API server that was just started refuses everything until its roles are loaded."""
+    pod = await desk.pod()
+    async with Transport(Endpoint.from_kubeconfig(cluster.kubeconfig("node-actor"))) as stranger:
+        answer = await binder(stranger).bind(pod, "n1", epoch=desk.epoch, resource_version="")
+    assert isinstance(answer, events.BindRetry)
+    assert (await desk.now()).spec.node_name == ""
