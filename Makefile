@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-verdict bench-reclaim
+.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,12 @@ bench-agent: $(VENV)/installed ## the NVML agent: memory, CPU a probe, writes a 
 
 bench-packing: $(VENV)/installed ## the FGD experiment: unallocated GPUs beside FGD and a proven floor
 	$(RUN)/python -m tests.benchmarks.packing
+
+bench-packing-fresh: $(VENV)/installed ## the same on traces that nobody tuned on
+	$(RUN)/python -m tests.benchmarks.packing_fresh
+
+bench-planted: $(VENV)/installed ## gangs that fit by construction: greedy, stowplan, kube-scheduler
+	$(RUN)/python -m tests.benchmarks.planted
 
 bench-verdict: $(VENV)/installed ## how fast "cannot fit" is proven
 	$(RUN)/python -m tests.benchmarks.verdict

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.answer import GangAnswer, RolePlacement
 from binpacking.problem import Gang, Nodes, Role
+
+if TYPE_CHECKING:
+    from binpacking.devices import Shape
+    from binpacking.sharing import SharedState, Spot
 
 
 def check(nodes: Nodes, gangs: Sequence[Gang], answers: Sequence[GangAnswer]) -> list[str]:
@@ -38,6 +43,37 @@ def check(nodes: Nodes, gangs: Sequence[Gang], answers: Sequence[GangAnswer]) ->
         wrong.append(
             f"node {node}: {used[node, column]} of {nodes.free[node, column]} {nodes.resource(column)}"
         )
+    return wrong
+
+
+def check_shared(state: SharedState, placed: Sequence[tuple[Shape, Spot]]) -> list[str]:
+    """Everything wrong with these pods together beside what the state holds; empty when they fit."""
+    wrong: list[str] = []
+    cpu, memory, free = state.cpu.tolist(), state.memory.tolist(), state.free.tolist()
+    touched: set[int] = set()
+    for shape, spot in placed:
+        node = spot.node
+        if not 0 <= node < len(cpu):
+            wrong.append(f"no node {node}")
+            continue
+        touched.add(node)
+        if shape.models is not None and int(state.nodes.model[node]) not in shape.models:
+            wrong.append(f"node {node}: a model that a pod may not use")
+        if len(set(spot.devices)) != shape.gpus:
+            wrong.append(f"node {node}: devices {spot.devices} for {shape.gpus}")
+        cpu[node] -= shape.cpu
+        memory[node] -= shape.memory
+        for device in spot.devices:
+            if not 0 <= device < len(free[node]) or state.free[node, device] < 0:
+                wrong.append(f"node {node}: no device {device}")
+            else:
+                free[node][device] -= shape.milli
+    for node in sorted(touched):
+        for name, before, after in (("cpu", state.cpu, cpu), ("memory", state.memory, memory)):
+            if after[node] < min(0, int(before[node])):
+                wrong.append(f"node {node}: {-after[node]} {name} too much")
+        devices = [d for d, milli in enumerate(free[node]) if milli < 0 <= int(state.free[node, d])]
+        wrong += [f"node {node}: {-free[node][d]} milli too much on device {d}" for d in devices]
     return wrong
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binpacking.problem import AMOUNT_MAX, COUNT_MAX, require
+from binpacking.problem import AMOUNT_MAX, COUNT_MAX, SUM_MAX, require
 
 WHOLE = 1000
 DEVICES_MAX = 64
@@ -34,6 +34,7 @@ class DeviceNodes:
             require(len(amounts) == len(self.cpu), f"devices.{name} differs in length from devices.cpu")
             low, high = int(amounts.min(initial=0)), int(amounts.max(initial=0))
             require(low >= 0 and high <= most, f"devices.{name} from {low} to {high}, 0 to {most}")
+            require(high * len(amounts) <= SUM_MAX, f"devices.{name} sums to more than {SUM_MAX}")
         require(self.model.dtype == np.int32, "devices.model must be int32[N]")
         require(len(self.model) == len(self.cpu), "devices.model differs in length from devices.cpu")
         low, high = int(self.model.min(initial=0)), int(self.model.max(initial=0))

@@ -29,7 +29,7 @@ GANGS_MAX = 1_000
 #: Classes times nodes beyond which no model is built; greedy's answer stands, unproven.
 SIZE_MAX = 300_000
 #: Passes of the least-slack heuristic over the nodes.
-ROUNDS = 1_000
+ROUNDS = 20_000
 
 
 def solve_joint(

@@ -20,10 +20,14 @@ STEPS_A_NODE = 3_000
 #: Pods on one node beyond which no more are added: deeper than any node is full, shallower than the stack.
 PODS_A_NODE = 400
 #: Deterministic work units of one step, so that budgets compare with the solver's (about seconds).
-WORK_A_STEP = 8e-6
+WORK_A_STEP = 4e-6
 #: Later rounds order pods by size times a factor from 1 - NOISE/2 to 1 + NOISE/2.
 NOISE = 0.3
 _GOLDEN = 0.6180339887498949
+
+
+#: A role's index, what one pod asks as one packed integer, and its weight.
+Item = tuple[int, int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,21 @@ class _Search:
         demand = column_sums([role.request * role.count for role in roles])
         used = np.flatnonzero(demand > 0)
         self._free = np.maximum(free[:, used], 0)
-        self._requests = [tuple(role.request[used].tolist()) for role in roles]
+        requests = [tuple(role.request[used].tolist()) for role in roles]
         self._counts = [role.count for role in roles]
         self._allowed = [role.allowed for role in roles]
         supply = np.maximum(self._free.sum(axis=0), 1)
         largest = np.maximum(self._free.max(axis=0, initial=1), 1)
         #: A resource weighs by how full it will be; then the scarce one is what must not be left over.
         self._weights: list[float] = (demand[used] / supply / largest).tolist()
-        self._sizes = np.array([_weigh(request, self._weights) for request in self._requests])
+        self._slacks = [_weigh(request, self._weights) for request in requests]
+        self._sizes = np.array(self._slacks)
         self._rooms = self._free @ np.array(self._weights)
+        most = np.maximum(largest, np.array(requests, dtype=np.int64).max(axis=0, initial=1))
+        widths = [amount.bit_length() for amount in most.tolist()]
+        self._guards = _pack([1 << width for width in widths], widths)
+        self._packed = [_pack(request, widths) for request in requests]
+        self._packed_rooms = [self._guards | _pack(row, widths) for row in self._free.tolist()]
         self.steps = 0
         self._fits = bool((demand[used] <= supply).all())
 
@@ -96,16 +106,18 @@ class _Search:
 
     def _fill(self, node: int, order: list[int], left: list[int]) -> list[int]:
         """The pods for one node that leave the least, among those with the first that fits."""
-        room = tuple(self._free[node].tolist())
+        room = self._packed_rooms[node]
+        guards, requests = self._guards, self._packed
         useful = [
             role
             for role in order
-            if left[role] and _is_within(self._requests[role], room) and self._may_use(role, node)
+            if left[role] and (room - requests[role]) & guards == guards and self._may_use(role, node)
         ]
         if not useful:
             return []
-        attempt = _Attempt(useful, self._requests, self._weights, left)
-        attempt.extend(0, room)
+        attempt = _Attempt(guards, left)
+        pods = [(role, requests[role], self._slacks[role]) for role in useful]
+        attempt.extend(pods, room, float(self._rooms[node]))
         self.steps += attempt.steps
         return attempt.best
 
@@ -115,44 +127,52 @@ class _Search:
 
 
 class _Attempt:
-    """Depth first over sets of pods for one node, larger pods first, until nothing or little is left."""
+    """Depth first over sets of pods for one node, larger pods first, until nothing or little is left.
 
-    def __init__(
-        self, order: list[int], requests: list[tuple[int, ...]], weights: list[float], left: list[int]
-    ) -> None:
-        self._order = order
-        self._requests = requests
-        self._weights = weights
+    Amounts are packed into one integer, a guard bit above each: a request fits where subtracting it leaves
+    every guard set. A step then costs one subtraction, however many resources there are.
+    """
+
+    def __init__(self, guards: int, left: list[int]) -> None:
+        self._guards = guards
         self._left = list(left)
         self._chosen: list[int] = []
         self._least = float("inf")
+        self._is_full = False
         self.best: list[int] = []
         self.steps = 0
 
-    def extend(self, first: int, room: tuple[int, ...]) -> None:
-        """Try each further pod from position ``first`` on."""
+    def extend(self, pods: list[Item], room: int, slack: float) -> None:
+        """Try each of ``pods``, all of which fit, and beside it those after it."""
         self.steps += 1
-        slack = _weigh(room, self._weights)
-        if self._chosen and slack < self._least - 1e-12:
-            self._least, self.best = slack, list(self._chosen)
-        for position in range(first, len(self._order)):
-            role = self._order[position]
-            request = self._requests[role]
-            if not self._left[role] or len(self._chosen) >= PODS_A_NODE or not _is_within(request, room):
-                continue
-            self._left[role] -= 1
-            self._chosen.append(role)
-            self.extend(position, tuple([a - b for a, b in zip(room, request, strict=True)]))
-            self._chosen.pop()
-            self._left[role] += 1
+        chosen, left, guards = self._chosen, self._left, self._guards
+        if chosen and slack < self._least - 1e-12:
+            self._least, self.best = slack, list(chosen)
+            self._is_full = room == guards
+        if len(chosen) >= PODS_A_NODE:
+            return
+        for position, (role, request, weight) in enumerate(pods):
+            left[role] -= 1
+            chosen.append(role)
+            rest = room - request
+            first = position if left[role] else position + 1
+            # What does not fit here fits no deeper either, so the lists shrink as the node fills.
+            beside = [pod for pod in pods[first:] if (rest - pod[1]) & guards == guards]
+            self.extend(beside, rest, slack - weight)
+            chosen.pop()
+            left[role] += 1
             # The first pod that fits stays: the hard ones must go somewhere, and early.
-            if not self._chosen or self._least <= 1e-12 or self.steps > STEPS_A_NODE:
+            if not chosen or self._is_full or self.steps > STEPS_A_NODE:
                 return
+
+
+def _pack(amounts: Sequence[int], widths: Sequence[int]) -> int:
+    """Amounts side by side in one integer, each with a clear guard bit above it."""
+    packed = 0
+    for amount, width in zip(amounts, widths, strict=True):
+        packed = packed << width + 1 | amount
+    return packed
 
 
 def _weigh(amounts: tuple[int, ...], weights: list[float]) -> float:
     return sum(a * w for a, w in zip(amounts, weights, strict=True))
-
-
-def _is_within(request: tuple[int, ...], room: tuple[int, ...]) -> bool:
-    return all(a <= b for a, b in zip(request, room, strict=True))

@@ -1,4 +1,7 @@
-"""A gang whose pods share GPUs, device by device on CP-SAT: all of it, or a proof that it does not fit."""
+"""A gang whose pods share GPUs: all of it placed device by device, or a proof that it does not fit.
+
+``place_shared`` is the door: greedy by a score first, and the exact model where that fails.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.answer import Binding, Certificate, Infeasible, Optimal, Unknown
+from binpacking.check import check_shared
 from binpacking.devices import WHOLE, Shape
 from binpacking.problem import COUNT_MAX, BrokenInvariant, require
-from binpacking.sharing import SharedState, Spot
+from binpacking.sharing import SharedScore, SharedState, Sharing, Spot
 
 if TYPE_CHECKING:
     from ortools.sat.python.cp_model import CpModel, CpSolver, IntVar, LinearExprT
@@ -42,8 +46,39 @@ class SharedAnswer:
     spent: float = 0.0
 
 
+def place_shared(
+    state: SharedState, demands: Sequence[Demand], *, score: SharedScore, budget: float, seed: int
+) -> SharedAnswer:
+    """Every pod of every demand where the score says, else where the exact model finds room, else a proof.
+
+    The state stays as it is; callers ``take`` the spots. Deterministic.
+    """
+    cluster = Sharing(state.nodes, [demand.shape for demand in demands], score, state.copy())
+    pods = [index for index, demand in enumerate(demands) for _ in range(demand.count)]
+    found = cluster.place_whole(pods)
+    if found is None:
+        return solve_shared(state, demands, budget=budget, seed=seed)
+    spots: list[list[Spot]] = [[] for _ in demands]
+    for index, spot in zip(pods, found, strict=True):
+        spots[index].append(spot)
+    return _placed(state, demands, tuple(tuple(each) for each in spots), 0.0)
+
+
+def _placed(
+    state: SharedState, demands: Sequence[Demand], spots: tuple[tuple[Spot, ...], ...], spent: float
+) -> SharedAnswer:
+    """An answer with these spots, once the checker has seen them."""
+    placed = [(d.shape, spot) for d, each in zip(demands, spots, strict=True) for spot in each]
+    wrong = check_shared(state, placed)
+    if wrong:
+        raise BrokenInvariant("; ".join(wrong))
+    return SharedAnswer(spots=spots, certificate=Optimal(float(len(placed))), spent=spent)
+
+
 def solve_shared(state: SharedState, demands: Sequence[Demand], *, budget: float, seed: int) -> SharedAnswer:
     """Every pod of every demand on devices of its own or shared, in one exact model; deterministic."""
+    if not any(demand.count for demand in demands):
+        return _placed(state, demands, tuple(() for _ in demands), 0.0)
     core = _short(state, demands)
     if core:
         return SharedAnswer(spots=None, certificate=Infeasible(core))
@@ -57,7 +92,7 @@ def solve_shared(state: SharedState, demands: Sequence[Demand], *, budget: float
         return SharedAnswer(spots=None, certificate=Infeasible((scattered,)), spent=spent)
     if spots is None:
         return SharedAnswer(spots=None, certificate=Unknown(budget), spent=spent)
-    return SharedAnswer(spots=spots, certificate=Optimal(float(pods)), spent=spent)
+    return _placed(state, demands, spots, spent)
 
 
 def _short(state: SharedState, demands: Sequence[Demand]) -> tuple[Binding, ...]:

@@ -56,6 +56,12 @@ class SharedState:
         devices = np.arange(max(int(nodes.gpus.max(initial=0)), 1))
         self.free = np.where(devices < nodes.gpus[:, None], WHOLE, -1).astype(np.int64)
 
+    def copy(self) -> SharedState:
+        """The same amounts in arrays of their own."""
+        twin = SharedState(self.nodes)
+        twin.cpu[:], twin.memory[:], twin.free[:] = self.cpu, self.memory, self.free
+        return twin
+
     def fits(self, shape: Shape, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """bool[M]: whether a pod of the shape fits each of ``rows``, its GPU model aside."""
         fits = (self.cpu[rows] >= shape.cpu) & (self.memory[rows] >= shape.memory)
@@ -86,8 +92,15 @@ class _Known:
 class Sharing:
     """A cluster that places pods of known shapes one by one. Deterministic; costs only what changed."""
 
-    def __init__(self, nodes: DeviceNodes, shapes: Sequence[Shape], score: SharedScore) -> None:
-        self.state = SharedState(nodes)
+    def __init__(
+        self,
+        nodes: DeviceNodes,
+        shapes: Sequence[Shape],
+        score: SharedScore,
+        state: SharedState | None = None,
+    ) -> None:
+        """``state`` is what is free already, and is changed; without it the nodes are empty."""
+        self.state = SharedState(nodes) if state is None else state
         self._shapes = tuple(shapes)
         self._score = score
         self._known: dict[int, _Known] = {}

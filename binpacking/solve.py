@@ -31,7 +31,7 @@ from binpacking.prove import prove_unfit
 #: Roles times nodes beyond which no model is built; the answer is then "unknown".
 SIZE_MAX = 300_000
 #: Passes of the least-slack heuristic, and its share of the budget, before the solver.
-FILL_ROUNDS = 50
+FILL_ROUNDS = 1_000
 FILL_SHARE = 0.2
 
 

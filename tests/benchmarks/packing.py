@@ -173,7 +173,7 @@ def _row(
     )
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     table = Table(title="unallocated GPU % at 100 % arrival")
     for heading in ("trace", "FGD", "ours", "sd", "floor", "closed", "refusing floor", "closed", "s/seed"):
         table.add_column(heading, justify="left" if heading == "trace" else "right")
@@ -191,7 +191,7 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-console: Final = Console()
+console: Final = Console(width=120)
 
 
 def main() -> None:
@@ -202,7 +202,7 @@ def main() -> None:
     machine = figures.machine()
     with ProcessPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         rows = measure(pool, names)
-    console.print(_table(rows))
+    console.print(table(rows))
     path = figures.write("packing.json", Report(machine=machine, versions=figures.versions(), traces=rows))
     console.print(f"written to {path.name}")
 

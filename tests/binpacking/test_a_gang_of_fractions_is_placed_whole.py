@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binpacking.answer import Infeasible, Optimal
-from binpacking.devices import WHOLE, DeviceNodes, Shape
+from binpacking.check import check_shared
+from binpacking.devices import WHOLE, DeviceNodes, Shape, observed
 from binpacking.fgd import FgdScore
-from binpacking.shared_solve import Demand, solve_shared
+from binpacking.shared_score import PriceScore
+from binpacking.shared_solve import Demand, place_shared, solve_shared
 from binpacking.sharing import SharedState, Sharing, Spot
 from tests.binpacking.test_shared_gpus_are_never_overcommitted import arrivals, random_shape
 
@@ -97,3 +99,31 @@ def test_greedily_all_pods_are_placed_or_the_cluster_is_as_before(seed: int) -> 
             assert all((one == two).all() for one, two in zip(before, after, strict=True))
         else:
             assert [len(s.devices) for s in spots] == [shapes[p].gpus for p in gang]
+
+
+@given(seed=SEEDS)
+@settings(max_examples=300, deadline=None)
+def test_by_prices_first_it_still_stands_exactly_when_it_can_and_the_state_stays(seed: int) -> None:
+    state, demands = case(seed)
+    before = state.copy()
+    mix = observed([d.shape for d in demands], [i for i, d in enumerate(demands) for _ in range(d.count)])
+    answer = place_shared(state, demands, score=PriceScore(mix), budget=5.0, seed=seed)
+    assert (answer.spots is not None) == can_be_placed(state, demands)
+    for one, two in ((before.free, state.free), (before.cpu, state.cpu), (before.memory, state.memory)):
+        assert (one == two).all()
+    if answer.spots is not None:
+        assert [len(spots) for spots in answer.spots] == [d.count for d in demands]
+
+
+@given(seed=SEEDS)
+@settings(max_examples=300, deadline=None)
+def test_the_checker_refuses_exactly_what_does_not_fit(seed: int) -> None:
+    state, demands = case(seed)
+    rng = np.random.default_rng(seed + 1)
+    placed = [
+        (d.shape, Spot(int(rng.integers(len(state.cpu))), tuple(rng.integers(0, 2, d.shape.gpus).tolist())))
+        for d in demands
+        for _ in range(d.count)
+    ]
+    known = [(s, p) for s, p in placed if all(d < state.free.shape[1] for d in p.devices)]
+    assert bool(check_shared(state, known)) != fits(state, known)
