@@ -15,6 +15,7 @@ from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Budget, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.planner import plan
+from scheduler.record import record
 from scheduler.state import ClusterState
 
 HOLD_FIRST_S = 0.5
@@ -53,6 +54,10 @@ class Cycle:
     def plan(self) -> Plan:
         """Pure, so that a shell may run it in a thread while the state goes on."""
         return plan(self.snapshot, self.policy, self.budget, self.settled)
+
+    def record(self, planned: Plan) -> bytes:
+        """What was planned, with all that it was planned on, for ``stowplan replay``."""
+        return record(self.snapshot, self.policy, self.budget, self.settled, planned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

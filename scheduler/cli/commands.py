@@ -68,6 +68,33 @@ def why(
 
 
 @app.command()
+def teams(
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also the order of what waits, and why.")
+    ] = False,
+    config: ConfigOption = None,
+    output: OutputOption = "table",
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Show the teams: guaranteed, used, borrowed, lent, pending, share, and whose turn it is."""
+    from scheduler.cli.teams import show
+
+    show(kubeconfig, context, config=config, explain=explain, output=output)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Decision records, as `record.path` names them.")],
+    output: OutputOption = "table",
+) -> None:
+    """Make recorded decisions again; exit 1 when one comes out otherwise."""
+    from scheduler.cli.replay import show
+
+    raise typer.Exit(show(file, output=output))
+
+
+@app.command()
 def doctor(
     config: ConfigOption = None,
     output: OutputOption = "table",

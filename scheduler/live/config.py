@@ -116,6 +116,13 @@ class Teams(_Section):
         return UnitTable(by_model={model: round(units * 1_000) for model, units in self.gpu_units.items()})
 
 
+class Record(_Section):
+    path: str = Field(default="", max_length=4096)
+    """File to which decisions that evict anybody are written, for `stowplan replay`; empty for none."""
+    mebibytes_max: int = Field(default=256, ge=1, le=65_536)
+    """The file is set aside as FILE.1 when it would become larger."""
+
+
 class Watch(_Section):
     stale_seconds: float = Field(default=5, ge=1, le=300)
     """Nothing is bound on a view of the cluster older than this."""
@@ -145,6 +152,7 @@ class SchedulerConfiguration(_Section):
     gangs: Gangs = Gangs()
     policy: PolicySection = PolicySection()
     teams: Teams = Teams()
+    record: Record = Record()
     watch: Watch = Watch()
     health: HealthSection = HealthSection()
     log: LogSection = LogSection()

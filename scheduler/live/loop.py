@@ -13,6 +13,7 @@ from scheduler.live.evictor import Evictor
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
+from scheduler.live.teamboard import Teamboard
 from scheduler.model.gang import GangKey
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.state import ClusterState
@@ -46,6 +47,8 @@ class Loop:
         may_act: Callable[[], bool],
         beat: Callable[[], None],
         partial_s: float,
+        teamboard: Teamboard,
+        recorder: Callable[[bytes], None] | None = None,
     ) -> None:
         self._state = state
         self._cycles = Cycles(state, policy=policy, budget=budget, partial_s=partial_s)
@@ -58,6 +61,8 @@ class Loop:
         self._wall = wall
         self._may_act = may_act
         self._beat = beat
+        self._teamboard = teamboard
+        self._recorder = recorder
         self._wake = asyncio.Event()
         self._is_paused = False
         self._incomplete: dict[GangKey, tuple[str, float]] = {}
@@ -91,6 +96,8 @@ class Loop:
         # In a thread, so that the lease is renewed and answers are read while a solver works.
         planned = await asyncio.to_thread(cycle.plan)
         plan_s = self._clock() - started - snapshot_s
+        if planned.clearings and self._recorder is not None:
+            self._recorder(await asyncio.to_thread(cycle.record, planned))
         self._metrics.cycle(planned, snapshot_s=snapshot_s, plan_s=plan_s)
         if planned.places or planned.clearings:
             log.info(
@@ -103,6 +110,7 @@ class Loop:
             )
         if not self._may_act() or self._is_paused:
             return
+        self._teamboard.offer(cycle.snapshot)
         self._act(planned, epoch)
         self._clear(planned, epoch)
         self._cycles.remember(cycle, planned)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from binpacking.answer import Certificate, Feasible, Infeasible, Optimal, Unknown
+from quotas.accounts import Account
+from quotas.amounts import Amounts
+from quotas.units import MILLI, UNITS
 from scheduler.model.plan import Plan, Reason
 
 Answer = Literal["optimal", "feasible", "infeasible", "unknown", "greedy"]
@@ -18,6 +22,22 @@ AnnouncementKind = Literal["condition", "event"]
 
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _PLAN_S = (*_FAST_S, 5.0, 10.0, 30.0)
+
+
+#: Teams that metrics tell of: every one is a label value.
+TEAMS_MAX = 500
+_TEAM_FIGURES = ("guaranteed", "used", "due", "borrowed", "lent", "pending")
+
+
+def _team_figures(account: Account) -> tuple[Amounts, ...]:
+    return (
+        account.guaranteed,
+        account.used,
+        account.due,
+        account.borrowed,
+        account.lent,
+        account.waiting,
+    )
 
 
 class Metrics:
@@ -42,7 +62,20 @@ class Metrics:
             "announcements", "Conditions and Events, by what became of them", "kind", "outcome"
         )
         self._queued = self._gauge("announcements_queued", "Conditions and Events not yet written")
+        self._teams = self._gauge("team_gpus", "Normalised GPUs of a team, by what they are", "team", "what")
+        self._told_teams: set[str] = set()
         self._show_zeroes()
+
+    def teams(self, found: Mapping[str, Account]) -> None:
+        """How each team stands; of at most ``TEAMS_MAX``, the first by name."""
+        shown = dict(sorted(found.items())[:TEAMS_MAX])
+        for name in self._told_teams - shown.keys():
+            for what in _TEAM_FIGURES:
+                self._teams.remove(name, what)
+        self._told_teams = set(shown)
+        for name, account in shown.items():
+            for what, amounts in zip(_TEAM_FIGURES, _team_figures(account), strict=True):
+                self._teams.labels(name, what).set(amounts.get(UNITS, 0) / MILLI)
 
     def cycle(self, plan: Plan, *, snapshot_s: float, plan_s: float) -> None:
         """One scheduling cycle was planned."""

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 from scheduler.gangs.attempt import Attempt, Limits
 from scheduler.kube.endpoint import Endpoint
@@ -23,6 +24,7 @@ from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
 from scheduler.live.claims import ClaimBook
 from scheduler.live.config import SchedulerConfiguration
+from scheduler.live.decisions import Decisions
 from scheduler.live.evictor import Evictor
 from scheduler.live.fence import raised
 from scheduler.live.health import Health, HealthServer
@@ -30,6 +32,7 @@ from scheduler.live.logs import logger
 from scheduler.live.loop import Loop
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
+from scheduler.live.teamboard import Teamboard
 from scheduler.live.views import Views
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Budget, Policy
@@ -108,6 +111,9 @@ class Scheduler:
             wake=self._wake,
             lost=self._lost.set,
         )
+        self.teamboard = Teamboard(
+            transport, self.state, metrics=self.metrics, clock=time.time, may_act=self._holds_lease
+        )
         self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
         self.loop = self._make_loop()
 
@@ -135,6 +141,7 @@ class Scheduler:
                 for work in (
                     self.loop.actor.run(),
                     self.evictor.run(),
+                    self.teamboard.run(),
                     self.announcer.run(),
                     self.noticeboard.run(),
                     self.loop.run(epoch),
@@ -201,7 +208,15 @@ class Scheduler:
             may_act=self._may_plan,
             beat=self.health.beat,
             partial_s=config.gangs.partial_seconds,
+            teamboard=self.teamboard,
+            recorder=self._recorder(),
         )
+
+    def _recorder(self) -> Callable[[bytes], None] | None:
+        record = self._config.record
+        if not record.path:
+            return None
+        return Decisions(Path(record.path), mebibytes_max=record.mebibytes_max).write
 
     def _make_actor(self, ended: Callable[[Attempt], None]) -> Actor:
         config = self._config

@@ -106,7 +106,8 @@ class Launcher:
         self._count = 0
         self._config = folder / "stowplan.yaml"
         self._kubeconfig = folder / "kubeconfig.yaml"
-        self._config.write_text(yaml.safe_dump(_configuration(terms)), encoding="utf-8")
+        configuration = _configuration(terms) | {"record": {"path": str(folder / "decisions.jsonl")}}
+        self._config.write_text(yaml.safe_dump(configuration), encoding="utf-8")
         self._kubeconfig.write_text(_through(cluster.kubeconfig("stowplan"), proxy.url), encoding="utf-8")
         self.started: list[SchedulerProcess] = []
 

@@ -72,6 +72,9 @@ class TeamStage:
         found = await self.stage.api.get(path, _Events)
         return [event for event in found.items if event.reason == reason]
 
+    async def quota(self, team: str) -> wire.TeamQuota:
+        return await self.stage.api.get(f"{QUOTAS}/{team}", wire.TeamQuota)
+
     def told(self, team: str, pod: str) -> tuple[str, str]:
         """Reason and message of a pod's PodScheduled=False, or empty."""
         told = self.stage.auditor.pods(self.namespace(team))[pod].told
