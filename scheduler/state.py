@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
 from scheduler.gangs.groups import Group, GroupKind
-from scheduler.gangs.registry import DIALECT_NAMES, resolve
+from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.view import is_pending, outsiders, pending_gang, shortfall, single
 from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
@@ -26,6 +26,8 @@ from scheduler.teams.roll import Roll
 
 #: Feasible-node masks kept for shapes, pending or not; the oldest go first.
 MASKS_MAX = 4_096
+#: Warnings not yet taken by the shell; more are dropped.
+WARNINGS_MAX = 1_000
 
 
 @dataclass(slots=True)
@@ -53,6 +55,13 @@ class ClusterState:
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods: dict[str, Record] = {}
         self._groups: dict[tuple[GroupKind, str, str], Group] = {}
+        self._unreadable: dict[GroupKind, str] = {}
+        #: Gangs by the namespace and name of the object that describes them.
+        self._described: dict[tuple[str, str], dict[GangKey, None]] = {}
+        #: The last notice of a gang that was passed on.
+        self._noticed: dict[GangKey, str] = {}
+        #: What owners are still to be told of pods that are scheduled all the same.
+        self._warnings: dict[tuple[str, str], tuple[Pod, str]] = {}
         self._members: dict[GangKey, dict[str, None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
@@ -133,6 +142,17 @@ class ClusterState:
     def remove_group(self, kind: GroupKind, namespace: str, name: str) -> None:
         if self._groups.pop((kind, namespace, name), None) is not None:
             self._touch_named(namespace, name)
+
+    def set_unreadable(self, kind: GroupKind, why: str | None) -> None:
+        """Objects of the kind cannot be read, and why; or they can."""
+        if self._unreadable.get(kind) == why:
+            return
+        if why is None:
+            del self._unreadable[kind]
+        else:
+            self._unreadable[kind] = why
+        dialects = {dialect.name for dialect in DIALECTS if kind in dialect.kinds}
+        self._dirty.update(key for key in self._members if key.dialect in dialects)
 
     def set_claims(self, claims: Claims) -> None:
         """Volume claims or volumes changed: every mask that depends on one is stale."""
@@ -283,6 +303,16 @@ class ClusterState:
         """GroupObjects: the group-defining object of that name."""
         return self._groups.get((kind, namespace, name))
 
+    def unreadable(self, kind: GroupKind) -> str | None:
+        """GroupObjects: why objects of the kind cannot be read."""
+        return self._unreadable.get(kind)
+
+    def warnings(self) -> list[tuple[Pod, str]]:
+        """What pods' owners should know of their gangs, each once; the pods are scheduled all the same."""
+        found = list(self._warnings.values())
+        self._warnings.clear()
+        return found
+
     def mask(self, shape: Shape) -> NDArray[np.bool_]:
         """bool[N]: where the static rules let pods of this shape go."""
         known = self._masks.get(shape)
@@ -336,6 +366,10 @@ class ClusterState:
         else:
             record.key = found
             self._members.setdefault(found, {})[pod.uid] = None
+            if not found.is_single:
+                self._described.setdefault((found.namespace, found.object_name), {})[found] = None
+            if not pod.node_name:
+                self._warn(pod, warning(pod))
         if record.rejected is not None:
             self._refused[pod.uid] = record
 
@@ -349,8 +383,21 @@ class ClusterState:
             members.pop(record.observed.uid, None)
             if not members:
                 del self._members[key]
+                self._noticed.pop(key, None)
+                self._forget_described(key)
         self._dirty.add(key)
         record.key = None
+
+    def _forget_described(self, key: GangKey) -> None:
+        place = (key.namespace, key.object_name)
+        keys = self._described.get(place, {})
+        keys.pop(key, None)
+        if not keys:
+            self._described.pop(place, None)
+
+    def _warn(self, pod: Pod, text: str | None) -> None:
+        if text and len(self._warnings) < WARNINGS_MAX:
+            self._warnings[(pod.uid, text)] = (pod, text)
 
     def _settle(self, record: Record) -> bool:
         """Make what follows from a record true again: its charge, its gang's view."""
@@ -401,6 +448,9 @@ class ClusterState:
             self._views.pop(key, None)
         else:
             self._views[key] = view if held is None or view.blocked else replace(view, blocked=held)
+            if view.notice and self._noticed.get(key) != view.notice:
+                self._noticed[key] = view.notice
+                self._warn(view.pods[0], view.notice)
         short = None if key.is_single else shortfall(key, self.members(key), self)
         if short is None:
             self._partial.pop(key, None)
@@ -424,10 +474,7 @@ class ClusterState:
         return pending_gang(key, members, self, refused)
 
     def _touch_named(self, namespace: str, name: str) -> None:
-        for dialect in DIALECT_NAMES:
-            key = GangKey(namespace=namespace, dialect=dialect, name=name)
-            if key in self._members:
-                self._dirty.add(key)
+        self._dirty.update(self._described.get((namespace, name), ()))
 
     def _rows_moved(self) -> None:
         """Rows of nodes were added or removed: what is indexed by row is rebuilt when next needed."""

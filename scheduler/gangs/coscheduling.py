@@ -39,6 +39,8 @@ metadata:
 class Coscheduling:
     name = "coscheduling"
     doc = DOC
+    kinds: tuple[groups.GroupKind, ...] = ("CoschedulingPodGroup",)
+    is_explicit = True
 
     def key(self, pod: Pod) -> GangKey | Rejected | None:
         group = dict(pod.labels).get(LABEL)
@@ -46,6 +48,8 @@ class Coscheduling:
             return None
         if not group:
             return Rejected(reason=f"label {LABEL} is empty: name the PodGroup or remove the label")
+        if not words.is_object_name(group):
+            return Rejected(reason=f"label {LABEL} is {words.shown(group)}: that is no object's name")
         return words.fault(pod) or GangKey(namespace=pod.namespace, dialect=self.name, name=group)
 
     def outsiders(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from scheduler.gangs.groups import GroupObjects
+from scheduler.gangs.groups import GroupKind, GroupObjects
 from scheduler.model.gang import GangKey, GangSpec, Waiting
 from scheduler.model.objects import Pod, Rejected
 
@@ -31,6 +31,14 @@ class Dialect(Protocol):
 
     @property
     def doc(self) -> Doc: ...
+
+    @property
+    def kinds(self) -> tuple[GroupKind, ...]:
+        """Objects that a gang of this dialect is described by; none where its pods say all."""
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the pods themselves name the group, and not only what made them."""
 
     def key(self, pod: Pod) -> GangKey | Rejected | None:
         """The gang the pod says it is in, judged on the pod alone; None when it says none."""

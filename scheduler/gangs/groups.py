@@ -9,8 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-#: ``PodGroup`` is scheduling.k8s.io's, ``CoschedulingPodGroup`` is scheduling.x-k8s.io's.
-GroupKind = Literal["PodGroup", "CoschedulingPodGroup", "Job"]
+#: Kinds as the API names them, but for PodGroups: six APIs have that kind, and ``PodGroup`` alone is
+#: scheduling.k8s.io's. ``MPIJobV1`` is the MPIJob of kubeflow.org/v1, ``MPIJob`` that of v2beta1.
+GroupKind = Literal[
+    "PodGroup",
+    "CoschedulingPodGroup",
+    "KoordinatorPodGroup",
+    "VolcanoPodGroup",
+    "KaiPodGroup",
+    "Job",
+    "PyTorchJob",
+    "TFJob",
+    "XGBoostJob",
+    "PaddleJob",
+    "JAXJob",
+    "MPIJob",
+    "MPIJobV1",
+    "JobSet",
+    "RayCluster",
+    "LeaderWorkerSet",
+]
+#: Roles of one object that are read; an object with more is Rejected by its dialect.
+ROLES_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +48,7 @@ class Group:
     @property
     def owner(self) -> tuple[str, str, str, str]:
         """The object as owner of the Gang object: (apiVersion, kind, name, uid)."""
-        kind = "PodGroup" if self.kind == "CoschedulingPodGroup" else self.kind
+        kind = "PodGroup" if self.kind.endswith("PodGroup") else self.kind.removesuffix("V1")
         return (self.api_version, kind, self.name, self.uid)
 
 
@@ -48,7 +68,7 @@ class PodGroup(Group):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoschedulingPodGroup(Group):
-    """scheduling.x-k8s.io/v1alpha1 PodGroup of scheduler-plugins."""
+    """scheduling.x-k8s.io/v1alpha1 PodGroup of scheduler-plugins, and Koordinator's copy of it."""
 
     kind: GroupKind = "CoschedulingPodGroup"
     #: ``spec.minMember``.
@@ -69,8 +89,53 @@ class Job(Group):
     is_suspended: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicas:
+    """One role of an object: what Kubeflow calls a replica type, JobSet a replicated job, Ray a group."""
+
+    #: As the pods' labels spell it.
+    name: str
+    count: int
+    #: Fewer than ``count`` where the object says that fewer will do.
+    minimum: int | None = None
+    #: Pods of one replica.
+    size: int = 1
+    is_suspended: bool = False
+    #: Its pods are created only when those of the roles before it run.
+    is_late: bool = False
+
+    @property
+    def pods_min(self) -> int:
+        """Pods that must stand for the role to stand."""
+        if self.is_suspended:
+            return 0
+        return (self.count if self.minimum is None else self.minimum) * self.size
+
+    @property
+    def pods_max(self) -> int:
+        """Pods of the role when it is whole."""
+        return 0 if self.is_suspended else max(self.count, self.minimum or 0) * self.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload(Group):
+    """An object whose gang is the sum of its roles: PodGroups with roles, and jobs of every framework."""
+
+    roles: tuple[Replicas, ...] = ()
+    #: The size where the object says it in one number, beside or instead of its roles.
+    min_member: int | None = None
+    is_suspended: bool = False
+    #: (node label, whether it is required) for all pods of the object.
+    topology: tuple[tuple[str, bool], ...] = ()
+    #: What the object asks for and stowplan cannot do, for the tenant; empty if there is nothing.
+    unsupported: str = ""
+
+
 class GroupObjects(Protocol):
     """The state's view of the gang-defining objects."""
 
     def get(self, kind: GroupKind, namespace: str, name: str) -> Group | None:
         """The object as last seen, or None. Callers compare the uid where it matters."""
+
+    def unreadable(self, kind: GroupKind) -> str | None:
+        """Why objects of the kind cannot be read at all (not served, forbidden), or None when they can."""

@@ -14,13 +14,15 @@ from scheduler.gangs.groups import GroupObjects
 from scheduler.model.gang import GangKey, GangSpec, Waiting
 from scheduler.model.objects import Owner, Pod, Rejected
 
-ALL_OR_NOTHING = "all-or-nothing"
 _PARALLELISM = "Job spec.parallelism"
 
 DOC = Doc(
     title="Job (batch/v1)",
     keys=(
-        (f"annotation or label {words.POLICY}: {ALL_OR_NOTHING} on the pod template", "the Job is a gang"),
+        (
+            f"annotation or label {words.POLICY}: {words.ALL_OR_NOTHING} on the pod template",
+            "the Job is a gang",
+        ),
         (f"annotation or label {words.MIN_MEMBER} on the pod template", "fewer than all (elastic Jobs)"),
     ),
     size="min(parallelism, completions - succeeded), or the minimum on the pod template",
@@ -34,7 +36,7 @@ spec:
   template:
     metadata:
       annotations:
-        {words.POLICY}: {ALL_OR_NOTHING}
+        {words.POLICY}: {words.ALL_OR_NOTHING}
 """,
 )
 
@@ -42,16 +44,15 @@ spec:
 class BatchJob:
     name = "job"
     doc = DOC
+    kinds: tuple[groups.GroupKind, ...] = ("Job",)
+    is_explicit = True
 
     def key(self, pod: Pod) -> GangKey | Rejected | None:
         policy = words.word(pod, words.POLICY)
         if policy is None:
             return None
-        if policy != ALL_OR_NOTHING:
-            return Rejected(
-                reason=f"{words.POLICY} is {words.shown(policy)}: use {ALL_OR_NOTHING}, or remove it "
-                "to start each pod when it fits"
-            )
+        if policy != words.ALL_OR_NOTHING:
+            return words.wrong_policy(policy)
         owner = _job_owner(pod)
         if owner is None:
             return Rejected(

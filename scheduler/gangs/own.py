@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scheduler.gangs import words
+from scheduler.gangs import groups, words
 from scheduler.gangs.dialect import Doc
 from scheduler.gangs.groups import GroupObjects
 from scheduler.model.gang import GangKey, GangSpec, Waiting
@@ -38,6 +38,8 @@ SHARED = (words.MIN_MEMBER, *words.TOPOLOGY)
 class Own:
     name = "own"
     doc = DOC
+    kinds: tuple[groups.GroupKind, ...] = ()
+    is_explicit = True
 
     def key(self, pod: Pod) -> GangKey | Rejected | None:
         gang = words.word(pod, words.GANG)

@@ -40,10 +40,15 @@ spec:
 class Native:
     name = "podgroup"
     doc = DOC
+    kinds: tuple[groups.GroupKind, ...] = ("PodGroup",)
+    is_explicit = True
 
     def key(self, pod: Pod) -> GangKey | Rejected | None:
         if not pod.pod_group:
             return None
+        if not words.is_object_name(pod.pod_group):
+            named = words.shown(pod.pod_group)
+            return Rejected(reason=f"spec.schedulingGroup.podGroupName is {named}: that is no object's name")
         return words.fault(pod) or GangKey(namespace=pod.namespace, dialect=self.name, name=pod.pod_group)
 
     def outsiders(

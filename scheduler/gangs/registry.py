@@ -7,18 +7,58 @@ from collections.abc import Mapping
 from scheduler.gangs import words
 from scheduler.gangs.coscheduling import Coscheduling
 from scheduler.gangs.dialect import Dialect
+from scheduler.gangs.jaxjob import JAXJOB
 from scheduler.gangs.job import BatchJob
+from scheduler.gangs.jobset import JOBSET
+from scheduler.gangs.kai import Kai
+from scheduler.gangs.koordinator import Koordinator
+from scheduler.gangs.kueue import Kueue
+from scheduler.gangs.lws import LeaderWorkerSet
+from scheduler.gangs.mpijob import MPIJOB
 from scheduler.gangs.own import Own
+from scheduler.gangs.paddlejob import PADDLEJOB
 from scheduler.gangs.podgroup import Native
+from scheduler.gangs.pytorchjob import PYTORCHJOB
+from scheduler.gangs.ray import Ray
+from scheduler.gangs.spark import Spark
+from scheduler.gangs.tfjob import TFJOB
+from scheduler.gangs.trainjob import TRAINJOB
+from scheduler.gangs.volcano import Volcano
+from scheduler.gangs.xgboostjob import XGBOOSTJOB
+from scheduler.gangs.yunikorn import YuniKorn
 from scheduler.model.gang import SINGLE, GangKey
 from scheduler.model.objects import Pod, Rejected
 
 #: Own keys, then Kubernetes' PodGroup, then explicit group keys, then what an owner implies.
-DIALECTS: tuple[Dialect, ...] = (Own(), Native(), Coscheduling(), BatchJob())
+DIALECTS: tuple[Dialect, ...] = (
+    Own(),
+    Native(),
+    Coscheduling(),
+    Volcano(),
+    Kai(),
+    Koordinator(),
+    YuniKorn(),
+    Kueue(),
+    PYTORCHJOB,
+    TFJOB,
+    XGBOOSTJOB,
+    PADDLEJOB,
+    JAXJOB,
+    MPIJOB,
+    TRAINJOB,
+    JOBSET,
+    Ray(),
+    LeaderWorkerSet(),
+    Spark(),
+    BatchJob(),
+)
 
 DIALECT_NAMES: tuple[str, ...] = tuple(dialect.name for dialect in DIALECTS)
 
 BY_NAME: Mapping[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
+
+#: Controllers whose pods are independent of each other.
+SINGLES = frozenset({"ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job", "Node"})
 
 
 def resolve(pod: Pod) -> GangKey | Rejected:
@@ -36,9 +76,20 @@ def resolve(pod: Pod) -> GangKey | Rejected:
     return GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid)
 
 
+def warning(pod: Pod) -> str | None:
+    """What the pod's owner should know about its gang although the pod is scheduled; None mostly."""
+    found = resolve(pod)
+    if isinstance(found, Rejected):
+        return None
+    return _of_unknown_owner(pod) if found.is_single else contradictions(pod)
+
+
 def contradictions(pod: Pod) -> str | None:
-    """A warning when more than one dialect recognises the pod, saying which one is followed."""
-    claims = [(dialect, dialect.key(pod)) for dialect in DIALECTS]
+    """A warning when the pod names its gang in more than one dialect, saying which one is followed.
+
+    What an owner implies is no contradiction: a group that the pod names goes before it, as it should.
+    """
+    claims = [(dialect, dialect.key(pod)) for dialect in DIALECTS if dialect.is_explicit]
     found = [(dialect, key) for dialect, key in claims if key is not None]
     if len(found) < 2:
         return None
@@ -47,3 +98,13 @@ def contradictions(pod: Pod) -> str | None:
         for dialect, key in found
     ]
     return f"the pod names more than one gang; followed is {told[0]}; ignored is {'; '.join(told[1:])}"
+
+
+def _of_unknown_owner(pod: Pod) -> str | None:
+    owner = pod.owner
+    if owner is None or owner.kind in SINGLES:
+        return None
+    return (
+        f"pods of a {words.shown(owner.kind)} ({words.shown(owner.api_version)}) are not known to be a gang, "
+        f"so this one starts by itself: {words.remedy()}"
+    )

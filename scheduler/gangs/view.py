@@ -125,6 +125,7 @@ def _gang(
         topology=spec.topology,
         owner=spec.owner,
         blocked=blocked,
+        notice=spec.notice,
     )
 
 
@@ -196,5 +197,17 @@ def shortfall(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tup
     spec = dialect.spec(key, belonging, groups)
     if not isinstance(spec, GangSpec):
         return None
-    standing = sum(stands(pod) for pod in belonging)
-    return (holding, spec.min_member) if standing < spec.min_member else None
+    standing = [pod for pod in belonging if stands(pod)]
+    return None if _is_whole(spec, standing, dialect) else (holding, spec.min_member)
+
+
+def _is_whole(spec: GangSpec, standing: Sequence[Pod], dialect: Dialect) -> bool:
+    """Whether what stands is a gang: all that starts together, and each later role whole or not at all."""
+    late = [role for role in spec.roles if role.is_late]
+    if not late:
+        return len(standing) >= spec.min_member
+    by_role = Counter(dialect.role(pod) for pod in standing)
+    first = len(standing) - sum(by_role[role.name] for role in late)
+    return first >= spec.min_member - sum(role.minimum for role in late) and all(
+        by_role[role.name] == 0 or by_role[role.name] >= role.minimum for role in late
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from zlib import crc32
 
@@ -24,6 +24,19 @@ ROLE_MIN = "stowplan.dev/gang-role-min"
 TOPOLOGY_REQUIRED = "stowplan.dev/topology-required"
 TOPOLOGY_PREFERRED = "stowplan.dev/topology-preferred"
 TOPOLOGY = (TOPOLOGY_REQUIRED, TOPOLOGY_PREFERRED)
+#: The one policy there is: the pods' controller is asked for a gang.
+ALL_OR_NOTHING = "all-or-nothing"
+KUEUE_REQUIRED = "kueue.x-k8s.io/podset-required-topology"
+KUEUE_PREFERRED = "kueue.x-k8s.io/podset-preferred-topology"
+KAI_REQUIRED = "kai.scheduler/topology-required-placement"
+KAI_PREFERRED = "kai.scheduler/topology-preferred-placement"
+#: Annotations of other schedulers that mean what a word of ours means, asked for in this order.
+_ALIASES = {
+    TOPOLOGY_REQUIRED: (KUEUE_REQUIRED, KAI_REQUIRED),
+    TOPOLOGY_PREFERRED: (KUEUE_PREFERRED, KAI_PREFERRED),
+}
+
+_Pairs = tuple[tuple[str, str], ...]
 
 MEMBERS_MAX = 10_000
 ROLE_DEFAULT = "member"
@@ -32,14 +45,34 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_KEY = re.compile(
     r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 )
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _SHOWN_MAX = 64
 _PREFIX = "stowplan.dev/"
-_Pairs = tuple[tuple[str, str], ...]
 
 
 def shown(value: str) -> str:
     """A tenant's text as it may appear in a message: quoted, ASCII, one line, cut."""
     return ascii(value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "...")
+
+
+def is_object_name(text: str) -> bool:
+    """Whether an API object may have this name (RFC 1123 subdomain)."""
+    return _OBJECT_NAME.fullmatch(text) is not None
+
+
+def label(pod: Pod, key: str) -> str | None:
+    """The label of that key."""
+    return _pairs(pod.labels).get(key)
+
+
+def annotation(pod: Pod, key: str) -> str | None:
+    """The annotation of that key; only those that a dialect reads are kept (``parse.pod.KEPT``)."""
+    return _pairs(pod.annotations).get(key)
+
+
+@lru_cache(maxsize=1 << 16)
+def _pairs(pairs: _Pairs) -> Mapping[str, str]:
+    return dict(pairs)
 
 
 def word(pod: Pod, key: str) -> str | None:
@@ -51,7 +84,13 @@ def word(pod: Pod, key: str) -> str | None:
 def _said(annotations: _Pairs, labels: _Pairs) -> Mapping[str, str]:
     """All words of one pod. A gang's view asks for each of them several times a pod."""
     pairs = (*labels, *annotations)
-    return {key: value for key, value in pairs if key.startswith(_PREFIX)}
+    said = {key: value for key, value in pairs if key.startswith(_PREFIX)}
+    others = _pairs(annotations)
+    for key, aliases in _ALIASES.items():
+        for alias in aliases:
+            if alias in others:
+                said.setdefault(key, others[alias])
+    return said
 
 
 def count_of(text: str) -> int | None:
@@ -93,6 +132,13 @@ def _fault_between(pod: Pod) -> Rejected | None:
     return None
 
 
+def wrong_policy(policy: str) -> Rejected:
+    return Rejected(
+        reason=f"{POLICY} is {shown(policy)}: use {ALL_OR_NOTHING}, or remove it "
+        "to start each pod when it fits"
+    )
+
+
 def role_of(pod: Pod) -> str:
     return word(pod, ROLE) or ROLE_DEFAULT
 
@@ -103,13 +149,18 @@ def agreed(members: Sequence[Pod], key: str) -> str | None:
     A member without the word has no say. One wrong pod so never changes the gang of the others,
     and the answer depends neither on order nor on who wrote last.
     """
-    said = {word(pod, key) for pod in members} - {None}
+    return majority(members, lambda pod: word(pod, key))
+
+
+def majority(members: Sequence[Pod], says: Callable[[Pod], str | None]) -> str | None:
+    """``agreed`` for anything that a member may say."""
+    said = {says(pod) for pod in members} - {None}
     if len(said) <= 1:
         return said.pop() if said else None
     votes: Counter[str] = Counter()
     oldest: dict[str, tuple[float, str]] = {}
     for pod in members:
-        value = word(pod, key)
+        value = says(pod)
         if value is not None:
             votes[value] += 1
             oldest[value] = min(oldest.get(value, (pod.created_s, pod.uid)), (pod.created_s, pod.uid))
@@ -173,18 +224,21 @@ def describe(
     min_field: str,
     topology: tuple[TopologySpec, ...] = (),
     priority: int | None = None,
+    roles: tuple[RoleSpec, ...] | None = None,
+    notice: str = "",
 ) -> GangSpec | Rejected:
     """The spec of a gang whose size is known, with the words of its pods; the last checks.
 
     ``min_field`` names where the size stands, for the tenant. ``topology`` of the group object, if
-    it has one, goes before that of the pods. The generation is a checksum of the whole
-    description, so it changes whenever the gang does, whoever described it.
+    it has one, goes before that of the pods; so do its ``roles``, which then are the dialect's and
+    add up to no more than ``min_member``. The generation is a checksum of the whole description,
+    so it changes whenever the gang does, whoever described it.
     """
     if not 1 <= min_member <= MEMBERS_MAX:
-        return Rejected(reason=f"{min_field} is {_number(min_member)}: use 1 to {MEMBERS_MAX:,}")
+        return Rejected(reason=f"{min_field} is {counted(min_member)}: use 1 to {MEMBERS_MAX:,}")
     if len(members) > MEMBERS_MAX:
         return Rejected(reason=f"the gang has {len(members):,} pods: at most {MEMBERS_MAX:,} may share one")
-    roles = roles_of(members)
+    roles = roles_of(members) if roles is None else roles
     wanted = sum(role.minimum for role in roles)
     if wanted > min_member:
         return Rejected(
@@ -202,10 +256,22 @@ def describe(
         topology=asked,
         priority=priority,
         owner=owner_of(members) if group is None else group.owner,
+        notice=notice,
     )
 
 
-def _number(value: int) -> str:
+def one_by_one(key: GangKey, members: Sequence[Pod], *, notice: str) -> GangSpec | Rejected:
+    """A gang whose size nobody can tell: each pod starts when it fits, and its owner is told why."""
+    return describe(key, members, min_member=1, group=None, min_field=MIN_MEMBER, roles=(), notice=notice)
+
+
+def remedy() -> str:
+    """How any pods become a gang, whatever made them."""
+    return f"set {GANG} and {MIN_MEMBER} on the pods to start them together"
+
+
+def counted(value: int) -> str:
+    """A number of an object as it may appear in a message."""
     return f"{value:,}" if abs(value) < 10**12 else "beyond all bounds"
 
 

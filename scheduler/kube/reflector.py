@@ -11,6 +11,7 @@ Against that stand the preconditions on every write, not this module.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class Timing:
     backoff_first_s: float = 0.25
     backoff_most_s: float = 10.0
     not_served_s: float = 60.0
+    missing_s: float = 4.0
     #: A view so old is listed anew: resuming may be what fails (a restored backup knows no such version).
     relist_after_s: float = 60.0
     #: After so long of a refused credential, or of a server behind the view, the process should end.
@@ -93,7 +95,9 @@ class Reflector(Generic[T]):
 
     path: of the list, such as ``/api/v1/pods``. params: selectors, kept for list and watch.
     clock: monotonic, in seconds. rng: uniform in [0, 1).
-    A type that is not served (404) counts as synced and empty, and is looked for again now and then.
+    A type that is not served (404) counts as synced and empty, and is looked for again now and then, or
+    at once after ``look_again``. So does an ``is_optional`` one that we may not list (403).
+    unreadable: told the reason when the type turns out to be such, and None when it can be read.
     """
 
     def __init__(
@@ -108,6 +112,8 @@ class Reflector(Generic[T]):
         params: Mapping[str, str] | None = None,
         timing: Timing | None = None,
         metrics: WatchMetrics | None = None,
+        is_optional: bool = False,
+        unreadable: Callable[[str | None], None] | None = None,
     ) -> None:
         self.path = path
         self.synced = asyncio.Event()
@@ -123,6 +129,12 @@ class Reflector(Generic[T]):
             first_s=self._timing.backoff_first_s, most_s=self._timing.backoff_most_s, rng=rng
         )
         self._needs_list = True
+        self._is_optional = is_optional
+        self._unreadable = unreadable
+        self._was_served = False
+        self._missing_since_s: float | None = None
+        self._looked_s = float("-inf")
+        self._look = asyncio.Event()
         self._evidence_s = float("-inf")
         self._hopeless_since_s: float | None = None
         series = metrics or WatchMetrics(CollectorRegistry())
@@ -140,6 +152,14 @@ class Reflector(Generic[T]):
         """
         return self._clock() - self._evidence_s if self.is_served else 0.0
 
+    def looked_age_s(self) -> float:
+        """Seconds since a type that is not served was last looked for."""
+        return self._clock() - self._looked_s
+
+    def look_again(self) -> None:
+        """Look now whether a type that was not served is."""
+        self._look.set()
+
     async def run(self) -> None:
         """Keep the view until cancelled.
 
@@ -149,7 +169,17 @@ class Reflector(Generic[T]):
         while True:
             wait_s = await self._step()
             if wait_s > 0:
-                await asyncio.sleep(wait_s)
+                await self._rest(wait_s)
+
+    async def _rest(self, wait_s: float) -> None:
+        if self.is_served:
+            await asyncio.sleep(wait_s)
+            return
+        # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._look.wait()
+        self._look.clear()
 
     async def _step(self) -> float:
         """List if need be, then one watch; returns how long to wait before the next step."""
@@ -158,9 +188,8 @@ class Reflector(Generic[T]):
                 await self._list()
             started_s = self._clock()
             await self._watch()
-        except NotFound:
-            self._not_served()
-            return self._timing.not_served_s * (0.5 + self._rng())
+        except NotFound as error:
+            return self._missing(error, "the API is not served")
         except _Stalled as error:
             self._note(error)
             return 0.0
@@ -169,6 +198,8 @@ class Reflector(Generic[T]):
             self._note(error)
             return self._backoff.wait_s()
         except ClusterError as error:
+            if self._is_optional and isinstance(error, Forbidden):
+                return self._missing(error, "forbidden")
             self._note(error)
             self._give_up_on(error)
             self._needs_list |= _is_refusal(error) or self.age_s() > self._timing.relist_after_s
@@ -197,11 +228,34 @@ class Reflector(Generic[T]):
         self._hopeless_since_s = None
         self._backoff.reset()
 
-    def _not_served(self) -> None:
+    def _missing(self, error: ClusterError, why: str) -> float:
+        """The type may not be there for us; returns how long to wait before the next step.
+
+        An API server that just started refuses, and does not find, what it will serve in a moment. So an
+        optional type that was served is believed to be gone only after ``missing_s``; a refusal that
+        comes first is not believed at once either.
+        """
+        if self._missing_since_s is None:
+            self._missing_since_s = self._clock()
+        is_believed = self._clock() - self._missing_since_s >= self._timing.missing_s
+        was_never_there = not self._was_served and isinstance(error, NotFound)
+        if not self._is_optional or not self.is_served or was_never_there or is_believed:
+            return self._not_served(why)
+        self._note(error)
+        self._needs_list = True
+        return min(self._backoff.wait_s(error), self._timing.missing_s / 4)
+
+    def _not_served(self, why: str) -> float:
+        """There is nothing to read; returns how long until the next look."""
+        self._looked_s = self._clock()
         self._needs_list = True
         self.is_served = False
+        self._was_served = False
         self._view.clear()
+        if self._unreadable is not None:
+            self._unreadable(why)
         self.synced.set()
+        return self._timing.not_served_s * (0.5 + self._rng())
 
     async def _list(self) -> None:
         """A consistent list, page by page, all of one version."""
@@ -224,9 +278,13 @@ class Reflector(Generic[T]):
                 break
             params["continue"] = page.token
         self._view.close_list()
+        if self._unreadable is not None:
+            self._unreadable(None)
         self._series.lists.inc()
         self._needs_list = False
         self.is_served = True
+        self._was_served = True
+        self._missing_since_s = None
         self._current_at(started_s)
         self.synced.set()
 

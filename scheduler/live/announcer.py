@@ -190,6 +190,10 @@ class Announcer:
         for pod in pods:
             self._report(Event(pod=pod, reason="Evicted", note=why, type="Warning", action="Evicting"))
 
+    def warn(self, pod: PodRef, note: str) -> None:
+        """The pod is scheduled, but perhaps not as its owner believes."""
+        self._report(Event(pod=pod, reason="GangUnclear", note=note, type="Warning", action="Scheduling"))
+
     def pause(self) -> None:
         """Binds are in flight: write slowly until ``resume``."""
         self._open.clear()

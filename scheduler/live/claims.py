@@ -51,7 +51,8 @@ class Claim:
 
 def object_name(key: GangKey) -> str:
     """The Gang object's name: the gang's own, with its dialect where that is not stowplan's."""
-    name = key.name if key.dialect == "own" else f"{key.name}.{key.dialect}"
+    parts = key.name.replace("/", ".")
+    name = parts if key.dialect == "own" else f"{parts}.{key.dialect}"
     if len(name) <= NAME_MAX:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ from scheduler.kube.reflector import Ref
 from scheduler.live.announcements import Condition
 from scheduler.live.claims import ClaimBook
 from scheduler.live.logs import logger
+from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod, Rejected
 from scheduler.parse.node import parse_node
 from scheduler.parse.pod import parse_pod, skeleton
@@ -62,12 +63,19 @@ class Waking(Generic[T]):
 class PodFeed:
     """Every pod of the cluster: ours to be placed, the others because they hold capacity.
 
-    ``seen`` is told each pod of ours as observed, and (uid, None) for any pod that is gone.
+    ``seen`` is told each pod of ours as observed, and (uid, None) for any pod that is gone. ``speaks``
+    is told the gang of each new pod of ours, None if it has none.
     """
 
-    def __init__(self, state: ClusterState, seen: Callable[[str, Pod | None], None]) -> None:
+    def __init__(
+        self,
+        state: ClusterState,
+        seen: Callable[[str, Pod | None], None],
+        speaks: Callable[[GangKey | None], None],
+    ) -> None:
         self._state = state
         self._seen = seen
+        self._speaks = speaks
         self._carried: dict[str, Condition] = {}
 
     def carried(self, uid: str) -> Condition | None:
@@ -80,8 +88,11 @@ class PodFeed:
             parsed = parse_pod(found)
             rejected = parsed if isinstance(parsed, Rejected) else None
             pod = skeleton(found) if isinstance(parsed, Rejected) else parsed
+            is_new = self._state.pod(pod.uid) is None
             changed |= self._state.set_pod(pod, rejected)
             if pod.scheduler_name == self._state.scheduler_name:
+                if is_new:
+                    self._speaks(self._state.gang_of(pod.uid))
                 self._note_condition(found)
                 self._seen(pod.uid, pod)
         return changed

@@ -152,6 +152,8 @@ class Loop:
         for pod, rejected in self._state.rejected():
             key = GangKey(namespace=pod.namespace, dialect="pod", name=pod.uid)
             self._announcer.say(Verdict(key=key, reason="Rejected", message=rejected.reason), [pod])
+        for pod, note in self._state.warnings():
+            self._announcer.warn(pod, note)
         self._noticeboard.sweep(self._state, self.actor, epoch)
 
     def _since(self, verdict: Verdict) -> tuple[str, float]:

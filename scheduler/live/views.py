@@ -10,6 +10,8 @@ from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from scheduler.gangs.groups import GroupKind
+from scheduler.gangs.registry import BY_NAME
 from scheduler.kube import wire
 from scheduler.kube.decoding import HasMetadata
 from scheduler.kube.reflector import Reflector, Timing
@@ -29,6 +31,8 @@ from scheduler.live.feeds import (
     VolumeFeed,
     Waking,
 )
+from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, RAY, VOLCANO, Source
+from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
 from scheduler.parse.groups import parse_coscheduling, parse_job, parse_pod_group
 from scheduler.state import ClusterState
@@ -41,14 +45,21 @@ class AnyReflector(Protocol):
 
     path: str
     synced: asyncio.Event
+    is_served: bool
 
     def age_s(self) -> float: ...
+
+    def looked_age_s(self) -> float: ...
+
+    def look_again(self) -> None: ...
 
     async def run(self) -> None: ...
 
 
 SCHEDULING = "scheduling.k8s.io/v1beta1"
 
+#: An API found missing longer ago than this may have come with the pods that speak it.
+LOOKED_AGE_S_MAX = 1.0
 #: What decides about capacity must be current to seconds; the rest changes rarely and is probed rarely,
 #: so that an idle scheduler asks the API server for little.
 SLOW = Timing(probe_after_s=20.0)
@@ -69,7 +80,8 @@ class Views:
         wake: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        self.pods = PodFeed(state, seen)
+        self.pods = PodFeed(state, seen, self._speaks)
+        self._state = state
         metrics = WatchMetrics(registry)
 
         def watch(
@@ -107,6 +119,58 @@ class Views:
             slow("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),
             slow("/apis/storage.k8s.io/v1/storageclasses", wire.StorageClass, StorageFeed(state)),
         )
+
+        self._optional: dict[GroupKind, AnyReflector] = {}
+
+        self._look_for_other_projects(transport, wake, clock, metrics)
+        self._fast += tuple(self._optional.values())
+
+    def _look_for_other_projects(
+        self,
+        transport: Transport,
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+        metrics: WatchMetrics,
+    ) -> None:
+        def look(source: Source[T]) -> None:
+            self._optional[source.kind] = Reflector(
+                transport,
+                source.path,
+                source.wire_type,
+                Waking(GroupFeed(self._state, source.kind, source.parse), wake),
+                clock=clock,
+                rng=random.random,
+                metrics=metrics,
+                is_optional=True,
+                unreadable=partial(self._note_unreadable, source.kind, wake),
+            )
+
+        for kubeflow in KUBEFLOW:
+            look(kubeflow)
+        look(KOORDINATOR)
+        look(VOLCANO)
+        look(KAI)
+        look(JOBSET)
+        look(RAY)
+        look(LWS)
+
+    def _note_unreadable(self, kind: GroupKind, wake: Callable[[], None], why: str | None) -> None:
+        self._state.set_unreadable(kind, why)
+        wake()
+
+    def _speaks(self, key: GangKey | None) -> None:
+        """A pod came whose gang an object describes: look for its API again if it was missing.
+
+        Until the answer is there the gang waits for its object, so that a gang that comes with a new
+        API does not start in parts.
+        """
+        if key is None or key.is_single:
+            return
+        for kind in BY_NAME[key.dialect].kinds:
+            view = self._optional.get(kind)
+            if view is not None and not view.is_served and view.looked_age_s() > LOOKED_AGE_S_MAX:
+                self._state.set_unreadable(kind, None)
+                view.look_again()
 
     async def run(self) -> None:
         """Keep all views until cancelled."""

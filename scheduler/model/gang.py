@@ -21,6 +21,11 @@ class GangKey:
     def is_single(self) -> bool:
         return self.dialect == SINGLE
 
+    @property
+    def object_name(self) -> str:
+        """Name of the object that defines the gang; several gangs of one object are ``OBJECT/PART``."""
+        return self.name.partition("/")[0]
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 
@@ -34,6 +39,8 @@ class RoleSpec:
 
     name: str
     minimum: int
+    #: Its pods come when the other roles run, so it stands, or does not stand yet, by itself.
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +67,8 @@ class GangSpec:
     priority: int | None = None
     #: Owner of the Gang object: (apiVersion, kind, name, uid), or None.
     owner: tuple[str, str, str, str] | None = None
+    #: What the gang's owner should know although the gang may start; empty mostly.
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +110,8 @@ class PendingGang:
     owner: tuple[str, str, str, str] | None = None
     #: Set when the gang must not be planned; the reason goes to every pending member.
     blocked: Rejected | Waiting | None = None
+    #: As ``GangSpec.notice``.
+    notice: str = ""
 
     @property
     def need(self) -> int:

@@ -41,6 +41,7 @@ KEPT = (
     "training.kubeflow.org/",
     "trainer.kubeflow.org/",
     "ray.io/",
+    "gang.scheduling.koordinator.sh/",
 )
 
 _PHASES: Mapping[str, Phase] = {

@@ -143,7 +143,7 @@ class _Page(msgspec.Struct, frozen=True):
 async def costs(api: Transport) -> Costs:
     """Load the cluster and measure."""
     state = ClusterState("stowplan")
-    pods = _Loading(PodFeed(state, lambda uid, pod: None))
+    pods = _Loading(PodFeed(state, lambda uid, pod: None, lambda key: None))
     nodes = await load(api, "/api/v1/nodes", ObjectDecoder(wire.Node), View(_Loading(NodeFeed(state))))
     decoder = ObjectDecoder(wire.Pod)
     view = View(pods)

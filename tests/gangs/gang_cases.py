@@ -62,6 +62,10 @@ class Objects:
     """Gang-defining objects by kind and name."""
 
     groups: list[Group] = field(default_factory=list)
+    missing: dict[GroupKind, str] = field(default_factory=dict)
+
+    def unreadable(self, kind: GroupKind) -> str | None:
+        return self.missing.get(kind)
 
     def get(self, kind: GroupKind, namespace: str, name: str) -> Group | None:
         for group in self.groups:

@@ -71,7 +71,8 @@ def blocked(members: list[Pod], *groups: PodGroup | Job | CoschedulingPodGroup) 
 
 
 def test_resolution_follows_the_documented_order() -> None:
-    assert DIALECT_NAMES == ("own", "podgroup", "coscheduling", "job")
+    assert DIALECT_NAMES[:3] == ("own", "podgroup", "coscheduling")
+    assert DIALECT_NAMES[-1] == "job"
     speaks_all = pod(
         "p",
         annotations={words.GANG: "a", words.MIN_MEMBER: "1", **POLICY},

@@ -11,6 +11,7 @@ import pytest
 from deploy.local.cluster import Cluster
 from deploy.local.identities import Identity
 from scheduler.kube.transport import Endpoint, Transport, Unauthorized
+from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, RAY, VOLCANO
 
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 #: Verbs that are no requests of their own, but let their holder become more than it is.
@@ -73,6 +74,12 @@ async def _served(api: Transport) -> set[tuple[str, str]]:
     return found
 
 
+def _of_other_projects() -> set[tuple[str, str]]:
+    """(group, resource) of what the scheduler reads where it is served, which is not here."""
+    sources = (*KUBEFLOW, KOORDINATOR, VOLCANO, KAI, JOBSET, RAY, LWS)
+    return {(path.split("/")[2], path.split("/")[-1]) for path in (source.path for source in sources)}
+
+
 async def _may(api: Transport, verb: str, group: str, resource: str, place: Place) -> bool:
     kind, _, subresource = resource.partition("/")
     attributes = {"verb": verb, "group": group, "resource": kind, "subresource": subresource}
@@ -92,7 +99,8 @@ def _shown(verb: str, group: str, resource: str, place: Place) -> str:
 
 async def _rights(api: Transport) -> set[str]:
     """The widest form of each right that the identity has."""
-    asked = [(verb, *served) for served in await _served(api) for verb in VERBS]
+    resources = await _served(api) | _of_other_projects()
+    asked = [(verb, *resource) for resource in resources for verb in VERBS]
     for qualified, verbs in SPECIAL.items():
         resource, _, group = qualified.partition(".")
         asked += [(verb, group, resource) for verb in verbs]

@@ -1,0 +1,16 @@
+"""Kubeflow PyTorchJob (pytorch_types.go): a master and workers, or elastic workers."""
+
+from __future__ import annotations
+
+from scheduler.gangs.kubeflow import Kubeflow, doc_of, replica
+
+PYTORCHJOB = Kubeflow(
+    "PyTorchJob",
+    doc_of(
+        "PyTorchJob",
+        "pytorchReplicaSpecs",
+        replica("Master", 1, "pytorch") + replica("Worker", 3, "pytorch"),
+        (("PyTorchJob spec.elasticPolicy.minReplicas", "workers without which it does not start"),),
+    ),
+    ("PyTorchJob",),
+)
