@@ -83,3 +83,13 @@ LWS = Source(
     wire_type=workloads.LeaderWorkerSet,
     parse=parse.parse_lws,
 )
+#: Of all sources, for whoever must know what may be read (RBAC, doctor).
+PATHS: tuple[str, ...] = (
+    *(source.path for source in KUBEFLOW),
+    KOORDINATOR.path,
+    VOLCANO.path,
+    KAI.path,
+    JOBSET.path,
+    RAY.path,
+    LWS.path,
+)

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.cluster import Cluster
 from deploy.local.identities import Identity
 from scheduler.kube.transport import Endpoint, Transport, Unauthorized
-from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, RAY, VOLCANO
+from scheduler.live.sources import PATHS
 
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 #: Verbs that are no requests of their own, but let their holder become more than it is.
@@ -76,8 +76,7 @@ async def _served(api: Transport) -> set[tuple[str, str]]:
 
 def _of_other_projects() -> set[tuple[str, str]]:
     """(group, resource) of what the scheduler reads where it is served, which is not here."""
-    sources = (*KUBEFLOW, KOORDINATOR, VOLCANO, KAI, JOBSET, RAY, LWS)
-    return {(path.split("/")[2], path.split("/")[-1]) for path in (source.path for source in sources)}
+    return {(path.split("/")[2], path.split("/")[-1]) for path in PATHS}
 
 
 async def _may(api: Transport, verb: str, group: str, resource: str, place: Place) -> bool:
