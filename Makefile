@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help demo test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: help demo demo-frameworks test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 demo: $(VENV)/installed ## real gangs on a real control plane, checked against the API server
 	$(RUN)/stowplan demo
+
+demo-frameworks: $(VENV)/installed ## TensorFlow and PyTorch train as gangs through Kubeflow's operator
+	$(RUN)/python -m deploy.local.frameworks
 
 test: $(VENV)/installed ## every test, on a real kube-apiserver
 	$(RUN)/python -m deploy.local.build

@@ -10,24 +10,44 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
+from deploy.local.nodes.names import Names
 from deploy.local.nodes.status import HOST_IP
 from deploy.local.nodes.wire import Container, EnvVar, NodePod
 
 #: What a shell answers for a command it cannot run; a kubelet says 128 for a container it cannot create.
 CANNOT_RUN = 127
 CANNOT_CREATE = 128
+#: What the kernel takes as a host name, in bytes.
+HOST_NAME_MAX = 63
 
 # The process shall not outlive the actor, even when that is killed: the kernel is told to end it
 # (PR_SET_PDEATHSIG), and a parent that died in between is noticed by its absence.
+# Its host name and /etc/hosts are its own (CLONE_NEWUTS, CLONE_NEWNS; in a user namespace unless we are
+# root). Where the kernel allows none of that it runs all the same, and its log says what it lacks.
 _LEASH = f"""
 import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):
+libc = ctypes.CDLL(None, use_errno=True)
+parent, hosts, name, command = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
+uid, gid = os.getuid(), os.getgid()
+if libc.unshare(0x04020000 | (0x10000000 if uid else 0)) == 0:
+    if uid:
+        maps = (("setgroups", "deny"), ("uid_map", f"{{uid}} {{uid}} 1"), ("gid_map", f"{{gid}} {{gid}} 1"))
+        for file, text in maps:
+            with open("/proc/self/" + file, "w") as opened:
+                opened.write(text)
+    libc.mount(b"none", b"/", None, 0x44000, None)
+    if libc.mount(hosts.encode(), b"/etc/hosts", None, 0x1000, None):
+        print("no /etc/hosts of its own:", os.strerror(ctypes.get_errno()), file=sys.stderr)
+    libc.sethostname(name.encode(), len(name.encode()))
+else:
+    print("no names of other pods:", os.strerror(ctypes.get_errno()), file=sys.stderr)
+libc.prctl(1, signal.SIGKILL)
+if os.getppid() != parent:
     os._exit({CANNOT_CREATE})
 try:
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.execvp(command[0], command)
 except OSError as error:
-    print(f"{{sys.argv[2]}}: {{error}}", file=sys.stderr)
+    print(f"{{command[0]}}: {{error}}", file=sys.stderr)
     sys.exit({CANNOT_RUN})
 """
 _REFERENCE = re.compile(r"\$\$|\$\(([-._A-Za-z][-._A-Za-z0-9]*)\)")
@@ -44,6 +64,7 @@ class Processes:
     def __init__(self, directory: Path, on_exit: Callable[[str, int], None]) -> None:
         self._directory = directory
         self._on_exit = on_exit
+        self._names = Names(directory / "hosts")
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,7 +81,7 @@ class Processes:
                 self._on_exit(pod.uid, CANNOT_CREATE)
                 return
         self._running[pod.uid] = process
-        self._keep(self._watch(pod.uid, process))
+        self._keep(self._watch(pod, process))
 
     def stop(self, uid: str, grace_s: float) -> None:
         """Ask the process group to end (SIGTERM), and end it after the grace. No process: nothing."""
@@ -89,10 +110,12 @@ class Processes:
         command = [expand(word, environment) for word in (*container.command, *container.args)]
         if not command:
             raise CannotCreate("command: there is no image here to take it from; give one")
+        hosts = self._names.add(pod, ip)
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-I", "-S", "-c", _LEASH, str(os.getpid())),
+            *(str(hosts), (pod.spec.hostname or pod.metadata.name)[:HOST_NAME_MAX]),
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
@@ -102,12 +125,13 @@ class Processes:
             start_new_session=True,
         )
 
-    async def _watch(self, uid: str, process: asyncio.subprocess.Process) -> None:
-        code = await process.wait()
+    async def _watch(self, pod: NodePod, process: asyncio.subprocess.Process) -> None:
+        code, uid = await process.wait(), pod.uid
         # What the command left behind in its group ends with it, as a container's processes do.
         _signal(process, signal.SIGKILL)
         if self._running.get(uid) is process:
             del self._running[uid]
+            self._names.remove(pod.metadata.namespace, uid)
         self._on_exit(uid, code if code >= 0 else 128 - code)
 
     def _keep(self, work: Coroutine[object, None, None]) -> None:

@@ -48,6 +48,8 @@ class Spec(Wire, frozen=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     restart_policy: str = "Always"
+    hostname: str = ""
+    subdomain: str = ""
     overhead: dict[str, Quantity] = {}
     resources: Resources = Resources()
 

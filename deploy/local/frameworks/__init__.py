@@ -1,0 +1,1 @@
+"""Real training frameworks on a local cluster: Kubeflow's operator, TensorFlow, PyTorch."""
