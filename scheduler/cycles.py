@@ -22,6 +22,8 @@ HOLD_FIRST_S = 0.5
 HOLD_FIRST_PERMANENT_S = 5.0
 HOLD_MAX_S = 300.0
 HELD_MAX = 10_000
+#: A gang that restarts whole when it loses a member does so after this; a view in between is not a loss.
+RESTART_S = 2.0
 
 
 @dataclass(slots=True)
@@ -157,25 +159,29 @@ class Cycles:
         return True
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
-        """Gangs that stayed partly bound for ``partial_s``, whoever left them so; each told once."""
+        """Gangs that stayed partly bound for too long, whoever left them so; each told once."""
         partial = self._state.partial()
         self._partial_since = {key: self._partial_since.get(key, now_s) for key in partial}
         found: list[Overdue] = []
         for key, since_s in list(self._partial_since.items()):
-            if now_s - since_s < self._partial_s or is_running(key):
+            limit_s = self._limit_s(key)
+            if now_s - since_s < limit_s or is_running(key):
                 continue
             del self._partial_since[key]
             gang, pods = self._state.remains(key)
             bound, minimum = partial[key]
-            reason = f"only {bound} of {minimum} members were bound for {self._partial_s:.0f} s"
+            reason = f"only {bound} of {minimum} members were bound for {limit_s:.0f} s"
             found.append(Overdue(gang=gang, pods=pods, reason=reason))
         return found
 
     def due_s(self, now_s: float) -> float | None:
         """When time alone next changes something, or None: a shell that skips idle time asks this."""
         ends = [held.until_s for held in self._held.values() if held.until_s > now_s]
-        ends += [since_s + self._partial_s for since_s in self._partial_since.values()]
+        ends += [since_s + self._limit_s(key) for key, since_s in self._partial_since.items()]
         return min(ends, default=None)
+
+    def _limit_s(self, key: GangKey) -> float:
+        return min(RESTART_S, self._partial_s) if self._state.restarts_whole(key) else self._partial_s
 
     def _release_held(self, now_s: float) -> None:
         for key, held in self._held.items():

@@ -6,13 +6,14 @@ Both shells feed the same state. It holds no client and no clock; every method i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
+from scheduler.gangs import words
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.view import is_pending, outsiders, pending_gang, shortfall, single
@@ -22,28 +23,13 @@ from scheduler.model.plan import Assignment, Place, Placed, Snapshot
 from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.predicates.registry import allows, mask
+from scheduler.records import Record, gang_words, looks_alike, same_for_masks
 from scheduler.teams.roll import Roll
 
 #: Feasible-node masks kept for shapes, pending or not; the oldest go first.
 MASKS_MAX = 4_096
 #: Warnings not yet taken by the shell; more are dropped.
 WARNINGS_MAX = 1_000
-
-
-@dataclass(slots=True)
-class Record:
-    """A pod as observed, and as it counts: an assumed pod counts as bound to its assumed node."""
-
-    observed: Pod
-    effective: Pod
-    rejected: Rejected | None
-    key: GangKey | None
-    #: Node its requests are charged to, or empty, and the shape they were charged for.
-    charged: str = ""
-    charged_shape: Shape | None = None
-    #: Everything that follows from ``effective`` has been worked out.
-    is_settled: bool = False
-    assumed: str = ""
 
 
 class ClusterState:
@@ -88,7 +74,7 @@ class ClusterState:
             self.roll.nodes_changed()
         if before is None:
             self._rows_moved()
-        elif _same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
+        elif same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
             return False
         else:
             row = self.columns.row[node.name]
@@ -278,6 +264,10 @@ class ClusterState:
             self._refresh(key)
         return dict(self._partial)
 
+    def restarts_whole(self, key: GangKey) -> bool:
+        """Whether a gang that lost a member is to be given back at once."""
+        return words.restarts_whole(self.members(key))
+
     def remains(self, key: GangKey) -> tuple[PendingGang, tuple[Pod, ...]]:
         """A gang as one to be given back, and its members that hold capacity."""
         pods = tuple(p for p in self.members(key) if p.holds_capacity and not p.is_deleting)
@@ -403,11 +393,11 @@ class ClusterState:
         """Make what follows from a record true again: its charge, its gang's view."""
         before, pod = record.effective, record.observed
         after = replace(pod, node_name=record.assumed) if record.assumed else pod
-        if record.is_settled and _looks_alike(before, after):
+        if record.is_settled and looks_alike(before, after):
             record.effective = after
             return False
         record.is_settled = record.rejected is None
-        if _gang_words(before) != _gang_words(pod) or (record.rejected is not None) != (
+        if gang_words(before) != gang_words(pod) or (record.rejected is not None) != (
             pod.uid in self._refused
         ):
             self._leave(record)
@@ -503,34 +493,3 @@ class ClusterState:
             if uid not in self._placed:
                 self._place(self._pods[uid])
         return tuple(self._placed[uid] for uid in self._anti if uid in self._placed)
-
-
-def _same_for_masks(before: Node, after: Node) -> bool:
-    return (
-        before.labels == after.labels
-        and before.taints == after.taints
-        and before.is_unschedulable == after.is_unschedulable
-    )
-
-
-def _looks_alike(one: Pod, other: Pod) -> bool:
-    """Whether a plan cannot tell the two versions of a pod apart.
-
-    Running and bound but not started are the same to a plan: both hold their node.
-    """
-    return (
-        one.node_name == other.node_name
-        and one.shape is other.shape
-        and one.holds_capacity == other.holds_capacity
-        and (one.phase == "Succeeded") == (other.phase == "Succeeded")
-        and (one.phase == "Failed") == (other.phase == "Failed")
-        and one.is_deleting == other.is_deleting
-        and one.gates == other.gates
-        and one.priority == other.priority
-        and _gang_words(one) == _gang_words(other)
-    )
-
-
-def _gang_words(pod: Pod) -> tuple[object, ...]:
-    """Everything of a pod that decides its gang."""
-    return (pod.scheduler_name, pod.labels, pod.annotations, pod.owner, pod.pod_group)

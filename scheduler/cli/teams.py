@@ -100,7 +100,7 @@ async def read(transport: Transport, settings: SchedulerConfiguration, *, at_s: 
     TeamQuotaFeed(state).put(quotas)
     NamespaceFeed(state).put(namespaces)
     NodeFeed(state).put(nodes)
-    PodFeed(state, lambda uid, pod: None).put(pods)
+    PodFeed(state, lambda uid, pod: None, lambda key: None).put(pods)
     snapshot = state.snapshot(at_s)
     if snapshot.teams is None:
         raise Failure("there is no TeamQuota; see docs/teams.md for what one says")

@@ -91,10 +91,8 @@ class Koordinator:
     ) -> GangSpec | Waiting | Rejected:
         listed = {name for pod in members for name in _listed(pod)}
         present = _by_gang(members)
-        missing = sorted(listed - set(present))
-        if missing:
-            return Waiting(reason=f"gang {words.shown(missing[0])} of the same group has no pods yet")
-        roles: list[RoleSpec] = []
+        # Of a gang that has no pods nobody knows the size, but it is one pod at least.
+        roles = [RoleSpec(name=gang, minimum=1) for gang in sorted(listed - set(present))]
         for gang, pods in sorted(present.items()):
             size = self._size(key, gang, pods, objects)
             if not isinstance(size, int):

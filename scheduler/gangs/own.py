@@ -19,6 +19,10 @@ DOC = Doc(
         (f"annotation or label {words.ROLE_MIN}", "how many of that role must start (optional)"),
         (f"annotation or label {words.TOPOLOGY_REQUIRED}", "node label: all pods inside one of its values"),
         (f"annotation or label {words.TOPOLOGY_PREFERRED}", "the same as a wish"),
+        (
+            f"annotation or label {words.ON_LOSS}",
+            f"{words.REPLACE} (default) or {words.RESTART}, beside any dialect: what a lost member means",
+        ),
     ),
     size=words.MIN_MEMBER,
     example=f"""\

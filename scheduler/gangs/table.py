@@ -18,6 +18,12 @@ Event `GangUnclear`.
 
 Where an owner's API is not served or stowplan may not read it, its pods start one by one, and an Event says
 so with the remedy: `stowplan.dev/gang` and `stowplan.dev/gang-min-member` on the pods, which work everywhere.
+
+A gang that loses a member, in any dialect, keeps the others for as long as a gang may be partly bound (30 s);
+the pod that its controller makes instead is placed beside them, inside the same topology domain where one is
+required. If none comes or fits in that time, all members are evicted and the gang starts anew as a whole.
+With `stowplan.dev/gang-on-loss: restart` the second happens at once, for frameworks that cannot take a new
+member in. Members that succeeded count as standing.
 """
 
 

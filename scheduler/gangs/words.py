@@ -24,6 +24,9 @@ ROLE_MIN = "stowplan.dev/gang-role-min"
 TOPOLOGY_REQUIRED = "stowplan.dev/topology-required"
 TOPOLOGY_PREFERRED = "stowplan.dev/topology-preferred"
 TOPOLOGY = (TOPOLOGY_REQUIRED, TOPOLOGY_PREFERRED)
+#: What becomes of a gang that lost a member: it waits for another one, or starts anew as a whole.
+ON_LOSS = "stowplan.dev/gang-on-loss"
+REPLACE, RESTART = "replace", "restart"
 #: The one policy there is: the pods' controller is asked for a gang.
 ALL_OR_NOTHING = "all-or-nothing"
 KUEUE_REQUIRED = "kueue.x-k8s.io/podset-required-topology"
@@ -116,6 +119,9 @@ def fault(pod: Pod) -> Rejected | None:
         value = word(pod, key)
         if value is not None and not _LABEL_KEY.fullmatch(value):
             return Rejected(reason=f"{key} is {shown(value)}: use the key of a node label")
+    loss = word(pod, ON_LOSS)
+    if loss is not None and loss not in (REPLACE, RESTART):
+        return Rejected(reason=f"{ON_LOSS} is {shown(loss)}: use {REPLACE} or {RESTART}")
     return _fault_between(pod)
 
 
@@ -193,6 +199,11 @@ def _by_role(members: Sequence[Pod]) -> Mapping[str, list[Pod]]:
     for pod in members:
         roles.setdefault(role_of(pod), []).append(pod)
     return roles
+
+
+def restarts_whole(members: Sequence[Pod]) -> bool:
+    """Whether the members ask that the loss of one ends them all, in whatever dialect they speak."""
+    return agreed(members, ON_LOSS) == RESTART
 
 
 def roles_of(members: Sequence[Pod]) -> tuple[RoleSpec, ...]:

@@ -23,7 +23,7 @@ def test_every_dialect_is_recorded() -> None:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 @given(n=SIZES, shuffle=st.randoms(use_true_random=False))
 def test_nothing_is_bound_before_the_minimum_exists(name: str, n: int, shuffle: random.Random) -> None:
     recording = RECORDINGS[name]("bert", n)
@@ -52,7 +52,7 @@ def test_nothing_is_bound_before_the_minimum_exists(name: str, n: int, shuffle: 
 
 @pytest.mark.parametrize("name", [name for name, make in RECORDINGS.items() if make("g", 3).late])
 @given(n=SIZES, shuffle=st.randoms(use_true_random=False))
-@settings(max_examples=12)
+@settings(max_examples=12, deadline=None)
 def test_what_comes_late_starts_together_beside_what_runs(name: str, n: int, shuffle: random.Random) -> None:
     recording = RECORDINGS[name]("bert", n)
     stage = Stage(nodes=NODES)

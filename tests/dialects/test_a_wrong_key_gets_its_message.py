@@ -290,7 +290,7 @@ OWNERS = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(
     pods=st.lists(st.tuples(WORDS, WORDS, OWNERS), min_size=1, max_size=4),
     recorded=st.sampled_from(sorted(RECORDINGS)),

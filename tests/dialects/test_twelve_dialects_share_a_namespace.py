@@ -25,7 +25,7 @@ def _with_uid(pod: Body, uid: str) -> Body:
     return {**pod, "metadata": {**metadata_of(pod), "uid": uid}}
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(0, 3))
 def test_all_gangs_start_whole_and_none_takes_another_for_itself(shuffle: random.Random, spare: int) -> None:
     recordings = [RECORDINGS[name](_named(dialect), 3) for dialect, name in ONE_EACH.items()]

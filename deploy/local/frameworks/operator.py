@@ -50,10 +50,10 @@ def ensure_operator() -> Path:
 
     Raises: BuildFailed with the end of what the compiler said.
     """
-    place = cache_root() / f"training-operator-{VERSION}"
-    with locked(place.with_suffix(".lock")):
+    place = cache_root() / "training-operator" / VERSION
+    with locked(place.with_name(f"{VERSION}.lock")):
         if not place.exists():
-            partial = place.with_suffix(".partial")
+            partial = place.with_name(f"{VERSION}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             _build(toolchain.install(toolchain.choose()), partial)

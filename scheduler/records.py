@@ -1,0 +1,55 @@
+"""A pod in the cluster's state, and when two versions of an object are the same to a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import Node, Pod, Rejected, Shape
+
+
+@dataclass(slots=True)
+class Record:
+    """A pod as observed, and as it counts: an assumed pod counts as bound to its assumed node."""
+
+    observed: Pod
+    effective: Pod
+    rejected: Rejected | None
+    key: GangKey | None
+    #: Node its requests are charged to, or empty, and the shape they were charged for.
+    charged: str = ""
+    charged_shape: Shape | None = None
+    #: Everything that follows from ``effective`` has been worked out.
+    is_settled: bool = False
+    assumed: str = ""
+
+
+def same_for_masks(before: Node, after: Node) -> bool:
+    return (
+        before.labels == after.labels
+        and before.taints == after.taints
+        and before.is_unschedulable == after.is_unschedulable
+    )
+
+
+def looks_alike(one: Pod, other: Pod) -> bool:
+    """Whether a plan cannot tell the two versions of a pod apart.
+
+    Running and bound but not started are the same to a plan: both hold their node.
+    """
+    return (
+        one.node_name == other.node_name
+        and one.shape is other.shape
+        and one.holds_capacity == other.holds_capacity
+        and (one.phase == "Succeeded") == (other.phase == "Succeeded")
+        and (one.phase == "Failed") == (other.phase == "Failed")
+        and one.is_deleting == other.is_deleting
+        and one.gates == other.gates
+        and one.priority == other.priority
+        and gang_words(one) == gang_words(other)
+    )
+
+
+def gang_words(pod: Pod) -> tuple[object, ...]:
+    """Everything of a pod that decides its gang."""
+    return (pod.scheduler_name, pod.labels, pod.annotations, pod.owner, pod.pod_group)

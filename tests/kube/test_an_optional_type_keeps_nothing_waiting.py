@@ -1,0 +1,114 @@
+"""Types of other projects: missing, forbidden, taken away, and come with the pods that need them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from scheduler.kube import wire
+from scheduler.kube.reflector import Reflector, Timing
+from scheduler.kube.transport import ApiError, Forbidden, NotFound
+from tests.kube.mirror import Mirror
+from tests.kube.test_a_watch_is_never_trusted_for_long import PATH, Refusing, expired
+from tests.kube.virtual_time import elapse, run_virtually
+
+MISSING_S = Timing().missing_s
+
+
+class Told:
+    """An optional type, with what it said of being readable, in order."""
+
+    def __init__(self, reader: Refusing) -> None:
+        self.reader = reader
+        self.mirror = Mirror()
+        self.said: list[str | None] = []
+        self.reflector = Reflector(
+            reader,
+            PATH,
+            wire.Namespace,
+            self.mirror,
+            clock=asyncio.get_running_loop().time,
+            rng=random.Random(7).random,
+            is_optional=True,
+            unreadable=self.said.append,
+        )
+        self.running = asyncio.create_task(self.reflector.run())
+
+
+def told(error: ApiError | None, story: Callable[[Told], Awaitable[None]]) -> None:
+    async def play() -> None:
+        reader = Refusing(error or NotFound(404))
+        reader.error = error
+        one = Told(reader)
+        await story(one)
+        one.running.cancel()
+        await asyncio.gather(one.running, return_exceptions=True)
+
+    run_virtually(play())
+
+
+def test_a_missing_type_is_known_to_be_so_at_once() -> None:
+    async def story(one: Told) -> None:
+        await elapse(0.5)
+        assert one.reflector.synced.is_set()
+        assert one.said == ["the API is not served"]
+        assert one.reflector.age_s() == 0.0
+
+    told(NotFound(404), story)
+
+
+def test_a_forbidden_type_holds_the_start_up_for_seconds_and_no_longer() -> None:
+    async def story(one: Told) -> None:
+        await elapse(MISSING_S / 2)
+        assert not one.reflector.synced.is_set(), "an API server that just started refuses for a moment"
+        await elapse(2 * MISSING_S)
+        assert one.reflector.synced.is_set()
+        assert one.said == ["forbidden"]
+
+    told(Forbidden(403), story)
+
+
+@pytest.mark.parametrize("error", [NotFound(404), Forbidden(403)])
+def test_a_type_is_found_at_once_when_somebody_asks_for_it(error: ApiError) -> None:
+    async def story(one: Told) -> None:
+        await elapse(3 * MISSING_S)
+        assert one.reflector.looked_age_s() < 3 * MISSING_S
+        one.reader.store.put("a")
+        one.reader.error = None
+        one.reflector.look_again()
+        await elapse(0.5)
+        assert one.said[-1] is None
+        assert one.mirror.objects == one.reader.store.contents()
+
+    told(error, story)
+
+
+def test_asking_for_a_type_that_still_is_not_there_says_so_again() -> None:
+    async def story(one: Told) -> None:
+        await elapse(1.0)
+        one.reflector.look_again()
+        await elapse(0.5)
+        assert one.said == ["the API is not served"] * 2
+        assert one.reflector.looked_age_s() < 1.0
+
+    told(NotFound(404), story)
+
+
+@pytest.mark.parametrize("error", [NotFound(404), Forbidden(403)])
+def test_an_api_server_that_starts_anew_takes_no_type_away(error: ApiError) -> None:
+    async def story(one: Told) -> None:
+        one.reader.store.put("a")
+        await elapse(1.0)
+        one.reader.always = expired
+        one.reader.error = error
+        await elapse(MISSING_S / 2)
+        assert one.said == [None]
+        assert one.mirror.objects == one.reader.store.contents()
+        await elapse(3 * MISSING_S)
+        assert len(one.said) == 2, "refused for long, it is gone"
+        assert one.mirror.objects == {}
+
+    told(None, story)
