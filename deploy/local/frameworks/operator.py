@@ -12,6 +12,7 @@ import base64
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from deploy.local.cluster import Cluster
 from deploy.local.directories import cache_root
 from deploy.local.errors import BuildFailed, LocalError
 from deploy.local.locks import locked
+from deploy.local.private_mounts import ENTER
 from scheduler.kube.transport import AlreadyExists, NotFound, Transport
 
 MODULE: Final = "github.com/kubeflow/training-operator"
@@ -32,6 +34,15 @@ BUILD_TIMEOUT_S: Final = 1_500
 READY_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.1
 KINDS: Final = ("tfjob", "pytorchjob")
+#: Where the operator looks for its certificates, whatever TMPDIR says (pkg/cert/cert.go).
+MOUNTED: Final = Path("/tmp/k8s-webhook-server")
+_LAUNCH: Final = f"""{ENTER}
+import sys
+failed = enter(0, [(sys.argv[1], sys.argv[2])])
+if failed:
+    sys.exit("cannot mount the operator's certificates: " + failed)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _SECRET: Final = "/api/v1/namespaces/kubeflow/secrets/training-operator-webhook-cert"
 _CERTIFICATES: Final = ("ca.crt", "ca.key", "tls.crt", "tls.key")
 
@@ -95,7 +106,9 @@ async def running_operator(
     certificates = folder / "k8s-webhook-server" / "serving-certs"
     certificates.mkdir(parents=True, exist_ok=True)
     metrics, health, webhooks = ports
-    command: list[str | Path] = ["env", f"TMPDIR={folder}", built / "training-operator"]
+    MOUNTED.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = [sys.executable, "-I", "-S", "-c", _LAUNCH, certificates.parent, str(MOUNTED)]
+    command += [built / "training-operator"]
     command += ["--kubeconfig", cluster.admin_kubeconfig, "--webhook-server-port", str(webhooks)]
     command += ["--metrics-bind-address", f"127.0.0.1:{metrics}"]
     command += ["--health-probe-bind-address", f"127.0.0.1:{health}"]
@@ -104,13 +117,14 @@ async def running_operator(
     log = folder / "operator.log"
     process = processes.spawn(command, directory=folder, log=log, is_tethered=False)
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            await _certificates(admin, certificates)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await _certificates(admin, certificates)
+        except TimeoutError as error:
+            raise LocalError(
+                f"the training-operator is not ready; its log ends with:\n{tail(log)}"
+            ) from error
         yield log
-    except TimeoutError as error:
-        raise LocalError(
-            f"the training-operator was not ready in time; {log} ends with:\n{tail(log)}"
-        ) from error
     finally:
         await asyncio.to_thread(processes.end, process)
 

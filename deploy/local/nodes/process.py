@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy.local.nodes.names import Names
 from deploy.local.nodes.status import HOST_IP
 from deploy.local.nodes.wire import Container, EnvVar, NodePod
+from deploy.local.private_mounts import ENTER, OWN_HOST_NAME
 
 #: What a shell answers for a command it cannot run; a kubelet says 128 for a container it cannot create.
 CANNOT_RUN = 127
@@ -22,25 +23,16 @@ HOST_NAME_MAX = 63
 
 # The process shall not outlive the actor, even when that is killed: the kernel is told to end it
 # (PR_SET_PDEATHSIG), and a parent that died in between is noticed by its absence.
-# Its host name and /etc/hosts are its own (CLONE_NEWUTS, CLONE_NEWNS; in a user namespace unless we are
-# root). Where the kernel allows none of that it runs all the same, and its log says what it lacks.
-_LEASH = f"""
-import ctypes, os, signal, sys
-libc = ctypes.CDLL(None, use_errno=True)
+# Its host name and /etc/hosts are its own. Where the kernel allows none of that it runs all the same, and
+# its log says what it lacks.
+_LEASH = f"""{ENTER}
+import signal, sys
 parent, hosts, name, command = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
-uid, gid = os.getuid(), os.getgid()
-if libc.unshare(0x04020000 | (0x10000000 if uid else 0)) == 0:
-    if uid:
-        maps = (("setgroups", "deny"), ("uid_map", f"{{uid}} {{uid}} 1"), ("gid_map", f"{{gid}} {{gid}} 1"))
-        for file, text in maps:
-            with open("/proc/self/" + file, "w") as opened:
-                opened.write(text)
-    libc.mount(b"none", b"/", None, 0x44000, None)
-    if libc.mount(hosts.encode(), b"/etc/hosts", None, 0x1000, None):
-        print("no /etc/hosts of its own:", os.strerror(ctypes.get_errno()), file=sys.stderr)
-    libc.sethostname(name.encode(), len(name.encode()))
+failed = enter({OWN_HOST_NAME}, [(hosts, "/etc/hosts")])
+if failed:
+    print("no names of other pods:", failed, file=sys.stderr)
 else:
-    print("no names of other pods:", os.strerror(ctypes.get_errno()), file=sys.stderr)
+    libc.sethostname(name.encode(), len(name.encode()))
 libc.prctl(1, signal.SIGKILL)
 if os.getppid() != parent:
     os._exit({CANNOT_CREATE})
