@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from binpacking.answer import Infeasible
 from binpacking.check import check
 from binpacking.greedy import Packing, place_greedy
+from binpacking.model import Model
 from binpacking.problem import Gang, Nodes, Role, Skew
 from binpacking.prove import prove_unfit
 from binpacking.score import PACK, SPREAD
@@ -61,6 +62,18 @@ def test_a_gang_stands_exactly_when_its_pods_can_land_one_by_one(seed: int) -> N
         else:
             assert isinstance(answer.certificate, Infeasible)
             assert place_greedy(packing, gang) is None
+
+
+@given(seed=SEEDS)
+@settings(max_examples=200, deadline=None)
+def test_the_exact_model_alone_says_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size, pods, max_skew = int(rng.integers(1, 4)), int(rng.integers(1, 7)), int(rng.integers(1, 4))
+    have, room = rng.integers(0, 8, (size,)), rng.integers(0, 6, (size, 1))
+    most = most_in_turn(tuple(have.tolist()), tuple(room[:, 0].tolist()), max_skew, pods)
+    model = Model(room, [spread_role(have.tolist(), max_skew, pods)], np.arange(size))
+    model.cp.add(model.totals[0] == pods)
+    assert (model.solve(budget=2.0, seed=0).counts is not None) == (most == pods)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])

@@ -20,6 +20,9 @@ STOPPED = "tests/faults/test_a_stopped_leader_writes_nothing_more.py"
 VIEW = "tests/faults/test_no_act_on_a_view_that_is_not_current.py"
 WORLD = "tests/faults/test_the_world_changes_between_plan_and_bind.py"
 FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
+SPREAD = "tests/binpacking/test_an_old_imbalance_forbids_nothing_new.py"
+SHARED = "tests/binpacking/test_a_gang_of_fractions_is_placed_whole.py"
+FILLED = "tests/binpacking/test_what_fits_by_construction_is_found.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,5 +268,26 @@ MUTATIONS: tuple[Mutation, ...] = (
         old='            "metadata": {"uid": pod.uid, "resourceVersion": resource_version},',
         new='            "metadata": {"uid": pod.uid},',
         test=ANNOUNCED,
+    ),
+    Mutation(
+        name="only domains that receive pods are held to the skew",
+        file="binpacking/model.py",
+        old=".only_enforce_if(receives)",
+        new="",
+        test=SPREAD,
+    ),
+    Mutation(
+        name="a question about shared devices changes nothing",
+        file="binpacking/shared_solve.py",
+        old="score, state.copy())",
+        new="score, state)",
+        test=SHARED,
+    ),
+    Mutation(
+        name="a node is filled with what fits beside the pods before",
+        file="binpacking/least_slack.py",
+        old=" if (rest - pod[1]) & guards == guards]",
+        new="]",
+        test=FILLED,
     ),
 )
