@@ -11,7 +11,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from deploy.local.cluster import Cluster
+from deploy.local.cluster import running_cluster_async
 from deploy.local.frameworks.jobs import PROGRAMS, pytorch_job, tf_job
 from deploy.local.frameworks.stage import free_ports, running_stage
 from deploy.local.nodes.pools import Pool
@@ -22,14 +22,15 @@ COMMAND = (sys.executable, "-I", str(PROGRAMS / "contract.py"))
 
 
 async def test_both_jobs_succeed_by_the_operators_word_and_start_whole(
-    cluster: Cluster, clean_namespace: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     # Room for one gang and two pods: the second job waits whole until the first is done.
-    pool = Pool(name=f"k{clean_namespace}", count=2 * SIZE - 1, gpus=8)
+    pool = Pool(name="k", count=2 * SIZE - 1, gpus=8)
     ports = free_ports()
-    async with running_stage(cluster, pool, tmp_path) as stage:
-        torch = await stage.submit(clean_namespace, pytorch_job("torch", COMMAND, port=ports[0]))
-        tensorflow = await stage.submit(clean_namespace, tf_job("tf", COMMAND, port=ports[1]))
+    # A cluster of its own: nodes that other tests left have nobody who runs a process.
+    async with running_cluster_async() as cluster, running_stage(cluster, pool, tmp_path) as stage:
+        torch = await stage.submit("default", pytorch_job("torch", COMMAND, port=ports[0]))
+        tensorflow = await stage.submit("default", tf_job("tf", COMMAND, port=ports[1]))
         jobs = (torch, tensorflow)
         outcomes = await asyncio.gather(*(stage.outcome(job, PATIENCE_S) for job in jobs))
         output = {job.name: stage.output(job) for job in jobs}

@@ -56,6 +56,19 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_pod = msgspec.json.Decoder(NodePod).decode
 
 
+class _Versioned(msgspec.Struct, rename="camel"):
+    resource_version: str
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: _Versioned
+
+
+def bookmarked(found: bytes | msgspec.Raw) -> str:
+    """The version of a bookmark: a pod without a name, whose containers are null."""
+    return msgspec.json.decode(found, type=_Bookmark).metadata.resource_version
+
+
 async def watch_pods(transport: Transport, writer: Writer, audience: Audience) -> None:
     """List, watch, and list again after a break, for ever. Raises what ``Writer.send`` raises."""
     while True:
@@ -94,10 +107,13 @@ async def _watch(transport: Transport, version: str, audience: Audience) -> str:
             event = _decode_event(line)
             if event.type == "ERROR":
                 return ""
+            if event.type == "BOOKMARK":
+                version = bookmarked(event.object)
+                continue
             pod = _decode_pod(event.object)
             version = pod.metadata.resource_version
             if event.type == "DELETED":
                 await audience.deleted(pod)
-            elif event.type != "BOOKMARK":
+            else:
                 await audience.changed(pod)
     return version
