@@ -35,7 +35,7 @@ READY_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.1
 KINDS: Final = ("tfjob", "pytorchjob")
 #: Where the operator looks for its certificates, whatever TMPDIR says (pkg/cert/cert.go).
-MOUNTED: Final = Path("/tmp/k8s-webhook-server")
+MOUNTED: Final = Path("/", "tmp", "k8s-webhook-server")
 _LAUNCH: Final = f"""{ENTER}
 import sys
 failed = enter(0, [(sys.argv[1], sys.argv[2])])
