@@ -9,7 +9,9 @@ from typing import Final, Literal, get_args
 
 import yaml
 
-Identity = Literal["admin", "stowplan", "node-actor", "kube-scheduler", "kube-controller-manager"]
+Identity = Literal[
+    "admin", "stowplan", "stowplan-agent", "node-actor", "kube-scheduler", "kube-controller-manager"
+]
 
 #: User and groups. Only the harness and a person with kubectl are admin; the scheduler is the service
 #: account that a cluster would give it, so what RBAC refuses there is refused here.
@@ -17,6 +19,10 @@ USERS: Final[Mapping[Identity, tuple[str, tuple[str, ...]]]] = {
     "admin": ("stowplan-local-admin", ("system:masters",)),
     "stowplan": (
         "system:serviceaccount:stowplan-system:stowplan",
+        ("system:serviceaccounts", "system:serviceaccounts:stowplan-system"),
+    ),
+    "stowplan-agent": (
+        "system:serviceaccount:stowplan-system:stowplan-agent",
         ("system:serviceaccounts", "system:serviceaccounts:stowplan-system"),
     ),
     "node-actor": ("stowplan:node-actor", ()),

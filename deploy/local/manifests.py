@@ -27,8 +27,10 @@ DEPLOY: Final = Path(__file__).resolve().parents[1]
 MANIFESTS: Final = (
     DEPLOY / "rbac" / "scheduler.yaml",
     DEPLOY / "local" / "rbac" / "node-actor.yaml",
+    DEPLOY / "rbac" / "agent.yaml",
     DEPLOY / "crds" / "gangs.yaml",
     DEPLOY / "crds" / "teamquotas.yaml",
+    DEPLOY / "crds" / "gpunodes.yaml",
     DEPLOY / "local" / "crds" / "coscheduling-podgroups.yaml",
     DEPLOY / "admission" / "epoch-fence.yaml",
 )
@@ -39,6 +41,7 @@ NAMESPACES: Final = ("default", "kube-system", "kube-node-lease")
 SERVED: Final = (
     "/apis/stowplan.dev/v1alpha1/gangs",
     "/apis/stowplan.dev/v1alpha1/teamquotas",
+    "/apis/stowplan.dev/v1alpha1/gpunodes",
     "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
 )
 IN_FORCE_TIMEOUT_S: Final = 30.0

@@ -26,6 +26,7 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("scheduling.x-k8s.io", "podgroups", _READ),
     ("scheduling.k8s.io", "podgroups/status", ("patch",)),
     ("scheduling.x-k8s.io", "podgroups/status", ("patch",)),
+    ("stowplan.dev", "gpunodes", _READ),
     ("stowplan.dev", "gangs", (*_READ, "create", "delete")),
     ("stowplan.dev", "gangs/status", ("get", "patch", "update")),
     ("stowplan.dev", "teamquotas", _READ),

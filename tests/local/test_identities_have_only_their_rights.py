@@ -115,7 +115,7 @@ async def _rights(api: Transport) -> set[str]:
     return {right for right in await asyncio.gather(*(held(*one) for one in asked)) if right is not None}
 
 
-@pytest.mark.parametrize("identity", ["stowplan", "node-actor"])
+@pytest.mark.parametrize("identity", ["stowplan", "stowplan-agent", "node-actor"])
 async def test_the_rights_are_the_listed_ones(cluster: Cluster, identity: Identity) -> None:
     lines = (LISTS / f"rights-of-{identity}.txt").read_text().splitlines()
     listed = {line for line in lines if line and not line.startswith("#")}
@@ -137,5 +137,5 @@ def test_keys_and_tokens_are_their_owners_only(cluster: Cluster) -> None:
     assert cluster.directory.stat().st_mode & 0o077 == 0
     secrets = [cluster.directory / "tokens.csv", *cluster.directory.glob("pki/*.key")]
     secrets += cluster.directory.glob("kubeconfigs/*")
-    assert len(secrets) == 8
+    assert len(secrets) == 9
     assert [file.name for file in secrets if file.stat().st_mode & 0o077] == []
