@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from scheduler.inventory import nvml
@@ -68,17 +69,66 @@ class EventWatch:
                 self._listening.clear()
 
     def _listen(self, stopped: threading.Event) -> None:
-        events = self._api.nvmlEventSetCreate()
-        try:
-            known = self._registered(events)
+        with _events(self._api) as events:
             self._listening.set()
             while not stopped.is_set():
-                self._next(events, known)
-        finally:
-            self._api.nvmlEventSetFree(events)
+                strike = events.next(WAIT_MS)
+                if strike is not None:
+                    self._deliver(strike)
 
-    def _registered(self, events: EventSet) -> dict[int, str]:
-        """Register every device that can be; handle addresses to UUIDs, for the day a device is lost."""
+
+class EventPoll:
+    """The strikes since the last look, for whoever has no thread to spare for a node.
+
+    The event set is made at the first look and anew after an error; what happened before is not told.
+    """
+
+    def __init__(self, api: Nvml) -> None:
+        self._api = api
+        self._stack = ExitStack()
+        self._events: _Events | None = None
+
+    def strikes(self) -> list[Strike]:
+        """Never blocks longer than NVML itself, never raises for what a driver does."""
+        found: list[Strike] = []
+        try:
+            if self._events is None:
+                self._events = self._stack.enter_context(_events(self._api))
+            while (strike := self._events.next(0)) is not None:
+                found.append(strike)
+        except NvmlError:
+            self.close()
+        return found
+
+    def close(self) -> None:
+        """Let go of the event set."""
+        self._events = None
+        with suppress(NvmlError):
+            self._stack.close()
+
+
+class _Events:
+    """An event set with every device registered; handle addresses are kept for the day one is lost."""
+
+    def __init__(self, api: Nvml, handle: EventSet) -> None:
+        self._api = api
+        self._handle = handle
+        self._known = self._registered()
+
+    def next(self, wait_ms: int) -> Strike | None:
+        """None where nothing that matters came in that time. Raises: NvmlError."""
+        try:
+            event = self._api.nvmlEventSetWait_v2(self._handle, wait_ms)
+        except NvmlError as error:
+            if code_of(error) == nvml.TIMEOUT:
+                return None
+            raise
+        kind = xid(event.eventData) if event.eventType == nvml.EVENT_XID else _KINDS.get(event.eventType)
+        if kind is None:
+            return self.next(0)
+        return Strike(uuid=self._known.get(_address(event.device), ""), kind=kind)
+
+    def _registered(self) -> dict[int, str]:
         known: dict[int, str] = {}
         for index in range(min(self._api.nvmlDeviceGetCount(), DEVICES_MAX)):
             try:
@@ -86,22 +136,20 @@ class EventWatch:
                 known[_address(device)] = self._api.nvmlDeviceGetUUID(device)
                 wanted = self._api.nvmlDeviceGetSupportedEventTypes(device) & nvml.EVENTS_WANTED
                 if wanted:
-                    self._api.nvmlDeviceRegisterEvents(device, wanted, events)
+                    self._api.nvmlDeviceRegisterEvents(device, wanted, self._handle)
             except NvmlError as error:
                 if code_of(error) in nvml.DRIVER_CODES:
                     raise
         return known
 
-    def _next(self, events: EventSet, known: dict[int, str]) -> None:
-        try:
-            event = self._api.nvmlEventSetWait_v2(events, WAIT_MS)
-        except NvmlError as error:
-            if code_of(error) == nvml.TIMEOUT:
-                return
-            raise
-        kind = xid(event.eventData) if event.eventType == nvml.EVENT_XID else _KINDS.get(event.eventType)
-        if kind is not None:
-            self._deliver(Strike(uuid=known.get(_address(event.device), ""), kind=kind))
+
+@contextmanager
+def _events(api: Nvml) -> Iterator[_Events]:
+    handle = api.nvmlEventSetCreate()
+    try:
+        yield _Events(api, handle)
+    finally:
+        api.nvmlEventSetFree(handle)
 
 
 def _address(device: Handle) -> int:
