@@ -117,6 +117,7 @@ async def test_commands_run_with_the_pods_environment_and_restart_by_policy(
     stage: Stage, pool: str, settings: Settings
 ) -> None:
     # The first run fails, the second finds the trace of the first and succeeds.
+    devices = f"GPU-{pool}-0-1,GPU-{pool}-0-2"
     script = 'echo "$NAME $DEVICES $GREETING $IP"; ! mkdir trace'
     fields = {
         "NAME": "metadata.name",
@@ -132,13 +133,13 @@ async def test_commands_run_with_the_pods_environment_and_restart_by_policy(
             f"{pool}-0",
             command=["sh", "-c", script],
             env=[*env, {"name": "GREETING", "value": "hello-$(NAME)-$$(NAME)"}],
-            annotations={RUN_COMMAND: "true", "stowplan.dev/devices": "GPU-1,GPU-2"},
+            annotations={RUN_COMMAND: "true", "stowplan.dev/devices": devices},
             restart_policy="OnFailure",
         )
         pods = await stage.until(lambda pods: phases(pods) == {"worker": "Succeeded"})
     assert pods["worker"].status.container_statuses[0].restart_count == 1
     log = settings.logs / f"{stage.namespace}_worker_{pod.uid}" / "main.log"
-    line = f"worker GPU-1,GPU-2 hello-worker-$(NAME) {pods['worker'].status.pod_ip}"
+    line = f"worker {devices} hello-worker-$(NAME) {pods['worker'].status.pod_ip}"
     assert [text for text in log.read_text().splitlines() if "mkdir" not in text] == [line, line]
 
 

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
 from deploy.local.nodes.heartbeat import Heartbeats, default_interval_s
 from deploy.local.nodes.instructions import Instruction, Reject, StartProcess, StopProcess
+from deploy.local.nodes.inventory import Inventories, reports_by_default
 from deploy.local.nodes.kubelet import Kubelets
 from deploy.local.nodes.mischief import GOOD, Mischief
 from deploy.local.nodes.pools import Pool, specs
@@ -21,6 +23,7 @@ from deploy.local.nodes.report import Rejection, Report
 from deploy.local.nodes.watch import watch_pods
 from deploy.local.nodes.wire import NodePod
 from deploy.local.nodes.writer import Writer
+from scheduler.inventory.scenario import Scenario
 from scheduler.kube.transport import Transport
 
 _LANE_LENGTH = 1_024
@@ -29,11 +32,17 @@ _REJECTIONS_KEPT = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """``logs`` gets a folder per pod that runs a command; ``writes_at_once`` bounds the server's load."""
+    """``logs`` gets a folder per pod that runs a command; ``writes_at_once`` bounds the server's load.
+
+    inventory: whether nodes report their devices; None says yes up to 500 of them. inventory_period_s:
+    how often each is looked at; None says as often as an agent does, or less where they are many.
+    """
 
     logs: Path
     lease_interval_s: float | None = None
     writes_at_once: int = 32
+    inventory: bool | None = None
+    inventory_period_s: float | None = None
 
 
 class NodeActor:
@@ -57,7 +66,9 @@ class NodeActor:
         self._clock = clock
         self._settings = settings
         self._pools_mischief = {f"pool/{pool.name}": pool.mischief for pool in pools if pool.mischief != GOOD}
-        self._kubelets = Kubelets(self.nodes, self._pools_mischief | dict(mischief or {}))
+        self._folder = TemporaryDirectory(prefix="stowplan-nvml-")
+        self.inventories = self._inventories()
+        self._kubelets = Kubelets(self.nodes, self._pools_mischief | dict(mischief or {}), self._memory)
         self._writer = Writer(transport)
         self._processes = Processes(settings.logs, self._exited)
         self.heartbeats = Heartbeats(
@@ -78,8 +89,10 @@ class NodeActor:
         await register(self._writer, self.nodes, clock=self._clock, at_once=self._settings.writes_at_once)
         watching = watch_pods(self._transport, self._writer, self)
         work = [watching, self._keep_time(), self.heartbeats.run(), *map(self._drive, self._lanes)]
+        if self.inventories is not None:
+            work.append(self.inventories.run())
         self._tasks = [asyncio.get_running_loop().create_task(task) for task in work]
-        ready = asyncio.create_task(self._synced.wait())
+        ready = asyncio.create_task(self._ready())
         await asyncio.wait([ready, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             ready.cancel()
@@ -93,6 +106,7 @@ class NodeActor:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._processes.close()
+        self._folder.cleanup()
         failures = [end for end in ended if isinstance(end, Exception)]
         if failures and error is None:
             raise failures[0]
@@ -112,6 +126,12 @@ class NodeActor:
     def used(self, node: str) -> Mapping[str, int]:
         """What the node holds by the actor's own count: milli-CPU, bytes, whole devices, pods."""
         return self._kubelets.used(node)
+
+    def play(self, node: str, scenario: Scenario) -> None:
+        """Something happens to a node's devices. Raises: LookupError for a node that reports none."""
+        if self.inventories is None:
+            raise LookupError(f"the nodes report no devices, so nothing happens to those of {node}")
+        self.inventories.play(node, scenario)
 
     def report(self) -> Report:
         """The account so far."""
@@ -144,6 +164,28 @@ class NodeActor:
         """One pod is gone (called by the watch)."""
         async with self._turn:
             await self._dispatch(self._kubelets.gone(pod.uid))
+
+    async def _ready(self) -> None:
+        await self._synced.wait()
+        if self.inventories is not None:
+            await self.inventories.reported()
+
+    def _inventories(self) -> Inventories | None:
+        nodes = [node for node in self.nodes if node.has_inventory]
+        wanted = self._settings.inventory
+        if not nodes or wanted is False or (wanted is None and not reports_by_default(nodes)):
+            return None
+        return Inventories(
+            self._transport,
+            nodes,
+            Path(self._folder.name),
+            clock=self._clock,
+            is_silent=self._is_lost,
+            period_s=self._settings.inventory_period_s,
+        )
+
+    def _memory(self, node: str) -> Mapping[str, int] | None:
+        return None if self.inventories is None else self.inventories.memory(node)
 
     async def _dispatch(self, wanted: Iterable[Instruction]) -> None:
         """Into the pods' lanes; a full lane holds up everything, and so the watch."""
@@ -180,6 +222,9 @@ class NodeActor:
     def _exited(self, uid: str, code: int) -> None:
         self._kubelets.exited(uid, code, self._clock())
         self._alarm.set()
+
+    def _is_lost(self, node: str) -> bool:
+        return self._kubelets.mischief_of(node).lost
 
     def _is_silent(self, node: str) -> bool:
         mischief = self._kubelets.mischief_of(node)

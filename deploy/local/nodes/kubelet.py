@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from deploy.local.nodes.addresses import Addresses
 from deploy.local.nodes.admission import BadQuantity, Denied, Ledger, pod_requests
+from deploy.local.nodes.devices import DeviceLedger
 from deploy.local.nodes.instructions import (
     Instruction,
     MarkFinished,
@@ -84,9 +85,19 @@ class Audit:
 
 
 class Kubelets:
-    """One kubelet per node. Pods bound to nodes that are not ours are none of our business."""
+    """One kubelet per node. Pods bound to nodes that are not ours are none of our business.
 
-    def __init__(self, nodes: Iterable[NodeSpec], mischief: Mapping[str, Mischief]) -> None:
+    memory: bytes of each device of a node by UUID, or None where nothing is known of its devices.
+    """
+
+    def __init__(
+        self,
+        nodes: Iterable[NodeSpec],
+        mischief: Mapping[str, Mischief],
+        memory: Callable[[str], Mapping[str, int] | None] = lambda _: None,
+    ) -> None:
+        self.devices = DeviceLedger()
+        self._memory = memory
         self.audit = Audit()
         self._nodes = {node.name: node for node in nodes}
         self._ledgers = {node.name: Ledger(node.amounts) for node in self._nodes.values()}
@@ -217,12 +228,21 @@ class Kubelets:
             requests = pod_requests(pod)
         except BadQuantity as error:
             return Denied(reason="UnexpectedAdmissionError", message=f"Pod was rejected: {error}")
-        return self._ledgers[node].admit(pod.uid, requests) or wish
+        return self._ledgers[node].admit(pod.uid, requests) or self._admit_devices(pod) or wish
+
+    def _admit_devices(self, pod: NodePod) -> Denied | None:
+        """The devices that the pod names, beside what it requests; what it took before goes back if not."""
+        memory = self._memory(pod.spec.node_name)
+        denied = None if memory is None else self.devices.admit(pod, memory)
+        if denied is not None:
+            self._ledgers[pod.spec.node_name].release(pod.uid)
+        return denied
 
     def _restore(self, pod: NodePod, now_s: float) -> Iterator[Instruction]:
         """A pod an earlier actor admitted: count it whatever it asks, and let it run on from now."""
         try:
             self._ledgers[pod.spec.node_name].restore(pod.uid, pod_requests(pod))
+            self.devices.admit(pod, self._memory(pod.spec.node_name) or {})
         except BadQuantity as error:
             yield Reject(pod=pod, reason="UnexpectedAdmissionError", message=f"Pod was rejected: {error}")
             return
@@ -325,6 +345,7 @@ class Kubelets:
 
     def _release(self, tenant: _Tenant) -> None:
         self._ledgers[tenant.pod.spec.node_name].release(tenant.pod.uid)
+        self.devices.release(tenant.pod.spec.node_name, tenant.pod.uid)
         self._addresses.give_back(tenant.ip)
         tenant.ip = ""
 

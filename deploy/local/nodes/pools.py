@@ -36,7 +36,10 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """``count`` equal nodes, named ``NAME-0`` and on.
 
     ``gpu_memory`` is per GPU. ``rack`` puts all nodes into one rack; ``racks`` spreads them in
-    equal runs over that many, called ``NAME-rack-0`` and on.
+    equal runs over that many, called ``NAME-rack-0`` and on. ``resources`` are more allocatable
+    amounts, such as MIG instances. ``scenario`` names what the nodes' NVML says
+    (deploy/local/nvml/scenarios); without it they have ``gpus`` devices of the model.
+    ``inventory: false`` is a node without an agent.
     """
 
     name: str
@@ -51,13 +54,19 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rack: str = ""
     racks: int = 0
     zone: str = ""
+    resources: dict[str, str] = {}
+    scenario: str = ""
+    inventory: bool = True
     labels: dict[str, str] = {}
     taints: tuple[Taint, ...] = ()
     mischief: Mischief = Mischief()
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One node to register: allocatable as the API writes it and as exact integers (milli-CPU, bytes)."""
+    """One node to register: allocatable as the API writes it and as exact integers (milli-CPU, bytes).
+
+    ``gpus``, ``model``, ``gpu_memory_mib`` and ``scenario`` are what its NVML says in the beginning.
+    """
 
     name: str
     pool: str
@@ -65,6 +74,12 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     taints: tuple[Taint, ...]
     allocatable: dict[str, str]
     amounts: dict[str, int]
+    gpus: int = 0
+    model: str = ""
+    gpu_memory_mib: int = 0
+    scenario: str = ""
+    #: Whether an agent reports its devices.
+    has_inventory: bool = False
 
 
 class _NodeFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +156,7 @@ def _pool_complaints(pool: Pool) -> Iterator[tuple[str, str]]:
         ("cpu", pool.cpu),
         ("memory", pool.memory),
         ("gpuMemory", pool.gpu_memory or "0"),
+        *((f"resources[{name}]", quantity) for name, quantity in pool.resources.items()),
     ):
         try:
             amount(quantity, "cpu" if field == "cpu" else "memory")
@@ -158,6 +174,8 @@ def _spec(pool: Pool, index: int) -> NodeSpec:
     allocatable = {"cpu": pool.cpu, "memory": pool.memory, "pods": str(pool.pods)}
     if pool.gpus:
         allocatable[pool.resource] = str(pool.gpus)
+    allocatable |= pool.resources
+    is_nvidia = pool.resource == "nvidia.com/gpu"
     return NodeSpec(
         name=name,
         pool=pool.name,
@@ -165,6 +183,11 @@ def _spec(pool: Pool, index: int) -> NodeSpec:
         taints=pool.taints,
         allocatable=allocatable,
         amounts={resource: amount(quantity, resource) for resource, quantity in allocatable.items()},
+        gpus=pool.gpus,
+        model=pool.model,
+        gpu_memory_mib=amount(pool.gpu_memory or "0", "memory") // _MIB,
+        scenario=pool.scenario,
+        has_inventory=pool.inventory and bool(pool.scenario or (pool.gpus and is_nvidia)),
     )
 
 
