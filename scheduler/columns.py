@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,11 @@ class NodeColumns:
         self._vectors: dict[Requests, NDArray[np.int64]] = {}
         #: What is charged to names without a node.
         self._absent: dict[str, NDArray[np.int64]] = {}
+
+    @property
+    def column(self) -> Mapping[str, int]:
+        """Column of each resource."""
+        return self._column
 
     @property
     def total(self) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from binpacking.answer import Certificate, Feasible, Infeasible, Optimal, RolePlacement, Unknown
 from binpacking.greedy import Packing, place_greedy
-from binpacking.problem import Gang
+from binpacking.problem import BrokenInvariant, Gang
 from binpacking.prove import prove_unfit
 from binpacking.solve import solve_gang
 from quotas.order import Entry, order
@@ -143,9 +143,14 @@ def _is_kept(run: Run, gang: PendingGang) -> bool:
         case Verdict():
             run.verdicts.append(kept)
         case _:
+            chosen = run.translation.choose(kept, run.packing)
+            if chosen is None:
+                # A device that the promise counted on fell ill: the gang is looked at anew.
+                run.translation.give(kept, run.packing)
+                return False
             wanted, got = len(gang.pods), len(kept)
             proof = Optimal(float(got)) if got == wanted else Feasible(float(got), float(wanted))
-            _accept(run, gang, kept, proof, "greedy")
+            _accept(run, gang, chosen, proof, "greedy")
     return True
 
 
@@ -210,8 +215,8 @@ def _place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> N
     if placement is not None:
         run.packing.take(gang.roles[0], placement[0])
         nodes = run.translation.node_names(placement[0])
-    for single, node in zip(batch, nodes, strict=False):
-        assignment = Assignment(pod=single.roles[0].pods[0], node=node)
+    bare = [Assignment(pod=s.roles[0].pods[0], node=n) for s, n in zip(batch, nodes, strict=False)]
+    for single, assignment in zip(batch, _with_devices(run, bare), strict=False):
         _accept(run, single, [assignment], Optimal(1.0), "greedy")
     rest = batch[len(nodes) :]
     for equals in _equals(rest) if run.desk is not None else ():
@@ -236,7 +241,7 @@ def _equals(singles: Sequence[PendingGang]) -> list[list[PendingGang]]:
 
 
 def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
-    if _roles_see_each_other(pending):
+    if _roles_see_each_other(pending) or run.translation.devices.is_mixed(pending):
         _place_in_turn(run, pending, within)
         return
     gang = run.translation.gang(pending, within=within)
@@ -247,7 +252,7 @@ def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
         return
     for role, where in zip(gang.roles, placement, strict=True):
         run.packing.take(role, where)
-    assignments = _assign(run.translation, pending, placement)
+    assignments = _with_devices(run, _assign(run.translation, pending, placement))
     wanted, got = sum(role.count for role in gang.roles), len(assignments)
     proof = Optimal(float(got)) if got == wanted else Feasible(float(got), float(wanted))
     _accept(run, pending, assignments, proof, solver)
@@ -275,9 +280,10 @@ def _place_in_turn(run: Run, pending: PendingGang, within: Mask | None) -> None:
     Valid but not exact: a failure here is never called proven.
     """
     translation = run.translation
-    taken: list[tuple[Gang, RolePlacement, Assignment]] = []
+    taken: list[Assignment] = []
     short: Gang | None = None
-    mark = translation.mark()
+    mark, devices = translation.mark(), translation.devices.mark()
+    free = run.packing.free.copy()
     for role in pending.roles:
         for pod in role.pods:
             alone = replace(pending, roles=(replace(role, pods=(pod,), minimum=1),))
@@ -286,18 +292,22 @@ def _place_in_turn(run: Run, pending: PendingGang, within: Mask | None) -> None:
             if placement is None:
                 short = short or gang
                 continue
-            assignment = Assignment(pod=pod, node=translation.node_names(placement[0])[0])
+            bare = Assignment(pod=pod, node=translation.node_names(placement[0])[0])
             run.packing.take(gang.roles[0], placement[0])
-            translation.note([assignment])
-            taken.append((gang, placement[0], assignment))
-    if short is None or _stands(pending, [a for _, _, a in taken]):
-        certificate = Feasible(float(len(taken)), float(len(pending.pods)))
-        translation.rewind(mark)
-        _accept(run, pending, [a for _, _, a in taken], certificate, "greedy")
-        return
-    for gang, where, _ in taken:
-        run.packing.give(gang.roles[0], where)
+            chosen = translation.choose([bare], run.packing)
+            if chosen is None:
+                run.packing.give(gang.roles[0], placement[0])
+                short = short or gang
+                continue
+            translation.note(chosen)
+            taken += chosen
     translation.rewind(mark)
+    if short is None or _stands(pending, taken):
+        certificate = Feasible(float(len(taken)), float(len(pending.pods)))
+        _accept(run, pending, taken, certificate, "greedy")
+        return
+    translation.devices.rewind(devices)
+    run.packing.free[:] = free
     run.verdicts.append(run.explainer.unfit(run.packing, pending, short, Unknown(0.0)))
 
 
@@ -322,6 +332,14 @@ def _assign(translation: Translation, pending: PendingGang, placement: Placement
         names = translation.node_names(where)
         assignments += [Assignment(pod=p, node=n) for p, n in zip(role.pods, names, strict=False)]
     return assignments
+
+
+def _with_devices(run: Run, assignments: Sequence[Assignment]) -> list[Assignment]:
+    """The pods' devices. Raises BrokenInvariant: the packer counted them, so they are there."""
+    chosen = run.translation.choose(assignments, run.packing)
+    if chosen is None:
+        raise BrokenInvariant("the devices that a plan counted on are not there")
+    return chosen
 
 
 def _accept(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scheduler.model.devices import DEVICES
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Node, Pod, Rejected, Shape
+
+#: Devices that one pod can hold.
+DEVICES_MAX = 64
 
 
 @dataclass(slots=True)
@@ -22,6 +26,14 @@ class Record:
     #: Everything that follows from ``effective`` has been worked out.
     is_settled: bool = False
     assumed: str = ""
+    #: UUIDs of the devices it holds there, as we chose them or as its Binding's annotation says.
+    devices: tuple[str, ...] = ()
+
+
+def devices_of(pod: Pod) -> tuple[str, ...]:
+    """What the annotation of its Binding names, bounded; empty without one."""
+    text = next((value for key, value in pod.annotations if key == DEVICES), "")
+    return tuple(text.split(",")[:DEVICES_MAX]) if text else ()
 
 
 def same_for_masks(before: Node, after: Node) -> bool:

@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
+from scheduler.devices.book import DeviceBook
+from scheduler.devices.labels import Labels
 from scheduler.gangs import words
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.view import is_pending, outsiders, pending_gang, shortfall, single
+from scheduler.model.devices import Inventory, Slot
 from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Placed, Snapshot
 from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.predicates.registry import allows, mask
-from scheduler.records import Record, gang_words, looks_alike, same_for_masks
+from scheduler.records import Record, devices_of, gang_words, looks_alike, same_for_masks
 from scheduler.teams.roll import Roll
 
 #: Feasible-node masks kept for shapes, pending or not; the oldest go first.
@@ -37,6 +40,8 @@ class ClusterState:
         self.scheduler_name = scheduler_name
         self.columns = NodeColumns()
         self.roll = Roll(self.columns, self, units or UnitTable())
+        self.devices = DeviceBook()
+        self._labels = Labels(self.devices)
         self.claims = Claims()
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods: dict[str, Record] = {}
@@ -69,6 +74,9 @@ class ClusterState:
 
     def set_node(self, node: Node) -> bool:
         """Take a node as observed; whether a plan can see the difference."""
+        return self._take_node(self._labels.seen(node))
+
+    def _take_node(self, node: Node) -> bool:
         before = self.columns.put(node)
         if before is None or before.labels != node.labels:
             self.roll.nodes_changed()
@@ -85,7 +93,40 @@ class ClusterState:
         self.releases += 1
         return True
 
+    def set_inventory(self, inventory: Inventory) -> bool:
+        """Take what a node's agent says; whether a plan can see the difference."""
+        before = self.devices.inventories.get(inventory.node)
+        changed = self.devices.put(inventory)
+        changed |= before is None or before.words != inventory.words
+        return self._inventory_changed(inventory.node) if changed else False
+
+    def remove_inventory(self, name: str) -> None:
+        if self.devices.remove(name):
+            self._inventory_changed(name)
+
+    @property
+    def disagreements(self) -> Mapping[str, str]:
+        """By node, where its labels say something else of its devices than the inventory does."""
+        return self._labels.disagreements
+
+    def at(self, now_s: float) -> bool:
+        """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
+        turned = self.devices.at(now_s)
+        self.releases += turned
+        return turned
+
+    def struck(self) -> list[tuple[Slot, GangKey]]:
+        """Devices in an outage that asks for a reaction, with the gangs that hold them, each pair once."""
+        found: dict[tuple[str, GangKey], tuple[Slot, GangKey]] = {}
+        for _, slot, uids in self.devices.fatal():
+            for uid in uids:
+                record = self._pods.get(uid)
+                if record is not None and record.key is not None and not record.observed.is_deleting:
+                    found[slot.uuid, record.key] = (slot, record.key)
+        return list(found.values())
+
     def remove_node(self, name: str) -> None:
+        self._labels.gone(name)
         if self.columns.remove(name) is not None:
             self.roll.nodes_changed()
             self._rows_moved()
@@ -104,8 +145,14 @@ class ClusterState:
             self._join(record)
         else:
             record.observed, record.rejected = pod, rejected
+        if pod.node_name and record.assumed not in ("", pod.node_name):
+            # Somebody else was faster, elsewhere.
+            record.devices = ()
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
+        if pod.node_name and not record.devices and pod.scheduler_name == self.scheduler_name:
+            # Only a Binding of ours wrote it; what was taken once is not talked away afterwards.
+            record.devices = devices_of(pod)
         if self.roll.is_on:
             self.roll.saw(pod)
         is_news = self._settle(record)
@@ -172,14 +219,14 @@ class ClusterState:
         """Charge a pod to its node before the Binding is sent."""
         record = self._pods.get(assignment.pod.uid)
         if record is not None and not record.observed.node_name:
-            record.assumed = assignment.node
+            record.assumed, record.devices = assignment.node, assignment.devices
             self._settle(record)
 
     def forget(self, uid: str) -> None:
         """Take an assumption back: the Binding certainly did not land."""
         record = self._pods.get(uid)
         if record is not None and record.assumed:
-            record.assumed = ""
+            record.assumed, record.devices = "", ()
             self._settle(record)
 
     def hold(self, key: GangKey, why: Waiting) -> None:
@@ -206,6 +253,9 @@ class ClusterState:
             rows.append(row)
         if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):
             return "capacity was taken meanwhile"
+        lost = self._lost_devices(place)
+        if lost is not None:
+            return lost
         view = self.view(place.gang.key)
         if view is None or view.generation != place.gang.generation or view.blocked is not None:
             return "the gang's description changed meanwhile"
@@ -328,6 +378,7 @@ class ClusterState:
         teams = self.roll.teams(self, self.namespaces, at_s)
         total = self.columns.total.copy()
         free = total - self.columns.used
+        devices = self.devices.limit(self.columns.row, self.columns.column, free, total)
         total.setflags(write=False)
         free.setflags(write=False)
         return Snapshot(
@@ -341,9 +392,26 @@ class ClusterState:
             claims=self.claims,
             namespaces=dict(self.namespaces),
             teams=teams,
+            devices=devices,
         )
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _inventory_changed(self, name: str) -> bool:
+        node = self._labels.again(name)
+        if node is not None:
+            self._take_node(node)
+        self.releases += 1
+        return True
+
+    def _lost_devices(self, place: Place) -> str | None:
+        """Why a place's devices can no longer be had, or None."""
+        asked: dict[str, list[tuple[Shape, tuple[str, ...]]]] = {}
+        for a in place.assignments:
+            if a.devices:
+                asked.setdefault(a.node, []).append((a.pod.shape, a.devices))
+        reasons = (self.devices.objection(node, pods) for node, pods in asked.items())
+        return next((reason for reason in reasons if reason is not None), None)
 
     def _join(self, record: Record) -> None:
         """Find the pod's gang and index it there."""
@@ -416,6 +484,7 @@ class ClusterState:
             self.columns.charge(record.charged, record.charged_shape, -1)
             if self.roll.is_on:
                 self.roll.charge(pod, record.charged_shape, record.charged, -1)
+            self.devices.release(record.charged, pod.uid)
             self._anti.pop(pod.uid, None)
             self._placed.pop(pod.uid, None)
             self.releases += 1
@@ -424,6 +493,7 @@ class ClusterState:
             self.columns.charge(node, pod.shape, +1)
             if self.roll.is_on:
                 self.roll.charge(pod, pod.shape, node, +1)
+            self.devices.charge(node, pod.uid, pod.shape, record.devices)
             if pod.shape.pod_anti_affinity:
                 self._anti[pod.uid] = None
             if self._has_placed:
@@ -468,6 +538,7 @@ class ClusterState:
 
     def _rows_moved(self) -> None:
         """Rows of nodes were added or removed: what is indexed by row is rebuilt when next needed."""
+        self.devices.moved()
         self._masks.clear()
         self._placed.clear()
         self._has_placed = False

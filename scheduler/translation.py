@@ -13,6 +13,7 @@ from binpacking.greedy import Packing
 from binpacking.problem import Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
 from scheduler.columns import OVERFLOW
+from scheduler.devices.plan import DevicePlan
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment, Placed, Snapshot
@@ -33,6 +34,9 @@ class Translation:
         self._levels = {label: i for i, label in enumerate(_labels_used(snapshot.gangs))}
         self._crowd = Crowd(snapshot.nodes, snapshot.placed)
         self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
+        self.devices = DevicePlan(
+            snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
+        )
         self._requests: dict[Shape, NDArray[np.int64]] = {}
 
     @property
@@ -42,11 +46,11 @@ class Translation:
 
     def packing(self, strategy: Strategy) -> Packing:
         """The nodes as they are now."""
-        return self._packing(self.snapshot.free, strategy)
+        return self._packing(self.devices.widened(self.snapshot.free, is_empty=False), strategy)
 
     def empty_packing(self, strategy: Strategy) -> Packing:
         """The nodes as if no pod ran: what never fits here never fits."""
-        return self._packing(self.snapshot.total, strategy)
+        return self._packing(self.devices.widened(self.snapshot.total, is_empty=True), strategy)
 
     def gang(
         self,
@@ -124,7 +128,7 @@ class Translation:
 
     def preference(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
         """int64[N] soft score of the pods' own preferences, higher is better; None without any."""
-        total: NDArray[np.int64] | None = None
+        total = self.devices.preference(role.shape for role in roles)
         for role in roles:
             own = preference(
                 role.shape,
@@ -141,11 +145,23 @@ class Translation:
         """int64[R] of the shape, in the snapshot's columns."""
         known = self._requests.get(shape)
         if known is None:
-            known = np.zeros(len(self._column), dtype=np.int64)
+            known = np.zeros(len(self._column) + len(self.devices.names), dtype=np.int64)
             for name, amount in shape.requests:
                 known[self._column.get(name, self._column[OVERFLOW])] += amount
+            extra = self.devices.column(shape)
+            if extra is not None:
+                known[extra] = 1
             self._requests[shape] = known
         return known
+
+    def choose(self, assignments: Sequence[Assignment], packing: Packing) -> list[Assignment] | None:
+        """The same with devices, where the nodes' are known; None where they cannot be had after all."""
+        return self.devices.choose(assignments, [self._row[a.node] for a in assignments], packing)
+
+    def give(self, assignments: Sequence[Assignment], packing: Packing) -> None:
+        """What these pods had taken of their nodes is free again."""
+        for a in assignments:
+            packing.free[self._row[a.node]] += self.request(a.pod.shape)
 
     def node_names(self, where: RolePlacement) -> list[str]:
         """One name per pod, in node order."""
@@ -160,9 +176,9 @@ class Translation:
         domains = tuple(self._crowd.domains(label).of for label in self._levels)
         nodes = Nodes(
             free=free,
-            total=self.snapshot.total,
+            total=self.devices.widened(self.snapshot.total, is_empty=True),
             domains=domains,
-            resources=self.snapshot.resources,
+            resources=(*self.snapshot.resources, *self.devices.names),
             levels=tuple(self._levels),
         )
         return Packing(nodes, score=PACK if strategy == "pack" else SPREAD)

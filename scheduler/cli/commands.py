@@ -95,6 +95,19 @@ def replay(
 
 
 @app.command()
+def gpus(
+    node: Annotated[str | None, typer.Argument(help="Show the devices of this node.")] = None,
+    output: OutputOption = "table",
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Show each node's devices: free, shared, held, sick, foreign, and by whom."""
+    from scheduler.cli.gpus import show
+
+    show(kubeconfig, context, node=node, output=output)
+
+
+@app.command()
 def doctor(
     config: ConfigOption = None,
     output: OutputOption = "table",

@@ -16,6 +16,7 @@ from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang, Role
 from binpacking.prove import prove_unfit
 from scheduler.explain.units import amount
+from scheduler.model.device_view import column_of
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Rejected
 from scheduler.model.plan import Policy, Reason, Verdict
@@ -83,9 +84,10 @@ class Explainer:
         return f"needs {gang.minimum} of {roles} at once"
 
     def _request(self, role: PendingRole) -> str:
-        return ", ".join(
-            f"{amount(name, value)} {name}" for name, value in role.shape.requests if name != "pods"
-        )
+        asked = [f"{amount(name, value)} {name}" for name, value in role.shape.requests if name != "pods"]
+        devices = self._translation.devices.ask(role.shape)
+        extra = "" if devices is None else column_of(devices)
+        return ", ".join([*asked, f"1 of the {extra}"] if extra else asked)
 
     def _nodes_by_reason(self, packing: Packing, pending: PendingGang, gang: Gang) -> str:
         """kube-scheduler's familiar count, for the most demanding role."""
@@ -102,7 +104,7 @@ class Explainer:
         for column in np.flatnonzero(role.request > 0).tolist():
             lacking = int((short[:, column] & allowed).sum())
             if lacking:
-                counts[f"Insufficient {self._translation.snapshot.resources[column]}"] += lacking
+                counts[f"Insufficient {packing.nodes.resource(column)}"] += lacking
         fits = int((allowed & ~short.any(axis=1)).sum())
         listed = ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=_by_count))
         return f" ({fits}/{len(nodes)} nodes have room for one such pod" + (f": {listed})" if listed else ")")

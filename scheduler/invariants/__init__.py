@@ -5,12 +5,14 @@ capacity and terms from API objects themselves and share no decision with the sc
 """
 
 from scheduler.invariants.capacity import no_overcommit
+from scheduler.invariants.devices import no_device_overcommit, no_sick_device
 from scheduler.invariants.gangs import EndState, end_state, gangs_whole_or_pending, same_end, settled
 from scheduler.invariants.history import (
     Entry,
     EventVersion,
     GangRef,
     GangVersion,
+    GPUNodeVersion,
     GroupVersion,
     History,
     LeaseVersion,
@@ -25,6 +27,7 @@ __all__ = [
     "EndState",
     "Entry",
     "EventVersion",
+    "GPUNodeVersion",
     "GangRef",
     "GangVersion",
     "GroupVersion",
@@ -40,7 +43,9 @@ __all__ = [
     "final",
     "gangs_whole_or_pending",
     "leaders_in_order",
+    "no_device_overcommit",
     "no_overcommit",
+    "no_sick_device",
     "replay",
     "said_after_the_fact",
     "same_end",
@@ -49,12 +54,14 @@ __all__ = [
 
 
 def at_every_revision(history: History, *, partial_s: float = 30.0) -> list[Violation]:
-    """Everything that holds at every revision: INV1, INV2, INV3, INV5 and INV14, in revision order.
+    """Everything that holds at every revision: INV1, INV2, INV3, INV5, INV8 and INV14, in revision order.
 
     partial_s: how long a gang may be partly bound; 60 s where a leader crashed.
     """
     found = [
         *no_overcommit(history),
+        *no_device_overcommit(history),
+        *no_sick_device(history),
         *gangs_whole_or_pending(history, partial_s=partial_s),
         *bound_once(history),
         *leaders_in_order(history),

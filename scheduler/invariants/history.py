@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
-Kind = Literal["Pod", "Node", "Group", "Gang", "Lease", "Event"]
+Kind = Literal["Pod", "Node", "GPUNode", "Group", "Gang", "Lease", "Event"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,7 +30,8 @@ class GangRef:
 class PodVersion:
     """``minimum`` is what the pod's own keys say; 0 where a group object says it or nothing readable does.
 
-    ``told`` is (status, reason, message) of its PodScheduled condition.
+    ``told`` is (status, reason, message) of its PodScheduled condition. ``devices``: UUIDs that it names.
+    ``share``: what it asks of one device, a fraction of it or bytes of its memory; None for whole ones.
     """
 
     uid: str
@@ -48,6 +50,8 @@ class PodVersion:
     minimum: int = 0
     epoch: int | None = None
     told: tuple[str, str, str] | None = None
+    devices: tuple[str, ...] = ()
+    share: Fraction | int | None = None
 
     @property
     def is_live(self) -> bool:
@@ -78,6 +82,15 @@ class PodVersion:
 class NodeVersion:
     name: str
     allocatable: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GPUNodeVersion:
+    """What an agent says: bytes of memory by UUID, MIG instances among them, and which may be given."""
+
+    name: str
+    memory: Mapping[str, int]
+    usable: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +125,7 @@ class EventVersion:
     reason: str
 
 
-Version = PodVersion | NodeVersion | GroupVersion | GangVersion | LeaseVersion | EventVersion
+Version = PodVersion | NodeVersion | GPUNodeVersion | GroupVersion | GangVersion | LeaseVersion | EventVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

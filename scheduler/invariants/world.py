@@ -11,6 +11,7 @@ from scheduler.invariants.history import (
     EventVersion,
     GangRef,
     GangVersion,
+    GPUNodeVersion,
     GroupVersion,
     History,
     LeaseVersion,
@@ -40,6 +41,7 @@ class World:
         self.ours = ours
         self.pods: dict[str, PodVersion] = {}
         self.nodes: dict[str, NodeVersion] = {}
+        self.gpu_nodes: dict[str, GPUNodeVersion] = {}
         self.gangs: dict[GangRef, GangVersion] = {}
         self.lease: LeaseVersion | None = None
         self._minimum: dict[GangRef, int] = {}
@@ -73,6 +75,8 @@ class World:
         match entry.version:
             case NodeVersion() as node:
                 self.nodes[entry.key] = node
+            case GPUNodeVersion() as told:
+                self.gpu_nodes[entry.key] = told
             case GroupVersion(ref=ref, minimum=minimum):
                 self._minimum[ref] = minimum
                 self._refs[(entry.kind, entry.key)] = ref
@@ -83,6 +87,8 @@ class World:
                 self.lease = lease
             case None if entry.kind == "Node":
                 self.nodes.pop(entry.key, None)
+            case None if entry.kind == "GPUNode":
+                self.gpu_nodes.pop(entry.key, None)
             case None if entry.kind == "Lease":
                 self.lease = None
             case None if known is not None:

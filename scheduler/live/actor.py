@@ -40,6 +40,8 @@ class Running:
     pods: Mapping[str, Pod]
     #: UIDs of members that stood before the attempt.
     standing: set[str]
+    #: UUIDs of the devices chosen for each pod, where they were.
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deadline: asyncio.TimerHandle | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
@@ -90,7 +92,13 @@ class Actor:
         """Begin to place a gang whose capacity the state has already charged."""
         attempt, todo = machine.start(gang, assignments, epoch=epoch, at_s=self._clock(), limits=self._limits)
         standing = {pod.uid for pod in self._state.members(gang.key) if stands(pod)}
-        running = Running(attempt, gang, {a.pod.uid: a.pod for a in assignments}, standing)
+        running = Running(
+            attempt,
+            gang,
+            {a.pod.uid: a.pod for a in assignments},
+            standing,
+            devices={a.pod.uid: a.devices for a in assignments if a.devices},
+        )
         self._announcer.withdraw(running.pods)
         self._begin(running, todo)
 
@@ -213,7 +221,13 @@ class Actor:
         match instruction:
             case events.BindPod(uid=uid, node=node, resource_version=version):
                 pod = self._state.pod(uid) or running.pods[uid]
-                return await self._binder.bind(pod, node, epoch=attempt.epoch, resource_version=version)
+                return await self._binder.bind(
+                    pod,
+                    node,
+                    epoch=attempt.epoch,
+                    resource_version=version,
+                    devices=running.devices.get(uid, ()),
+                )
             case events.ReadPod(uid=uid):
                 return await self._binder.read(running.pods[uid])
             case events.EvictPod(uid=uid, reason=reason):

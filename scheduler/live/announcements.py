@@ -84,6 +84,17 @@ class Event:
     action: Literal["Scheduling", "Binding", "Evicting"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEvent:
+    """One Event regarding one node."""
+
+    node: str
+    reason: str
+    note: str
+    type: Literal["Normal", "Warning"]
+    action: Literal["Comparing"]
+
+
 def condition_patch(
     pod: PodRef,
     condition: Condition,
@@ -120,13 +131,39 @@ def condition_patch(
 def event_body(event: Event, *, controller: str, instance: str, at_s: float, serial: int) -> bytes:
     """An events.k8s.io/v1 Event; ``serial`` tells apart those of the same pod and microsecond."""
     pod = event.pod
+    regarding = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "namespace": pod.namespace,
+        "name": pod.name,
+        "uid": pod.uid,
+    }
+    return _event_body(event, pod.namespace, regarding, controller, instance, at_s, serial)
+
+
+def node_event_body(event: NodeEvent, *, controller: str, instance: str, at_s: float, serial: int) -> bytes:
+    """An events.k8s.io/v1 Event about a node, where the kubelet's own go: the namespace default."""
+    regarding = {"apiVersion": "v1", "kind": "Node", "name": event.node, "uid": event.node}
+    return _event_body(event, "default", regarding, controller, instance, at_s, serial)
+
+
+def _event_body(
+    event: Event | NodeEvent,
+    namespace: str,
+    regarding: dict[str, str],
+    controller: str,
+    instance: str,
+    at_s: float,
+    serial: int,
+) -> bytes:
+    name = regarding["name"][:_NAME_MAX].rstrip(".-")
     return msgspec.json.encode(
         {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{pod.name[:_NAME_MAX].rstrip('.-')}.{int(at_s * 1e6):x}{serial & 0xFFFF:04x}",
-                "namespace": pod.namespace,
+                "name": f"{name}.{int(at_s * 1e6):x}{serial & 0xFFFF:04x}",
+                "namespace": namespace,
             },
             "eventTime": _time(at_s, "microseconds"),
             "reportingController": controller[:128],
@@ -135,13 +172,7 @@ def event_body(event: Event, *, controller: str, instance: str, at_s: float, ser
             "reason": event.reason,
             "type": event.type,
             "note": _cut_bytes(printable(event.note, NOTE_BYTES_MAX), NOTE_BYTES_MAX),
-            "regarding": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "namespace": pod.namespace,
-                "name": pod.name,
-                "uid": pod.uid,
-            },
+            "regarding": regarding,
         }
     )
 

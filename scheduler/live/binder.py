@@ -6,7 +6,7 @@ pod's UID and the leader's epoch; the API server refuses an older epoch (deploy/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -24,6 +24,7 @@ from scheduler.kube.transport import (
     Unreachable,
 )
 from scheduler.live.fence import EPOCH, is_fenced
+from scheduler.model.devices import DEVICES
 from scheduler.model.objects import Pod
 
 EVICTED_FOR = "stowplan.dev/evicted-for"
@@ -48,8 +49,10 @@ class Binder:
         self._write_timeout_s = write_timeout_s
         self._decode = msgspec.json.Decoder(wire.Pod)
 
-    async def bind(self, pod: Pod, node: str, *, epoch: int, resource_version: str) -> events.Event:
-        """Send one Binding with the pod's UID and a resourceVersion."""
+    async def bind(
+        self, pod: Pod, node: str, *, epoch: int, resource_version: str, devices: Sequence[str] = ()
+    ) -> events.Event:
+        """Send one Binding with the pod's UID, a resourceVersion and the devices chosen for it, if any."""
         if not self._may_act():
             return events.LeadershipLost(at_s=self._clock())
         body = wire.Binding(
@@ -58,7 +61,7 @@ class Binder:
                 namespace=pod.namespace,
                 uid=pod.uid,
                 resource_version=resource_version or pod.resource_version,
-                annotations={EPOCH: str(epoch)},
+                annotations={EPOCH: str(epoch), **({DEVICES: ",".join(devices)} if devices else {})},
             ),
             target=wire.ObjectReference(api_version="v1", kind="Node", name=node),
         )

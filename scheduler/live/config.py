@@ -104,6 +104,8 @@ class PolicySection(_Section):
     backfill: bool = True
     """Whether later gangs may use what a blocked earlier gang cannot use now."""
     solver: Solver = Solver()
+    inventory: Literal["preferred", "required"] = "preferred"
+    """Nodes on which no agent reports devices: by their allocatable, or no pods that ask for devices."""
 
 
 class Teams(_Section):

@@ -9,6 +9,7 @@ from scheduler.cycles import Cycles
 from scheduler.gangs.attempt import Attempt
 from scheduler.live.actor import Actor
 from scheduler.live.announcer import Announcer
+from scheduler.live.devices import Outages
 from scheduler.live.evictor import Evictor
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
@@ -66,6 +67,7 @@ class Loop:
         self._wake = asyncio.Event()
         self._is_paused = False
         self._incomplete: dict[GangKey, tuple[str, float]] = {}
+        self._outages = Outages(state, self.actor, clock=clock)
 
     def pause(self) -> None:
         """Start nothing new; attempts under way go on."""
@@ -116,6 +118,7 @@ class Loop:
         self._cycles.remember(cycle, planned)
         self._tell(cycle.snapshot, planned, epoch)
         self._watch_partial(epoch)
+        self._metrics.replaced(self._outages.react(epoch))
 
     def _act(self, planned: Plan, epoch: int) -> None:
         """Start an attempt for every place that still holds against the state as it is now."""

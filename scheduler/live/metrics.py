@@ -12,6 +12,7 @@ from binpacking.answer import Certificate, Feasible, Infeasible, Optimal, Unknow
 from quotas.accounts import Account
 from quotas.amounts import Amounts
 from quotas.units import MILLI, UNITS
+from scheduler.devices.book import Use
 from scheduler.model.plan import Plan, Reason
 
 Answer = Literal["optimal", "feasible", "infeasible", "unknown", "greedy"]
@@ -64,6 +65,13 @@ class Metrics:
         self._queued = self._gauge("announcements_queued", "Conditions and Events not yet written")
         self._teams = self._gauge("team_gpus", "Normalised GPUs of a team, by what they are", "team", "what")
         self._told_teams: set[str] = set()
+        self._devices = self._gauge("devices", "Devices that agents report, by use", "use")
+        self._disagreements = self._gauge(
+            "inventory_disagreements", "Nodes whose labels say something else of their devices than NVML"
+        )
+        self._replacements = self._counter(
+            "gang_replacements", "Gangs replaced because a device under them turned fatal"
+        )
         self._show_zeroes()
 
     def teams(self, found: Mapping[str, Account]) -> None:
@@ -98,6 +106,14 @@ class Metrics:
     def eviction(self, outcome: EvictOutcome) -> None:
         self._evictions.labels(outcome).inc()
 
+    def devices(self, uses: Mapping[Use, int], disagreements: int) -> None:
+        for use, count in uses.items():
+            self._devices.labels(use).set(count)
+        self._disagreements.set(disagreements)
+
+    def replaced(self, gangs: int) -> None:
+        self._replacements.inc(gangs)
+
     def leadership(self, *, is_leading: bool, epoch: int) -> None:
         self._leading.set(is_leading)
         self._epoch.set(epoch)
@@ -110,6 +126,8 @@ class Metrics:
 
     def _show_zeroes(self) -> None:
         """A rate over a counter needs its zero: every label value exists from the start."""
+        for use in get_args(Use):
+            self._devices.labels(use)
         for answer in get_args(Answer):
             self._answers.labels(answer)
         for reason in get_args(Reason):

@@ -25,6 +25,7 @@ from scheduler.live.binder import Binder
 from scheduler.live.claims import ClaimBook
 from scheduler.live.config import SchedulerConfiguration
 from scheduler.live.decisions import Decisions
+from scheduler.live.devices import DeviceReporter
 from scheduler.live.evictor import Evictor
 from scheduler.live.fence import raised
 from scheduler.live.health import Health, HealthServer
@@ -114,6 +115,16 @@ class Scheduler:
         self.teamboard = Teamboard(
             transport, self.state, metrics=self.metrics, clock=time.time, may_act=self._holds_lease
         )
+        self.state.devices.needs_report = config.policy.inventory == "required"
+        self.reporter = DeviceReporter(
+            transport,
+            self.state,
+            metrics=self.metrics,
+            clock=time.time,
+            may_act=self._holds_lease,
+            controller="stowplan.dev/scheduler",
+            instance=socket.gethostname(),
+        )
         self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
         self.loop = self._make_loop()
 
@@ -144,6 +155,7 @@ class Scheduler:
                     self.teamboard.run(),
                     self.announcer.run(),
                     self.noticeboard.run(),
+                    self.reporter.run(),
                     self.loop.run(epoch),
                 )
             ]
@@ -187,6 +199,11 @@ class Scheduler:
     def _wake(self) -> None:
         self.loop.wake()
 
+    def _beat(self) -> None:
+        """The loop lives; time passes for what agents told."""
+        self.health.beat()
+        self.state.at(time.time())
+
     def _seen(self, uid: str, pod: Pod | None) -> None:
         self.loop.actor.observe(uid, pod)
         if pod is None:
@@ -206,7 +223,7 @@ class Scheduler:
             clock=self._clock,
             wall=time.time,
             may_act=self._may_plan,
-            beat=self.health.beat,
+            beat=self._beat,
             partial_s=config.gangs.partial_seconds,
             teamboard=self.teamboard,
             recorder=self._recorder(),

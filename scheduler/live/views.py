@@ -17,7 +17,10 @@ from scheduler.kube.decoding import HasMetadata
 from scheduler.kube.reflector import Reflector, Timing
 from scheduler.kube.transport import Transport
 from scheduler.kube.watch_metrics import WatchMetrics
+from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.claims import ClaimBook
+from scheduler.live.devices import PATH as GPU_NODES
+from scheduler.live.devices import GPUNodeFeed
 from scheduler.live.feeds import (
     ClaimFeed,
     Feed,
@@ -114,6 +117,7 @@ class Views:
         self._slow: tuple[AnyReflector, ...] = (
             slow("/apis/stowplan.dev/v1alpha1/gangs", wire.Gang, GangFeed(claims)),
             slow("/apis/stowplan.dev/v1alpha1/teamquotas", wire.TeamQuota, TeamQuotaFeed(state)),
+            slow(GPU_NODES, GPUNode, GPUNodeFeed(state)),
             slow("/api/v1/namespaces", wire.Namespace, NamespaceFeed(state)),
             slow("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, ClaimFeed(state)),
             slow("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),

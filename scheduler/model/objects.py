@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scheduler.model.devices import DeviceAsk
 from scheduler.model.selection import (
     HostPort,
     NodeTerm,
@@ -79,6 +80,8 @@ class Shape:
     #: needs it, and those labels, sorted, that its own selectors look at. Others would split shapes.
     namespace: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    #: What it asks of devices beside a number of them.
+    ask: DeviceAsk | None = None
     #: Shapes are keys of many dictionaries; the hash is computed once.
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
@@ -98,6 +101,7 @@ class Shape:
             self.volumes,
             self.namespace,
             self.labels,
+            self.ask,
         )
         object.__setattr__(self, "_hash", hash(parts))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.answer import Certificate
+from scheduler.model.device_view import DeviceView
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Node, Pod, Shape
 from scheduler.model.team import RunningGang, Teams
@@ -50,6 +51,8 @@ class Snapshot:
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: None where there is no TeamQuota: then nobody has a limit, and nobody makes room.
     teams: Teams | None = None
+    #: Device by device, where agents report; None where none does.
+    devices: DeviceView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ class Budget:
 class Assignment:
     pod: Pod
     node: str
-    #: Device UUIDs chosen by us; empty while the device plugin chooses.
+    #: UUIDs of the devices chosen for it; empty where no agent reports any.
     devices: tuple[str, ...] = ()
 
 

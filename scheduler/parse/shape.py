@@ -14,10 +14,12 @@ from typing import TypeVar
 import msgspec
 
 from scheduler.kube import wire
+from scheduler.model.devices import DeviceAsk
 from scheduler.model.objects import Rejected, Shape, Volume
 from scheduler.model.selection import Effect, HostPort, Selector, SpreadConstraint, Toleration
 from scheduler.parse import selectors
 from scheduler.parse.affinity import Affinities, Who, keys_of, label_keys, parse_affinity, parse_spread
+from scheduler.parse.devices import Words, device_words, parse_ask
 from scheduler.parse.refusal import Refusal, reject, shown
 from scheduler.parse.requests import CONTAINERS_MAX, Requests, add_up
 
@@ -58,6 +60,8 @@ class Spec(wire.Wire, frozen=True, array_like=True):
     volumes: tuple[wire.PodVolume, ...]
     resource_claims: tuple[wire.PodResourceClaim, ...] | None
     host_network: bool | None
+    #: Annotations that ask something of devices.
+    words: Words
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -79,6 +83,7 @@ def read_shape(pod: wire.Pod, labels: Labels) -> Reading:
         volumes,
         spec.resource_claims,
         spec.host_network,
+        device_words(pod.metadata.annotations),
     )
     # Labels and names differ from pod to pod: they are part of the key only where they matter.
     names_pods = bool(spread) or b"pod" in affinity or b"\\u" in affinity
@@ -124,6 +129,7 @@ def _read(spec: Spec, affinity: bytes, spread: bytes, namespace: str, labels: La
         volumes=claims,
         namespace=namespace if own or claims else "",
         labels=tuple(item for item in labels if item[0] in keys),
+        ask=reader.ask(spec.words, requests),
     )
     return Reading(_interned(shape), reader.fault)
 
@@ -153,6 +159,13 @@ class _Reader:
         except Refusal as refusal:
             self.fault = self.fault or refusal.rejected
             return Affinities()
+
+    def ask(self, words: Words, requests: Requests) -> DeviceAsk | None:
+        try:
+            return parse_ask(words, requests)
+        except Refusal as refusal:
+            self.fault = self.fault or refusal.rejected
+            return None
 
     def requests(self, spec: Spec) -> Requests:
         containers, starters = spec.containers or (), spec.init_containers or ()

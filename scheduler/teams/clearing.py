@@ -53,7 +53,9 @@ class Clearer:
         self._allowance = allowance
         self._candidates = Candidates(translation, allowance)
         #: int64[N, R]: what is coming and promised to nobody.
-        self._coming = allowance.teams.leaving.copy()
+        self._coming = np.zeros_like(packing.free)
+        leaving = allowance.teams.leaving
+        self._coming[:, : leaving.shape[1]] = leaving
         self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
         self._promises: dict[GangKey, _Promise] = {}
 

@@ -220,6 +220,7 @@ async def sweep(api: Transport) -> None:
         await api.delete(f"/apis/stowplan.dev/v1alpha1/namespaces/{name}/gangs")
         await api.delete(f"/apis/events.k8s.io/v1/namespaces/{name}/events")
     await api.delete("/api/v1/nodes")
+    await api.delete("/apis/stowplan.dev/v1alpha1/gpunodes")
     try:
         await api.delete(LEASE)
     except NotFound:

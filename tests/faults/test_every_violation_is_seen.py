@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.invariants import (
+    GPUNodeVersion,
     History,
     NodeVersion,
     Violation,
@@ -63,6 +65,36 @@ def _on_a_node_that_shrank(told: Chronicle) -> None:
     told.node("n9", 1)
     told.now_s += 11.0
     told.bind(told.pod("late", gpus=2), "n9")
+
+
+def _above_one(told: Chronicle) -> None:
+    for number in range(4):
+        uid = told.pod(f"third-{number}", gpus=0)
+        told.change(replace(told.pods[uid], devices=("GPU-0",), share=Fraction(1, 3)))
+        told.bind(uid, "n3")
+
+
+def _above_its_memory(told: Chronicle) -> None:
+    told.write("GPUNode", "n3", GPUNodeVersion(name="n3", memory={"GPU-0": 80}, usable=frozenset({"GPU-0"})))
+    for number in range(3):
+        uid = told.pod(f"bytes-{number}", gpus=0)
+        told.change(replace(told.pods[uid], devices=("GPU-0",), share=27))
+        told.bind(uid, "n3")
+
+
+def _whole_beside_a_share(told: Chronicle) -> None:
+    for number, share in enumerate((Fraction(1, 10), None)):
+        uid = told.pod(f"mixed-{number}", gpus=0)
+        told.change(replace(told.pods[uid], devices=("GPU-0",), share=share))
+        told.bind(uid, "n3")
+
+
+def _on_a_sick_device(told: Chronicle) -> None:
+    told.write("GPUNode", "n3", GPUNodeVersion(name="n3", memory={"GPU-0": 80}, usable=frozenset()))
+    told.now_s += 11.0
+    uid = told.pod("unlucky", gpus=0)
+    told.change(replace(told.pods[uid], devices=("GPU-0",), share=Fraction(1, 10)))
+    told.bind(uid, "n3")
 
 
 def _on_no_node(told: Chronicle) -> None:
@@ -205,6 +237,10 @@ SINS: dict[Callable[[Chronicle], None], set[str]] = {
     _on_a_leaving_pod: {"INV1"},
     _on_a_node_that_shrank: {"INV1"},
     _on_no_node: {"INV1"},
+    _above_one: {"INV1"},
+    _above_its_memory: {"INV1"},
+    _whole_beside_a_share: {"INV1"},
+    _on_a_sick_device: {"INV8"},
     _half_a_gang: {"INV2"},
     _half_a_gang_for_ever: {"INV2", "INV12"},
     _a_gang_that_lost_a_member: {"INV2"},

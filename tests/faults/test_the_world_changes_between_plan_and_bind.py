@@ -73,10 +73,15 @@ async def test_what_a_kubelet_turns_away_takes_its_gang_along(stage: Stage, tmp_
         stage.proxy.add(proxy.gang_status("Binding"), proxy.then(overtake), when=nth(1))
         await stage.create(gang("work", 4))
         await stage.start()
-        await stage.until(lambda _: _failed(stage) == 2 and len(stage.pods()) == 3, "taken back")
-        assert sum(actor.report().rejected.values()) == 2
+        await stage.until(lambda _: _failed(stage) > 0 and _left(stage) == 0, "taken back")
+        # The second may be taken back before its kubelet has turned it away.
+        assert sum(actor.report().rejected.values()) in (1, 2)
         assert stage.pods()["theirs"].phase == "Running"
         await stage.judge()
+
+
+def _left(stage: Stage) -> int:
+    return sum(pod.phase != "Failed" for name, pod in stage.pods().items() if name.startswith("work"))
 
 
 def _failed(stage: Stage) -> int:

@@ -19,6 +19,9 @@ KILLED = "tests/faults/test_a_killed_leader_changes_nothing_in_the_end.py"
 STOPPED = "tests/faults/test_a_stopped_leader_writes_nothing_more.py"
 VIEW = "tests/faults/test_no_act_on_a_view_that_is_not_current.py"
 WORLD = "tests/faults/test_the_world_changes_between_plan_and_bind.py"
+WEIGHED = "tests/devices/test_reports_are_weighed.py"
+SHARES = "tests/devices/test_shares_come_and_go_exactly.py"
+DEVICES = "tests/devices/test_devices_decide_where_pods_go.py"
 FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
 SPREAD = "tests/binpacking/test_an_old_imbalance_forbids_nothing_new.py"
 SHARED = "tests/binpacking/test_a_gang_of_fractions_is_placed_whole.py"
@@ -289,5 +292,54 @@ MUTATIONS: tuple[Mutation, ...] = (
         old=" if (rest - pod[1]) & guards == guards]",
         new="]",
         test=FILLED,
+    ),
+    Mutation(
+        name="a probe that is too old gives no device",
+        file="scheduler/model/devices.py",
+        old="abs(now_s - self.probed_s) <= PROBE_AGE_S_MAX",
+        new="self.probed_s >= 0",
+        test=WEIGHED,
+    ),
+    Mutation(
+        name="a device that is not usable has no room",
+        file="scheduler/devices/book.py",
+        old="whole if slot.is_usable and is_fresh else 0",
+        new="whole if is_fresh else 0",
+        test=WEIGHED,
+    ),
+    Mutation(
+        name="a pod whose devices nobody named counts",
+        file="scheduler/devices/book.py",
+        old="free = max(0, empty - unknown)",
+        new="free = empty",
+        test=WEIGHED,
+    ),
+    Mutation(
+        name="a shared device is not given whole",
+        file="binpacking/choice.py",
+        old="        empty = np.flatnonzero((room == size) & (size > 0))",
+        new="        empty = np.flatnonzero((room > 0) & (size > 0))",
+        test=SHARES,
+    ),
+    Mutation(
+        name="what a share takes is taken",
+        file="binpacking/choice.py",
+        old="            self.room[node, device] -= need\n",
+        new="            self.room[node, device] -= need - 1\n",
+        test=SHARES,
+    ),
+    Mutation(
+        name="chosen devices travel with the Binding",
+        file="scheduler/live/binder.py",
+        old='({DEVICES: ",".join(devices)} if devices else {})',
+        new="{}",
+        test=f"{DEVICES}::test_a_foreign_process_keeps_pods_off_until_it_leaves",
+    ),
+    Mutation(
+        name="a gang on a fatal device is replaced",
+        file="scheduler/live/loop.py",
+        old="self._metrics.replaced(self._outages.react(epoch))",
+        new="self._metrics.replaced(0)",
+        test=f"{DEVICES}::test_a_gang_on_a_device_that_turns_fatal_is_replaced_once_as_a_whole",
     ),
 )

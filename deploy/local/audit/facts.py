@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from functools import lru_cache
 from math import ceil
 from typing import Final
@@ -17,6 +18,7 @@ from scheduler.invariants import (
     EventVersion,
     GangRef,
     GangVersion,
+    GPUNodeVersion,
     GroupVersion,
     LeaseVersion,
     NodeVersion,
@@ -28,6 +30,10 @@ GANG: Final = "stowplan.dev/gang"
 MIN_MEMBER: Final = "stowplan.dev/gang-min-member"
 EPOCH: Final = "stowplan.dev/epoch"
 DIALECT: Final = "stowplan.dev/dialect"
+DEVICES: Final = "stowplan.dev/devices"
+FRACTIONS: Final = ("stowplan.dev/gpu-fraction", "gpu-fraction")
+MEMORY: Final = "stowplan.dev/gpu-memory"
+MEMORY_MIB: Final = "gpu-memory"
 COSCHEDULING: Final = "scheduling.x-k8s.io/pod-group"
 _UNIT: Final = 1000
 _SUFFIXES: Final = {
@@ -119,7 +125,22 @@ def pod_fact(raw: bytes) -> tuple[str, Version]:
         minimum=minimum,
         epoch=int(epoch) if epoch.isascii() and epoch.isdigit() and len(epoch) < 20 else None,
         told=None if told is None else (told.status, told.reason or "", told.message or ""),
+        devices=tuple(uuid for uuid in (meta.annotations or {}).get(DEVICES, "").split(",") if uuid),
+        share=_share(meta.annotations or {}),
     )
+
+
+def _share(words: Mapping[str, str]) -> Fraction | int | None:
+    """A fraction of one device, bytes of its memory, or None where neither is asked or can be read."""
+    for key in FRACTIONS:
+        if key in words:
+            try:
+                return Fraction(words[key]) if len(words[key]) <= _DIGITS_MAX else None
+            except (ValueError, ZeroDivisionError):
+                return None
+    if MEMORY in words:
+        return -(-thousandths(words[MEMORY]) // _UNIT)
+    return thousandths(words[MEMORY_MIB]) // _UNIT << 20 if MEMORY_MIB in words else None
 
 
 def _gang(pod: wire.Pod) -> tuple[GangRef | None, int]:
@@ -143,6 +164,21 @@ def node_fact(raw: bytes) -> tuple[str, Version]:
     node = _node.decode(raw)
     name = node.metadata.name
     return name, NodeVersion(name=name, allocatable=amounts(node.status.allocatable))
+
+
+def gpu_node_fact(raw: bytes) -> tuple[str, Version]:
+    node = _gpu_node.decode(raw)
+    name = node.metadata.name
+    memory: dict[str, int] = {}
+    usable: set[str] = set()
+    for device in node.status.devices or ():
+        is_well = device.state in ("Healthy", "Noted") and node.status.state == "Ready"
+        parts: tuple[wire.GPUDevice | wire.GPUInstance, ...] = (device, *(device.instances or ()))
+        for part in parts:
+            memory[part.uuid] = part.memory_bytes
+            if is_well and not part.foreign_processes:
+                usable.add(part.uuid)
+    return name, GPUNodeVersion(name=name, memory=memory, usable=frozenset(usable))
 
 
 def native_group_fact(raw: bytes) -> tuple[str, Version]:
@@ -190,6 +226,7 @@ def event_fact(raw: bytes) -> tuple[str, Version]:
 
 _pod = msgspec.json.Decoder(wire.Pod)
 _node = msgspec.json.Decoder(wire.Node)
+_gpu_node = msgspec.json.Decoder(wire.GPUNode)
 _group = msgspec.json.Decoder(wire.Group)
 _gang_object = msgspec.json.Decoder(wire.Gang)
 _lease = msgspec.json.Decoder(wire.Lease)
@@ -202,6 +239,7 @@ def sources(*, lease_namespace: str, lease: str) -> Iterable[Source]:
     return (
         Source(kind="Pod", path="/api/v1/pods", fact=pod_fact),
         Source(kind="Node", path="/api/v1/nodes", fact=node_fact),
+        Source(kind="GPUNode", path="/apis/stowplan.dev/v1alpha1/gpunodes", fact=gpu_node_fact),
         Source(
             kind="Group",
             path="/apis/scheduling.k8s.io/v1beta1/podgroups",

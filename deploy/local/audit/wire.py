@@ -73,6 +73,30 @@ class Pod(Wire, frozen=True):
     status: PodStatus = PodStatus()
 
 
+class GPUInstance(Wire, frozen=True):
+    uuid: str = ""
+    memory_bytes: int = 0
+    foreign_processes: int = 0
+
+
+class GPUDevice(Wire, frozen=True):
+    uuid: str = ""
+    memory_bytes: int = 0
+    foreign_processes: int = 0
+    state: str = ""
+    instances: tuple[GPUInstance, ...] | None = None
+
+
+class GPUNodeStatus(Wire, frozen=True):
+    state: str = ""
+    devices: tuple[GPUDevice, ...] | None = None
+
+
+class GPUNode(Wire, frozen=True):
+    metadata: Metadata
+    status: GPUNodeStatus = GPUNodeStatus()
+
+
 class NodeStatus(Wire, frozen=True):
     allocatable: dict[str, Amount] | None = None
 

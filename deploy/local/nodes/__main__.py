@@ -14,6 +14,8 @@ from pathlib import Path
 from deploy.local.nodes.actor import NodeActor, Settings
 from deploy.local.nodes.mischief import ControlFileError, read_control
 from deploy.local.nodes.pools import NodeFileError, Pool, read_pools
+from deploy.local.nvml.errors import ScenarioError
+from deploy.local.nvml.library import read_scenario
 from scheduler.kube.transport import ClusterError, Endpoint, Transport
 
 _CONTROL_PERIOD_S = 0.5
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=Path, required=True, help="node file (docs/examples/clusters)")
     parser.add_argument("--report", type=Path, help="write counts here at the end and on SIGUSR1")
     parser.add_argument("--control", type=Path, help="mischief as JSON, read again whenever it changes")
+    parser.add_argument("--scenarios", type=Path, help="folder of NODE.yaml: what a node's NVML says")
     parser.add_argument("--logs", type=Path, help="folder for the output of pods' commands")
     parser.add_argument(
         "--lease-interval", type=float, help="seconds; 10, or longer to stay below 50 writes/s"
@@ -66,7 +69,12 @@ async def _play(arguments: argparse.Namespace, pools: tuple[Pool, ...]) -> None:
         pace = actor.heartbeats.writes_per_s
         print(f"{len(actor.nodes)} nodes ready, {pace:.1f} lease writes/s, logs in {logs}", flush=True)
         try:
-            await _until_first(told.wait(), actor.wait(), _follow(control, actor))
+            await _until_first(
+                told.wait(),
+                actor.wait(),
+                _follow(control, actor),
+                _scenarios(arguments.scenarios, actor),
+            )
         finally:
             if arguments.report:
                 _write_report(actor, arguments.report)
@@ -95,6 +103,25 @@ async def _follow(control: Path | None, actor: NodeActor) -> None:
         if wanted != known:
             await actor.misbehave(wanted)
             known = wanted
+
+
+async def _scenarios(folder: Path | None, actor: NodeActor) -> None:
+    """Play each node's scenario whenever its file changes; one that cannot be read is logged."""
+    if folder is None:
+        await asyncio.get_running_loop().create_future()
+        return
+    known: dict[str, int] = {}
+    while True:
+        for node in actor.nodes:
+            file = folder / f"{node.name}.yaml"
+            changed_ns = file.stat().st_mtime_ns if file.is_file() else 0
+            if changed_ns and known.get(node.name) != changed_ns:
+                known[node.name] = changed_ns
+                try:
+                    actor.play(node.name, read_scenario(file))
+                except (ScenarioError, LookupError) as error:
+                    log.warning("%s", error)
+        await asyncio.sleep(_CONTROL_PERIOD_S)
 
 
 def _write_report(actor: NodeActor, path: Path) -> None:

@@ -135,7 +135,7 @@ class Inventories:
         for node in self.nodes.values():
             if node.scenario.hang or any(device.hang for device in node.scenario.devices):
                 node.play(Scenario(driver=Driver(loaded=False)))
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     def counted(self) -> None:
         self.writes += 1

@@ -1,0 +1,381 @@
+"""Who holds which device: inventories and pods in, arrays for the snapshot out; O(changed)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binpacking.choice import MILLI, SIZE_MAX, Ask
+from scheduler.model.device_view import DeviceView, ask_of, mig_of
+from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, Inventory, Slot
+from scheduler.model.objects import Shape
+
+#: out: sick, or held by a foreign process. old: free, by a report too old to rely on.
+Use = Literal["free", "shared", "held", "out", "old"]
+#: Stands for "no device says less than the node's allocatable".
+UNLIMITED = 2**52
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What one pod holds on its node; ``devices`` is empty where nobody said which."""
+
+    ask: Ask | None
+    mig: tuple[tuple[str, int], ...]
+    devices: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Summary:
+    """One node's row: as the arrays of ``DeviceView``, and how many of each resource are free or there."""
+
+    room: list[int] = field(default_factory=list)
+    size: list[int] = field(default_factory=list)
+    island: list[int] = field(default_factory=list)
+    uuids: tuple[str, ...] = ()
+    most: int = 0
+    shared: int = 0
+    is_exact: bool = True
+    free: dict[str, int] = field(default_factory=dict)
+    there: dict[str, int] = field(default_factory=dict)
+    free_uuids: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class DeviceBook:
+    """Inventories by node and holds by node and pod. ``rows`` of the arrays are the caller's node rows."""
+
+    def __init__(self) -> None:
+        self.inventories: dict[str, Inventory] = {}
+        self._holds: dict[str, dict[str, Hold]] = {}
+        self._asks: dict[Shape, tuple[Ask | None, tuple[tuple[str, int], ...]]] = {}
+        self._fresh: dict[str, bool] = {}
+        self._dirty: set[str] = set()
+        self._rows_moved = True
+        self._summaries: dict[str, _Summary] = {}
+        self._arrays = _Arrays(0, 0)
+        self._now_s = 0.0
+        #: Nodes without an agent get no pods that ask for devices; else they go by allocatable.
+        self.needs_report = False
+        #: How many nodes' rows were written anew, ever: what tests of O(changed) look at.
+        self.rows_written = 0
+
+    # -- events ------------------------------------------------------------------------------
+
+    def put(self, inventory: Inventory) -> bool:
+        """Take a node's word; whether a plan can see the difference."""
+        name = inventory.node
+        before = self.inventories.get(name)
+        self.inventories[name] = inventory
+        was_fresh = self._fresh.get(name)
+        self._fresh[name] = inventory.is_fresh(self._now_s)
+        if before is not None and was_fresh == self._fresh[name] and before.slots == inventory.slots:
+            return False
+        self._dirty.add(name)
+        return True
+
+    def remove(self, name: str) -> bool:
+        """The agent's object is gone: the node goes by allocatable again."""
+        self._fresh.pop(name, None)
+        if self.inventories.pop(name, None) is None:
+            return False
+        self._dirty.add(name)
+        return True
+
+    def at(self, now_s: float) -> bool:
+        """Time passes, in seconds since the epoch; whether some node's word became old or young by it."""
+        self._now_s = now_s
+        turned = False
+        for name, inventory in self.inventories.items():
+            is_fresh = inventory.is_fresh(now_s)
+            if is_fresh != self._fresh[name]:
+                self._fresh[name] = is_fresh
+                self._dirty.add(name)
+                turned = True
+        return turned
+
+    def charge(self, node: str, uid: str, shape: Shape, devices: Sequence[str]) -> None:
+        """A pod holds what it asks of the node; ``devices`` where it is known which."""
+        ask, mig = self._ask(shape)
+        if ask is None and not mig:
+            return
+        self._holds.setdefault(node, {})[uid] = Hold(ask, mig, tuple(devices))
+        self._dirty.add(node)
+
+    def release(self, node: str, uid: str) -> None:
+        holds = self._holds.get(node)
+        if holds is None or holds.pop(uid, None) is None:
+            return
+        self._dirty.add(node)
+        if not holds:
+            del self._holds[node]
+
+    def moved(self) -> None:
+        """Rows of nodes were added or removed."""
+        self._rows_moved = True
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def fatal(self) -> Iterator[tuple[str, Slot, tuple[str, ...]]]:
+        """Devices in an outage that asks for a reaction: node, device, UIDs of the pods that hold it."""
+        for name, inventory in self.inventories.items():
+            for slot in inventory.slots:
+                if slot.fatal_s is not None:
+                    holds = self._holds.get(name, {})
+                    yield name, slot, tuple(uid for uid, hold in holds.items() if slot.uuid in hold.devices)
+
+    def uses(self) -> Mapping[Use, int]:
+        """Devices of all nodes by what is to be said of them; each counts once."""
+        counts: dict[Use, int] = dict.fromkeys(get_args(Use), 0)
+        for name, inventory in self.inventories.items():
+            held = {u: h for h in self._holds.get(name, {}).values() for u in h.devices}
+            for slot in inventory.slots:
+                hold = held.get(slot.uuid)
+                if not slot.is_usable:
+                    counts["out"] += 1
+                elif hold is not None:
+                    counts["shared" if hold.ask is not None and hold.ask.is_share else "held"] += 1
+                else:
+                    counts["free" if self._fresh[name] else "old"] += 1
+        return counts
+
+    def holders(self, node: str) -> Mapping[str, Hold]:
+        """What each pod holds on the node, by UID."""
+        return self._holds.get(node, {})
+
+    def objection(self, node: str, asked: Sequence[tuple[Shape, tuple[str, ...]]]) -> str | None:
+        """Why these pods can no longer have these devices of the node, or None."""
+        if node not in self.inventories:
+            return None
+        self._summarise(node)
+        summary = self._summaries[node]
+        room = dict(zip(summary.uuids, summary.room, strict=True))
+        empty = {u: s for u, s in zip(summary.uuids, summary.size, strict=True) if room[u] == s}
+        free_mig = {uuid for uuids in summary.free_uuids.values() for uuid in uuids}
+        most = summary.most
+        for shape, uuids in asked:
+            ask, mig = self._ask(shape)
+            if mig and uuids and not set(uuids) <= free_mig:
+                return "a MIG instance was taken or fell ill meanwhile"
+            if ask is None:
+                continue
+            fresh = [uuid for uuid in uuids if empty.pop(uuid, None) is not None]
+            most -= ask.whole or len(fresh)
+            if most < 0 or (ask.whole and len(fresh) != len(uuids)):
+                return "a device was taken or fell ill meanwhile"
+            for uuid in uuids:
+                if uuid not in room:
+                    return "a device was taken or fell ill meanwhile"
+                room[uuid] -= _need(ask, summary.size[summary.uuids.index(uuid)])
+                if room[uuid] < 0:
+                    return "a device was taken or fell ill meanwhile"
+        return None
+
+    def view(self, rows: Mapping[str, int]) -> DeviceView | None:
+        """Everything for a snapshot; None where no agent ever told anything."""
+        arrays = self._written(rows)
+        if arrays is None:
+            return None
+        return DeviceView(
+            room=arrays.room.copy(),
+            size=arrays.size.copy(),
+            island=arrays.island.copy(),
+            most=arrays.most.copy(),
+            has_report=arrays.has_report.copy(),
+            is_exact=arrays.is_exact.copy(),
+            uuids=tuple(arrays.uuids),
+            free_slots={name: dict(by_row) for name, by_row in arrays.free_slots.items()},
+        )
+
+    def limit(
+        self,
+        rows: Mapping[str, int],
+        column: Mapping[str, int],
+        free: NDArray[np.int64],
+        total: NDArray[np.int64],
+    ) -> DeviceView | None:
+        """Lower ``free`` and ``total``, int64[N, R], to what the devices allow; the view likewise."""
+        arrays = self._written(rows)
+        if self.needs_report:
+            silent = np.ones(len(free), dtype=np.bool_) if arrays is None else ~arrays.has_report
+            for name, index in column.items():
+                if name == WHOLE_GPU or name.startswith(MIG_PREFIX):
+                    free[silent, index] = np.minimum(free[silent, index], 0)
+        if arrays is None:
+            return None
+        view = self.view(rows)
+        for name in arrays.caps:
+            at = column.get(name)
+            if at is not None:
+                caps, there = arrays.caps[name], arrays.there[name]
+                np.minimum(total[:, at], there, out=total[:, at])
+                if name == WHOLE_GPU:
+                    # A shared device is one that the device plugin still counts as free.
+                    free[:, at] -= arrays.shared
+                np.minimum(free[:, at], caps, out=free[:, at])
+        gpu = column.get(WHOLE_GPU)
+        if view is not None and gpu is not None:
+            np.minimum(view.most, np.maximum(free[:, gpu], 0), out=view.most)
+        return view
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _ask(self, shape: Shape) -> tuple[Ask | None, tuple[tuple[str, int], ...]]:
+        known = self._asks.get(shape)
+        if known is None:
+            if len(self._asks) >= 8_192:
+                self._asks.clear()
+            known = self._asks[shape] = (ask_of(shape), mig_of(shape))
+        return known
+
+    def _written(self, rows: Mapping[str, int]) -> _Arrays | None:
+        """The arrays with every changed row written; None without inventories."""
+        if not self.inventories:
+            self._dirty.clear()
+            self._rows_moved = True
+            return None
+        if self._rows_moved or self._arrays.is_small(len(rows), self._widest()):
+            self._arrays = _Arrays(len(rows), self._widest())
+            self._dirty |= self.inventories.keys()
+            self._rows_moved = False
+        for name in self._dirty:
+            row = rows.get(name)
+            if row is None:
+                continue
+            if name in self.inventories:
+                self._summarise(name)
+                self._arrays.write(row, self._summaries[name])
+                self.rows_written += 1
+            else:
+                self._arrays.clear(row)
+        self._dirty.clear()
+        return self._arrays
+
+    def _widest(self) -> int:
+        return max((len(inventory.slots) for inventory in self.inventories.values()), default=0)
+
+    def _summarise(self, name: str) -> None:
+        inventory, holds = self.inventories[name], self._holds.get(name, {})
+        self._summaries[name] = summarise(inventory, holds, is_fresh=self._fresh[name])
+
+
+def summarise(inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool) -> _Summary:
+    """What is left of a node's devices. A pod whose devices are not known counts against the free ones."""
+    gpus = [slot for slot in inventory.slots if slot.resource == WHOLE_GPU]
+    index = {slot.uuid: i for i, slot in enumerate(gpus)}
+    islands = {name: i for i, name in enumerate(sorted({slot.island for slot in gpus if slot.island}))}
+    size = [MILLI * min(max(slot.memory_bytes, 1), SIZE_MAX) for slot in gpus]
+    room = [whole if slot.is_usable and is_fresh else 0 for whole, slot in zip(size, gpus, strict=True)]
+    unknown = 0
+    shared: set[int] = set()
+    for hold in holds.values():
+        if hold.ask is None:
+            continue
+        known = [index[uuid] for uuid in hold.devices if uuid in index]
+        for at in known:
+            if hold.ask.is_share:
+                shared.add(at)
+            room[at] = 0 if hold.ask.whole else max(0, room[at] - _need(hold.ask, size[at]))
+        unknown += max(0, hold.ask.whole - len(known))
+    empty = sum(left == whole for left, whole in zip(room, size, strict=True))
+    free = max(0, empty - unknown)
+    summary = _Summary(
+        room=room,
+        size=size,
+        island=[islands.get(slot.island, -1) for slot in gpus],
+        uuids=tuple(slot.uuid for slot in gpus),
+        # While somebody holds one that nobody named, any of them may be it: none is chosen by us.
+        most=0 if unknown else empty,
+        shared=len(shared),
+        is_exact=not unknown,
+        free={WHOLE_GPU: free},
+        there={WHOLE_GPU: len(gpus)},
+    )
+    _count_mig(summary, inventory, holds, is_fresh=is_fresh)
+    return summary
+
+
+def _count_mig(summary: _Summary, inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool) -> None:
+    taken = {uuid for hold in holds.values() for uuid in hold.devices}
+    by_resource: dict[str, list[Slot]] = {}
+    for slot in inventory.slots:
+        if slot.resource != WHOLE_GPU:
+            by_resource.setdefault(slot.resource, []).append(slot)
+    for resource, slots in by_resource.items():
+        mine = {slot.uuid for slot in slots}
+        free = tuple(s.uuid for s in slots if s.is_usable and is_fresh and s.uuid not in taken)
+        unknown = 0
+        for hold in holds.values():
+            wanted = sum(amount for name, amount in hold.mig if name == resource)
+            unknown += max(0, wanted - sum(uuid in mine for uuid in hold.devices))
+        summary.free[resource] = max(0, len(free) - unknown)
+        summary.there[resource] = len(slots)
+        summary.free_uuids[resource] = () if unknown else free
+    if not summary.uuids and len(by_resource) == 1:
+        # The plugin's single strategy counts the instances of the one profile as whole devices.
+        resource = next(iter(by_resource))
+        whole = sum(hold.ask.whole for hold in holds.values() if hold.ask is not None)
+        summary.free[WHOLE_GPU] = max(0, summary.free[resource] - whole)
+        summary.there[WHOLE_GPU] = summary.there[resource]
+
+
+def _need(ask: Ask, size: int) -> int:
+    if ask.whole:
+        return size
+    return ask.units * MILLI if ask.units else ask.milli * (size // MILLI)
+
+
+class _Arrays:
+    """The rows of all nodes; those without a report are unlimited."""
+
+    def __init__(self, nodes: int, width: int) -> None:
+        self.room = np.zeros((nodes, width), dtype=np.int64)
+        self.size = np.zeros((nodes, width), dtype=np.int64)
+        self.island = np.full((nodes, width), -1, dtype=np.int32)
+        self.most = np.zeros(nodes, dtype=np.int64)
+        self.shared = np.zeros(nodes, dtype=np.int64)
+        self.has_report = np.zeros(nodes, dtype=np.bool_)
+        self.is_exact = np.ones(nodes, dtype=np.bool_)
+        self.uuids: list[tuple[str, ...]] = [()] * nodes
+        self.caps: dict[str, NDArray[np.int64]] = {}
+        self.there: dict[str, NDArray[np.int64]] = {}
+        self.free_slots: dict[str, dict[int, tuple[str, ...]]] = {}
+
+    def is_small(self, nodes: int, width: int) -> bool:
+        return self.room.shape[0] != nodes or self.room.shape[1] < width
+
+    def clear(self, row: int) -> None:
+        self.write(row, _Summary())
+        self.has_report[row] = False
+        for caps in (*self.caps.values(), *self.there.values()):
+            caps[row] = UNLIMITED
+
+    def write(self, row: int, summary: _Summary) -> None:
+        width = len(summary.room)
+        for array, values, rest in (
+            (self.room, summary.room, 0),
+            (self.size, summary.size, 0),
+            (self.island, summary.island, -1),
+        ):
+            array[row, :width] = values
+            array[row, width:] = rest
+        self.most[row], self.shared[row] = summary.most, summary.shared
+        self.has_report[row] = True
+        self.is_exact[row] = summary.is_exact
+        self.uuids[row] = summary.uuids
+        for name in summary.free:
+            if name not in self.caps:
+                self.caps[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
+                self.there[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
+                self.free_slots[name] = {}
+        for name in self.caps:
+            # A node that reports has of a resource what its report names, of the others what it allocates.
+            self.caps[name][row] = summary.free.get(name, UNLIMITED)
+            self.there[name][row] = summary.there.get(name, UNLIMITED)
+            if name in summary.free_uuids:
+                self.free_slots[name][row] = summary.free_uuids[name]
+            else:
+                self.free_slots[name].pop(row, None)

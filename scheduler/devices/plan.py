@@ -1,0 +1,181 @@
+"""Devices in a planning run: extra columns that count what devices allow, and the choice of each pod's own.
+
+To the packer a node has, beside its resources, so many shares of half a device, or so many NVLink-connected
+sets of four. Each such column is exact for pods of one kind; after pods of another kind it is counted anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binpacking.choice import Ask, Devices
+from binpacking.greedy import Packing
+from scheduler.model.device_view import DeviceView, ask_of, column_of, mig_of
+from scheduler.model.devices import WHOLE_GPU
+from scheduler.model.gang import PendingGang
+from scheduler.model.objects import Shape
+from scheduler.model.plan import Assignment
+
+
+class DevicePlan:
+    """One run's devices. ``names``: the extra columns, behind those of the resources."""
+
+    def __init__(
+        self,
+        view: DeviceView | None,
+        gangs: Iterable[PendingGang],
+        *,
+        nodes: int,
+        resources: Sequence[str],
+    ) -> None:
+        self._view = view
+        self._devices = _nothing(nodes) if view is None else view.devices()
+        self._first = len(resources)
+        self._gpu = resources.index(WHOLE_GPU) if WHOLE_GPU in resources else None
+        self._asks: dict[Shape, Ask | None] = {}
+        self._columns: dict[Ask, int] = {}
+        self._taken: dict[str, dict[int, int]] = {}
+        for gang in gangs:
+            for role in gang.roles:
+                ask = self.ask(role.shape)
+                if ask is not None and column_of(ask):
+                    self._columns.setdefault(ask, len(self._columns))
+        self.names = tuple(column_of(ask) for ask in self._columns)
+
+    @property
+    def is_idle(self) -> bool:
+        """No agent reports and nobody asks for more than a number of devices: nothing to do here."""
+        return self._view is None and not self._columns
+
+    def ask(self, shape: Shape) -> Ask | None:
+        if shape not in self._asks:
+            self._asks[shape] = ask_of(shape)
+        return self._asks[shape]
+
+    def column(self, shape: Shape) -> int | None:
+        """The extra column of which a pod of this shape needs one."""
+        ask = self.ask(shape)
+        at = None if ask is None else self._columns.get(ask)
+        return None if at is None else self._first + at
+
+    def widened(self, amounts: NDArray[np.int64], *, is_empty: bool) -> NDArray[np.int64]:
+        """int64[N, R + K]: amounts of the resources with the extra columns behind, as now or with no pod."""
+        if not self._columns:
+            return amounts
+        devices = self._devices
+        if is_empty:
+            devices = Devices(
+                room=devices.size.copy(),
+                size=devices.size,
+                island=devices.island,
+                most=(devices.size > 0).sum(axis=1),
+            )
+        extra = [devices.slots(ask) for ask in self._columns]
+        return np.concatenate((amounts, np.stack(extra, axis=1)), axis=1)
+
+    def is_mixed(self, gang: PendingGang) -> bool:
+        """Whether its pods ask in ways that one column does not count together."""
+        kinds = {self.ask(role.shape) for role in gang.roles} - {None}
+        return len(kinds) > 1 and any(ask in self._columns for ask in kinds)
+
+    def preference(self, shapes: Iterable[Shape]) -> NDArray[np.int64] | None:
+        """int64[N], higher is better: shares beside shares, whole devices where the wish for NVLink holds."""
+        total: NDArray[np.int64] | None = None
+        for shape in shapes:
+            ask = self.ask(shape)
+            if ask is None or self._view is None:
+                continue
+            if ask.is_share:
+                own = self._devices.opened(ask).astype(np.int64)
+            elif shape.ask is not None and shape.ask.nvlink == "preferred":
+                own = (self._devices.slots(replace(ask, linked=True)) > 0).astype(np.int64)
+            else:
+                continue
+            total = own if total is None else total + own
+        return total
+
+    def mark(self) -> int:
+        return self._devices.mark()
+
+    def rewind(self, mark: int) -> None:
+        self._devices.rewind(mark)
+
+    def choose(
+        self, assignments: Sequence[Assignment], rows: Sequence[int], packing: Packing
+    ) -> list[Assignment] | None:
+        """The same with devices, which are taken; None, and nothing is taken, where some pod finds none.
+
+        ``packing`` is told what that leaves of its columns on those rows.
+        """
+        if self.is_idle:
+            return list(assignments)
+        mark = self.mark()
+        chosen = list(assignments)
+        for i in sorted(range(len(chosen)), key=lambda i: self._order(chosen[i].pod.shape)):
+            found = self._choose(chosen[i].pod.shape, rows[i])
+            if found is None:
+                self.rewind(mark)
+                return None
+            chosen[i] = replace(chosen[i], devices=found)
+        self._refresh(packing, sorted(set(rows)))
+        return chosen
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _order(self, shape: Shape) -> tuple[int, int, int]:
+        """Whole ones first, then the largest shares."""
+        ask = self.ask(shape)
+        return (0, 0, 0) if ask is None else (-ask.whole, -ask.milli, -ask.units)
+
+    def _choose(self, shape: Shape, row: int) -> tuple[str, ...] | None:
+        """UUIDs, empty where nothing is known of the node's devices."""
+        view, ask = self._view, self.ask(shape)
+        named = self._choose_mig(shape, row)
+        if ask is None:
+            return named
+        if view is None or not view.has_report[row] or not view.is_exact[row]:
+            # A node without a report, or one where somebody holds devices that nobody named.
+            return None if ask.is_share or ask.linked else ()
+        devices = self._devices.choose(row, ask)
+        if devices is None:
+            return None
+        self._devices.take(row, ask, devices)
+        return tuple(view.uuids[row][device] for device in devices)
+
+    def _choose_mig(self, shape: Shape, row: int) -> tuple[str, ...]:
+        view = self._view
+        named: list[str] = []
+        for resource, amount in () if view is None else mig_of(shape):
+            free = view.free_slots.get(resource, {}).get(row, ()) if view is not None else ()
+            taken = self._taken.setdefault(resource, {})
+            first = taken.get(row, 0)
+            named += free[first : first + amount]
+            taken[row] = first + amount
+        return tuple(named)
+
+    def _refresh(self, packing: Packing, rows: list[int]) -> None:
+        """What the devices allow on these rows after pods of any kind were given some."""
+        view = self._view
+        if view is None:
+            return
+        at = np.array([row for row in rows if view.has_report[row] and view.is_exact[row]], dtype=np.int64)
+        if self._gpu is not None:
+            column = packing.free[at, self._gpu]
+            packing.free[at, self._gpu] = np.minimum(column, self._devices.most[at])
+        for ask, column_at in self._columns.items():
+            # Less may be free than the devices allow: some of it is held for somebody.
+            column = packing.free[at, self._first + column_at]
+            packing.free[at, self._first + column_at] = np.minimum(column, self._devices.slots(ask, at))
+
+
+def _nothing(nodes: int) -> Devices:
+    return Devices(
+        room=np.zeros((nodes, 0), dtype=np.int64),
+        size=np.zeros((nodes, 0), dtype=np.int64),
+        island=np.zeros((nodes, 0), dtype=np.int32),
+        most=np.zeros(nodes, dtype=np.int64),
+    )

@@ -1,0 +1,156 @@
+"""The live side of inventories: GPUNodes in, reactions to outages out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from scheduler.kube.reflector import Ref
+from scheduler.kube.transport import ClusterError, Transport
+from scheduler.kube.wire.inventory import GPUNode
+from scheduler.live.actor import Actor
+from scheduler.live.announcements import NodeEvent, node_event_body
+from scheduler.live.logs import logger
+from scheduler.live.metrics import Metrics
+from scheduler.model.devices import Slot
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import Rejected
+from scheduler.parse.devices import parse_inventory
+from scheduler.state import ClusterState
+
+log = logger("devices")
+
+PATH: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
+#: A gang that could not be evicted, a disruption budget forbidding it, is tried again after this.
+RETRY_S: Final = 60.0
+REMEMBERED_MAX: Final = 10_000
+#: How often what is to be said of devices is looked at.
+TELL_EVERY_S: Final = 5.0
+EVENTS_MAX: Final = 20
+WRITE_TIMEOUT_S: Final = 5.0
+
+
+class GPUNodeFeed:
+    """What agents write, as the state takes it. One that no agent could have written counts as no report."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[GPUNode]) -> bool:
+        changed = False
+        for found in objects:
+            parsed = parse_inventory(found)
+            if isinstance(parsed, Rejected):
+                log.warning("GPUNode rejected", node=found.metadata.name, why=parsed.reason)
+                self._state.remove_inventory(found.metadata.name)
+                changed = True
+            else:
+                changed |= self._state.set_inventory(parsed)
+        return changed
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.remove_inventory(ref.name)
+
+
+class Outages:
+    """A device that turned fatal under a gang: the gang is replaced once, as a whole.
+
+    Level-triggered: what is due follows from the state. One outage of one device, named by its UUID and its
+    beginning, asks once for each gang that holds it, and again only while members of the gang still hold it.
+    """
+
+    def __init__(self, state: ClusterState, actor: Actor, *, clock: Callable[[], float]) -> None:
+        self._state = state
+        self._actor = actor
+        self._clock = clock
+        self._asked_s: dict[tuple[str, float, GangKey], float] = {}
+
+    def react(self, epoch: int) -> int:
+        """Begin to replace what is due; how many gangs that were."""
+        begun = 0
+        for slot, key in self._state.struck():
+            if slot.fatal_s is None or self._actor.is_running(key):
+                continue
+            name = (slot.uuid, slot.fatal_s, key)
+            if self._clock() - self._asked_s.get(name, -RETRY_S) < RETRY_S:
+                continue
+            self._remember(name)
+            begun += self._replace(slot, key, epoch)
+        return begun
+
+    def _replace(self, slot: Slot, key: GangKey, epoch: int) -> bool:
+        gang, pods = self._state.remains(key)
+        if not pods:
+            return False
+        reason = f"device {slot.uuid} is not usable any more: {slot.reason}"
+        log.warning("replacing a gang", gang=str(key), device=slot.uuid, reason=slot.reason, pods=len(pods))
+        self._actor.unwind(gang, pods, epoch=epoch, reason=reason)
+        return True
+
+    def _remember(self, name: tuple[str, float, GangKey]) -> None:
+        if len(self._asked_s) >= REMEMBERED_MAX:
+            self._asked_s.pop(next(iter(self._asked_s)))
+        self._asked_s[name] = self._clock()
+
+
+class DeviceReporter:
+    """Metrics of devices, and one Event for each node whose labels and inventory disagree."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        state: ClusterState,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        may_act: Callable[[], bool],
+        controller: str,
+        instance: str,
+    ) -> None:
+        self._transport = transport
+        self._state = state
+        self._metrics = metrics
+        self._clock = clock
+        self._may_act = may_act
+        self._controller = controller
+        self._instance = instance
+        self._told: dict[str, str] = {}
+        self._serial = 0
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        while True:
+            await self.tell()
+            await asyncio.sleep(TELL_EVERY_S)
+
+    async def tell(self) -> None:
+        """What is new, a bounded number of Events at a time; one that could not be written is tried again."""
+        found = dict(self._state.disagreements)
+        self._metrics.devices(self._state.devices.uses(), len(found))
+        self._told = {node: words for node, words in self._told.items() if node in found}
+        news = [(node, words) for node, words in found.items() if self._told.get(node) != words]
+        for node, words in news[:EVENTS_MAX]:
+            if self._may_act() and await self._write(node, words):
+                self._told[node] = words
+
+    async def _write(self, node: str, words: str) -> bool:
+        self._serial += 1
+        log.warning("labels and inventory disagree", node=node, what=words)
+        event = NodeEvent(
+            node=node, reason="InventoryDisagrees", note=words, type="Warning", action="Comparing"
+        )
+        body = node_event_body(
+            event,
+            controller=self._controller,
+            instance=self._instance,
+            at_s=self._clock(),
+            serial=self._serial,
+        )
+        path = "/apis/events.k8s.io/v1/namespaces/default/events"
+        try:
+            await self._transport.request("POST", path, body=body, timeout_s=WRITE_TIMEOUT_S)
+        except ClusterError:
+            return False
+        return True

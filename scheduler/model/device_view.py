@@ -1,0 +1,64 @@
+"""What a snapshot shows of devices, and what a planning run changes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from binpacking.choice import Ask, Devices
+from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU
+from scheduler.model.objects import Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DeviceView:
+    """Devices of one moment; read-only arrays.
+
+    N nodes, G the most devices of a node: as ``binpacking.choice.Devices``, and ``uuids`` by node and device.
+    has_report: bool[N], nodes whose agent told anything; the others go by allocatable. is_exact: bool[N],
+    whether it is known of every pod on the node which devices it holds.
+    free_slots: by MIG resource and node, the UUIDs of instances that are free.
+    """
+
+    room: NDArray[np.int64]
+    size: NDArray[np.int64]
+    island: NDArray[np.int32]
+    most: NDArray[np.int64]
+    has_report: NDArray[np.bool_]
+    is_exact: NDArray[np.bool_]
+    uuids: tuple[tuple[str, ...], ...]
+    free_slots: Mapping[str, Mapping[int, tuple[str, ...]]]
+
+    def devices(self) -> Devices:
+        """A copy to plan with."""
+        return Devices(room=self.room.copy(), size=self.size, island=self.island, most=self.most.copy())
+
+
+def ask_of(shape: Shape) -> Ask | None:
+    """What a pod of this shape asks of devices, as ``binpacking`` puts it; None for nothing of them."""
+    ask = shape.ask
+    if ask is not None and ask.milli:
+        return Ask(milli=ask.milli)
+    if ask is not None and ask.memory_bytes:
+        return Ask(units=ask.memory_bytes)
+    whole = next((amount for name, amount in shape.requests if name == WHOLE_GPU), 0)
+    if not whole:
+        return None
+    return Ask(whole=whole, linked=ask is not None and ask.nvlink == "required")
+
+
+def mig_of(shape: Shape) -> tuple[tuple[str, int], ...]:
+    """MIG instances a pod of this shape requests, by resource."""
+    return tuple((name, amount) for name, amount in shape.requests if name.startswith(MIG_PREFIX))
+
+
+def column_of(ask: Ask) -> str:
+    """The name of the column that counts how many such pods fit a node; empty where one of GPUs does."""
+    if ask.milli:
+        return f"shares of {ask.milli / 1000:g} GPU"
+    if ask.units:
+        return f"shares of {ask.units / 2**30:.4g}Gi GPU memory"
+    return f"NVLink-connected sets of {ask.whole} GPUs" if ask.linked else ""
