@@ -41,7 +41,7 @@ class ClusterState:
         self.columns = NodeColumns()
         self.roll = Roll(self.columns, self, units or UnitTable())
         self.devices = DeviceBook()
-        self._labels = Labels(self.devices)
+        self.labels = Labels(self.devices)
         self.claims = Claims()
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods: dict[str, Record] = {}
@@ -74,7 +74,7 @@ class ClusterState:
 
     def set_node(self, node: Node) -> bool:
         """Take a node as observed; whether a plan can see the difference."""
-        return self._take_node(self._labels.seen(node))
+        return self._take_node(self.labels.seen(node))
 
     def _take_node(self, node: Node) -> bool:
         before = self.columns.put(node)
@@ -104,11 +104,6 @@ class ClusterState:
         if self.devices.remove(name):
             self._inventory_changed(name)
 
-    @property
-    def disagreements(self) -> Mapping[str, str]:
-        """By node, where its labels say something else of its devices than the inventory does."""
-        return self._labels.disagreements
-
     def at(self, now_s: float) -> bool:
         """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
         turned = self.devices.at(now_s)
@@ -126,7 +121,7 @@ class ClusterState:
         return list(found.values())
 
     def remove_node(self, name: str) -> None:
-        self._labels.gone(name)
+        self.labels.gone(name)
         if self.columns.remove(name) is not None:
             self.roll.nodes_changed()
             self._rows_moved()
@@ -253,7 +248,7 @@ class ClusterState:
             rows.append(row)
         if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):
             return "capacity was taken meanwhile"
-        lost = self._lost_devices(place)
+        lost = self.devices.lost(place.assignments)
         if lost is not None:
             return lost
         view = self.view(place.gang.key)
@@ -398,20 +393,11 @@ class ClusterState:
     # -- inside ------------------------------------------------------------------------------
 
     def _inventory_changed(self, name: str) -> bool:
-        node = self._labels.again(name)
+        node = self.labels.again(name)
         if node is not None:
             self._take_node(node)
         self.releases += 1
         return True
-
-    def _lost_devices(self, place: Place) -> str | None:
-        """Why a place's devices can no longer be had, or None."""
-        asked: dict[str, list[tuple[Shape, tuple[str, ...]]]] = {}
-        for a in place.assignments:
-            if a.devices:
-                asked.setdefault(a.node, []).append((a.pod.shape, a.devices))
-        reasons = (self.devices.objection(node, pods) for node, pods in asked.items())
-        return next((reason for reason in reasons if reason is not None), None)
 
     def _join(self, record: Record) -> None:
         """Find the pod's gang and index it there."""

@@ -13,6 +13,7 @@ from binpacking.choice import MILLI, SIZE_MAX, Ask
 from scheduler.model.device_view import DeviceView, ask_of, mig_of
 from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, Inventory, Slot
 from scheduler.model.objects import Shape
+from scheduler.model.plan import Assignment
 
 #: out: sick, or held by a foreign process. old: free, by a report too old to rely on.
 Use = Literal["free", "shared", "held", "out", "old"]
@@ -145,6 +146,15 @@ class DeviceBook:
     def holders(self, node: str) -> Mapping[str, Hold]:
         """What each pod holds on the node, by UID."""
         return self._holds.get(node, {})
+
+    def lost(self, assignments: Sequence[Assignment]) -> str | None:
+        """Why pods can no longer have the devices chosen for them, or None."""
+        asked: dict[str, list[tuple[Shape, tuple[str, ...]]]] = {}
+        for a in assignments:
+            if a.devices:
+                asked.setdefault(a.node, []).append((a.pod.shape, a.devices))
+        reasons = (self.objection(node, pods) for node, pods in asked.items())
+        return next((reason for reason in reasons if reason is not None), None)
 
     def objection(self, node: str, asked: Sequence[tuple[Shape, tuple[str, ...]]]) -> str | None:
         """Why these pods can no longer have these devices of the node, or None."""

@@ -116,15 +116,7 @@ class Scheduler:
             transport, self.state, metrics=self.metrics, clock=time.time, may_act=self._holds_lease
         )
         self.state.devices.needs_report = config.policy.inventory == "required"
-        self.reporter = DeviceReporter(
-            transport,
-            self.state,
-            metrics=self.metrics,
-            clock=time.time,
-            may_act=self._holds_lease,
-            controller="stowplan.dev/scheduler",
-            instance=socket.gethostname(),
-        )
+        self.reporter = self._make_reporter()
         self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
         self.loop = self._make_loop()
 
@@ -208,6 +200,17 @@ class Scheduler:
         self.loop.actor.observe(uid, pod)
         if pod is None:
             self.announcer.withdraw((uid,))
+
+    def _make_reporter(self) -> DeviceReporter:
+        return DeviceReporter(
+            self._transport,
+            self.state,
+            metrics=self.metrics,
+            clock=time.time,
+            may_act=self._holds_lease,
+            controller="stowplan.dev/scheduler",
+            instance=socket.gethostname(),
+        )
 
     def _make_loop(self) -> Loop:
         config = self._config

@@ -81,7 +81,7 @@ class Churn:
             self._ledger.release(self._running.pop(uid), uid)
             self.state.remove_pod(uid)
             self._write("Pod", uid, None)
-        for uid in [uid for uid in self._waiting if self._chance.random() < 0.7]:
+        for uid in [uid for uid in self._waiting if self._chance.random() < 0.95]:
             self._waiting.pop(uid)
             self.state.remove_pod(uid)
 
