@@ -29,6 +29,14 @@ class Record:
     #: UUIDs of the devices it holds there, as we chose them or as its Binding's annotation says.
     devices: tuple[str, ...] = ()
 
+    def see_devices(self, pod: Pod, ours: str) -> None:
+        """What a bound pod of ours is first seen with counts: it is not talked away afterwards."""
+        if pod.node_name and self.assumed not in ("", pod.node_name):
+            # Somebody else was faster, elsewhere.
+            self.devices = ()
+        if pod.node_name and not self.devices and pod.scheduler_name == ours:
+            self.devices = devices_of(pod)
+
 
 def devices_of(pod: Pod) -> tuple[str, ...]:
     """What the annotation of its Binding names, bounded; empty without one."""

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
+from scheduler.device_state import DeviceState
 from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.gangs import words
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECTS, resolve, warning
-from scheduler.gangs.view import is_pending, outsiders, pending_gang, shortfall, single
-from scheduler.model.devices import Inventory, Slot
+from scheduler.gangs.view import as_remains, is_pending, outsiders, pending_gang, shortfall, single
 from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Placed, Snapshot
 from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.predicates.registry import allows, mask
-from scheduler.records import Record, devices_of, gang_words, looks_alike, same_for_masks
+from scheduler.records import Record, gang_words, looks_alike, same_for_masks
 from scheduler.teams.roll import Roll
 
 #: Feasible-node masks kept for shapes, pending or not; the oldest go first.
@@ -35,7 +35,7 @@ MASKS_MAX = 4_096
 WARNINGS_MAX = 1_000
 
 
-class ClusterState:
+class ClusterState(DeviceState):
     def __init__(self, scheduler_name: str, units: UnitTable | None = None) -> None:
         self.scheduler_name = scheduler_name
         self.columns = NodeColumns()
@@ -93,33 +93,6 @@ class ClusterState:
         self.releases += 1
         return True
 
-    def set_inventory(self, inventory: Inventory) -> bool:
-        """Take what a node's agent says; whether a plan can see the difference."""
-        before = self.devices.inventories.get(inventory.node)
-        changed = self.devices.put(inventory)
-        changed |= before is None or before.words != inventory.words
-        return self._inventory_changed(inventory.node) if changed else False
-
-    def remove_inventory(self, name: str) -> None:
-        if self.devices.remove(name):
-            self._inventory_changed(name)
-
-    def at(self, now_s: float) -> bool:
-        """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
-        turned = self.devices.at(now_s)
-        self.releases += turned
-        return turned
-
-    def struck(self) -> list[tuple[Slot, GangKey]]:
-        """Devices in an outage that asks for a reaction, with the gangs that hold them, each pair once."""
-        found: dict[tuple[str, GangKey], tuple[Slot, GangKey]] = {}
-        for _, slot, uids in self.devices.fatal():
-            for uid in uids:
-                record = self._pods.get(uid)
-                if record is not None and record.key is not None and not record.observed.is_deleting:
-                    found[slot.uuid, record.key] = (slot, record.key)
-        return list(found.values())
-
     def remove_node(self, name: str) -> None:
         self.labels.gone(name)
         if self.columns.remove(name) is not None:
@@ -140,14 +113,9 @@ class ClusterState:
             self._join(record)
         else:
             record.observed, record.rejected = pod, rejected
-        if pod.node_name and record.assumed not in ("", pod.node_name):
-            # Somebody else was faster, elsewhere.
-            record.devices = ()
+        record.see_devices(pod, self.scheduler_name)
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
-        if pod.node_name and not record.devices and pod.scheduler_name == self.scheduler_name:
-            # Only a Binding of ours wrote it; what was taken once is not talked away afterwards.
-            record.devices = devices_of(pod)
         if self.roll.is_on:
             self.roll.saw(pod)
         is_news = self._settle(record)
@@ -317,17 +285,7 @@ class ClusterState:
         """A gang as one to be given back, and its members that hold capacity."""
         pods = tuple(p for p in self.members(key) if p.holds_capacity and not p.is_deleting)
         _, minimum = self._partial.get(key, (0, 1))
-        gang = PendingGang(
-            key=key,
-            generation=0,
-            priority=0,
-            created_s=0.0,
-            min_member=minimum,
-            standing=len(pods),
-            standing_nodes=(),
-            roles=(),
-        )
-        return gang, pods
+        return as_remains(key, pods, minimum), pods
 
     def view(self, key: GangKey) -> PendingGang | None:
         if key in self._dirty:
@@ -391,13 +349,6 @@ class ClusterState:
         )
 
     # -- inside ------------------------------------------------------------------------------
-
-    def _inventory_changed(self, name: str) -> bool:
-        node = self.labels.again(name)
-        if node is not None:
-            self._take_node(node)
-        self.releases += 1
-        return True
 
     def _join(self, record: Record) -> None:
         """Find the pod's gang and index it there."""

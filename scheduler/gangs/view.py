@@ -74,6 +74,20 @@ def single(pod: Pod) -> PendingGang:
     )
 
 
+def as_remains(key: GangKey, pods: Sequence[Pod], minimum: int) -> PendingGang:
+    """A gang that is to be given back; ``pods`` are its members that hold capacity."""
+    return PendingGang(
+        key=key,
+        generation=0,
+        priority=0,
+        created_s=0.0,
+        min_member=minimum,
+        standing=len(pods),
+        standing_nodes=(),
+        roles=(),
+    )
+
+
 def pending_gang(
     key: GangKey,
     members: Sequence[Pod],

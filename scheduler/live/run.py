@@ -115,7 +115,6 @@ class Scheduler:
         self.teamboard = Teamboard(
             transport, self.state, metrics=self.metrics, clock=time.time, may_act=self._holds_lease
         )
-        self.state.devices.needs_report = config.policy.inventory == "required"
         self.reporter = self._make_reporter()
         self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
         self.loop = self._make_loop()
@@ -202,6 +201,7 @@ class Scheduler:
             self.announcer.withdraw((uid,))
 
     def _make_reporter(self) -> DeviceReporter:
+        self.state.devices.needs_report = self._config.policy.inventory == "required"
         return DeviceReporter(
             self._transport,
             self.state,

@@ -1,0 +1,57 @@
+"""The part of the cluster's state that is about devices: inventories in, outages out."""
+
+from __future__ import annotations
+
+from scheduler.devices.book import DeviceBook
+from scheduler.devices.labels import Labels
+from scheduler.model.devices import Inventory, Slot
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import Node
+from scheduler.records import Record
+
+
+class DeviceState:
+    """What ``ClusterState`` keeps of devices; it owns the fields and knows its nodes and pods."""
+
+    devices: DeviceBook
+    labels: Labels
+    releases: int
+    _pods: dict[str, Record]
+
+    def set_inventory(self, inventory: Inventory) -> bool:
+        """Take what a node's agent says; whether a plan can see the difference."""
+        before = self.devices.inventories.get(inventory.node)
+        changed = self.devices.put(inventory)
+        changed |= before is None or before.words != inventory.words
+        return self._inventory_changed(inventory.node) if changed else False
+
+    def remove_inventory(self, name: str) -> None:
+        if self.devices.remove(name):
+            self._inventory_changed(name)
+
+    def at(self, now_s: float) -> bool:
+        """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
+        turned = self.devices.at(now_s)
+        self.releases += turned
+        return turned
+
+    def struck(self) -> list[tuple[Slot, GangKey]]:
+        """Devices in an outage that asks for a reaction, with the gangs that hold them, each pair once."""
+        found: dict[tuple[str, GangKey], tuple[Slot, GangKey]] = {}
+        for _, slot, uids in self.devices.fatal():
+            for uid in uids:
+                record = self._pods.get(uid)
+                if record is not None and record.key is not None and not record.observed.is_deleting:
+                    found[slot.uuid, record.key] = (slot, record.key)
+        return list(found.values())
+
+    def _inventory_changed(self, name: str) -> bool:
+        node = self.labels.again(name)
+        if node is not None:
+            self._take_node(node)
+        self.releases += 1
+        return True
+
+    def _take_node(self, node: Node) -> bool:
+        """A node as it is to be matched; whether a plan can see the difference."""
+        raise NotImplementedError
