@@ -216,13 +216,10 @@ class ClusterState(DeviceState):
             rows.append(row)
         if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):
             return "capacity was taken meanwhile"
-        lost = self.devices.lost(place.assignments)
-        if lost is not None:
-            return lost
         view = self.view(place.gang.key)
         if view is None or view.generation != place.gang.generation or view.blocked is not None:
             return "the gang's description changed meanwhile"
-        return None
+        return self.devices.lost(place.assignments)
 
     # -- reading -----------------------------------------------------------------------------
 

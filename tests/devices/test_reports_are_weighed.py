@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from binpacking.choice import Ask, Devices
@@ -137,6 +137,7 @@ def test_labels_that_say_something_else_are_noticed_and_corrected(key: str) -> N
     assert corrected(honest, inventory) == honest
 
 
+@example(seed=151)  # devices of unequal size, and few of them may be opened
 @given(seed=st.integers(0, 2**32))
 def test_counting_agrees_with_choosing(seed: int) -> None:
     """As many pods as are counted can be given devices one after another, and not one more."""
