@@ -107,7 +107,7 @@ class Devices:
             if not len(fits) or self.most[node] < 1:
                 return None
             crowd = [int((island[empty] == island[d]).sum()) if island[d] >= 0 else 0 for d in fits]
-            # Those that hold most pods first, as ``slots`` counts where few may be opened; large islands last.
+            # Those that hold most pods first, as ``slots`` counts; among equals, large islands last.
             holds = room[fits] // need[fits]
             return (int(fits[int(np.lexsort((crowd, -holds))[0])]),)
         if len(empty) < ask.whole or self.most[node] < ask.whole:
