@@ -27,6 +27,9 @@ SPREAD = "tests/binpacking/test_an_old_imbalance_forbids_nothing_new.py"
 SHARED = "tests/binpacking/test_a_gang_of_fractions_is_placed_whole.py"
 FILLED = "tests/binpacking/test_what_fits_by_construction_is_found.py"
 
+TEAMS = "tests/teams/test_borrowed_capacity_comes_back.py"
+THRASH = "tests/teams/test_a_thousand_hours_bring_no_thrash.py"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
@@ -341,5 +344,61 @@ MUTATIONS: tuple[Mutation, ...] = (
         old="self._metrics.replaced(self._outages.react(epoch))",
         new="self._metrics.replaced(0)",
         test=f"{DEVICES}::test_a_gang_on_a_device_that_turns_fatal_is_replaced_once_as_a_whole",
+    ),
+    Mutation(
+        name="the minimum run time protects",
+        file="scheduler/teams/candidates.py",
+        old="if self._teams.at_s - started_s(gang) < self._shield_s(gang) and not gang.is_broken:",
+        new="if False:",
+        test=TEAMS,
+    ),
+    Mutation(
+        name="a pod whose eviction was refused is spared",
+        file="scheduler/teams/candidates.py",
+        old="pod.uid in self._teams.spared or ",
+        new="",
+        test=TEAMS,
+    ),
+    Mutation(
+        name="only lower priority is preempted",
+        file="scheduler/teams/candidates.py",
+        old="tree.priority(team, g.priority) < mine",
+        new="tree.priority(team, g.priority) <= mine",
+        test=THRASH,
+    ),
+    Mutation(
+        name="preemptionPolicy Never is kept",
+        file="scheduler/teams/candidates.py",
+        old="if not team or not all(pod.can_preempt for pod in gang.pods):",
+        new="if not team:",
+        test=TEAMS,
+    ),
+    Mutation(
+        name="what is leaving counts as room to come",
+        file="scheduler/teams/clearing.py",
+        old="self._coming = allowance.teams.leaving.copy()",
+        new="self._coming = np.zeros_like(allowance.teams.leaving)",
+        test=TEAMS,
+    ),
+    Mutation(
+        name="room that comes is held for whom it was made",
+        file="scheduler/teams/clearing.py",
+        old="self._packing.free[:] = np.minimum(self._packing.free, later)",
+        new="pass",
+        test=TEAMS,
+    ),
+    Mutation(
+        name="nominated nodes are held before anybody else is planned",
+        file="scheduler/teams/desk.py",
+        old="                self._clearer.promise(gang, nodes)\n",
+        new="                pass\n",
+        test=THRASH,
+    ),
+    Mutation(
+        name="a limit is asked before packing",
+        file="scheduler/teams/allowance.py",
+        old="if isinstance(answer, Allowed) or answer.by.kind == PACKING_SAYS:",
+        new="if True:",
+        test=TEAMS,
     ),
 )
