@@ -168,3 +168,19 @@ def test_a_limit_is_told_with_its_team() -> None:
     told = {v.message for v in world.last.verdicts if v.reason == "QuotaExceeded"}
     assert "team a is at its limit of 4 gpu: 5 would be in use" in told
     assert "team a is at its limit of 4 gpu: 12 would be in use" in told
+
+
+def test_what_is_free_already_is_held_with_what_is_still_to_come() -> None:
+    state = cluster([8], [quota("a"), quota("b", EIGHT)])
+    world = World(state, grace_s=100.0)
+    world.submit(*(pod(f"a{i}", gpu=1, namespace="a") for i in range(6)))
+    world.settle()
+    for uid in ("uid-a-a0", "uid-a-a1"):
+        world.submit(replace(world.pods[uid], is_deleting=True))
+    world.submit(pod("b0", gpu=4, namespace="b"), *(pod(f"again{i}", gpu=1, namespace="a") for i in range(2)))
+    done = world.cycle()
+    assert not done.places
+    assert not done.clearings
+    world.end("uid-a-a0", "uid-a-a1")
+    world.cycle()
+    assert world.running("b") == ["b0"]
