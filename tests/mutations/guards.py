@@ -376,8 +376,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         name="what is leaving counts as room to come",
         file="scheduler/teams/clearing.py",
-        old="self._coming = allowance.teams.leaving.copy()",
-        new="self._coming = np.zeros_like(allowance.teams.leaving)",
+        old="        self._coming[:, : leaving.shape[1]] = leaving\n",
+        new="",
         test=TEAMS,
     ),
     Mutation(
