@@ -76,6 +76,6 @@ class TeamStage:
         return await self.stage.api.get(f"{QUOTAS}/{team}", wire.TeamQuota)
 
     def told(self, team: str, pod: str) -> tuple[str, str]:
-        """Reason and message of a pod's PodScheduled=False, or empty."""
-        told = self.stage.auditor.pods(self.namespace(team))[pod].told
-        return ("", "") if told is None else told[1:]
+        """Reason and message of a pod's PodScheduled=False; empty until the auditor has seen it."""
+        found = self.stage.auditor.pods(self.namespace(team)).get(pod)
+        return ("", "") if found is None or found.told is None else found.told[1:]
