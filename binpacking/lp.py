@@ -21,6 +21,8 @@ class LinearProgramme:
         from ortools.linear_solver import pywraplp
 
         self._solver = pywraplp.Solver.CreateSolver("GLOP")
+        self._afresh = pywraplp.MPSolverParameters()
+        self._afresh.SetIntegerParam(self._afresh.INCREMENTALITY, self._afresh.INCREMENTALITY_OFF)
         self._optimal: int = pywraplp.Solver.OPTIMAL
         self._objective = self._solver.Objective()
         self._objective.SetMaximization()
@@ -48,6 +50,9 @@ class LinearProgramme:
     def solve(self) -> float | None:
         """The optimum, or None where no solution satisfies the rows."""
         status = self._solver.Solve()
+        if status == self._solver.ABNORMAL:
+            # The basis of the last solution can lead GLOP astray; from scratch it finds its way.
+            status = self._solver.Solve(self._afresh)
         if status == self._optimal:
             return float(self._objective.Value())
         if status == self._solver.INFEASIBLE:
