@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from ortools.linear_solver.pywraplp import Constraint, Variable
 
 
+#: Ways to solve anew, from scratch, what GLOP gave up on for numerical reasons.
+RETRIES = (
+    "use_preprocessing: false",
+    "use_preprocessing: false use_scaling: false",
+    "use_dual_simplex: true",
+)
+
+
 class LinearProgramme:
     """Maximise over variables >= 0 under rows ``low <= row <= high``; columns and bounds may change."""
 
@@ -50,9 +58,12 @@ class LinearProgramme:
     def solve(self) -> float | None:
         """The optimum, or None where no solution satisfies the rows."""
         status = self._solver.Solve()
-        if status == self._solver.ABNORMAL:
-            # The basis of the last solution can lead GLOP astray; from scratch it finds its way.
+        for retry in RETRIES:
+            if status != self._solver.ABNORMAL:
+                break
+            self._solver.SetSolverSpecificParametersAsString(retry)
             status = self._solver.Solve(self._afresh)
+        self._solver.SetSolverSpecificParametersAsString("")
         if status == self._optimal:
             return float(self._objective.Value())
         if status == self._solver.INFEASIBLE:
