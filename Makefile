@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help demo demo-frameworks test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: bench-simulate help demo demo-frameworks test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench-planted: $(VENV)/installed ## gangs that fit by construction: greedy, stow
 
 bench-verdict: $(VENV)/installed ## how fast "cannot fit" is proven
 	$(RUN)/python -m tests.benchmarks.verdict
+
+bench-simulate: $(VENV)/installed ## the FGD stream, 100,000 jobs, and Muri's trace under each policy
+	$(RUN)/python -m tests.benchmarks.simulate
 
 lock: $(VENV)/installed ## resolve the dependencies anew
 	$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -23,6 +23,8 @@ class Entry:
     priority: int
     created_s: float
     name: str
+    #: What orders pieces of one priority before their age, lower first.
+    rank: float = 0.0
     #: Whose it is; empty for nobody's.
     team: str = ""
     #: What it takes to start.
@@ -57,7 +59,8 @@ def order(entries: Sequence[Entry]) -> list[int]:
     """Indices of ``entries``, first served first, whoever's they are.
 
     Started work first, because a fresh gang that outranks a half placed one strands it
-    (volcano-sh/volcano#5805); then as kube-scheduler's PrioritySort: higher priority, then older.
+    (volcano-sh/volcano#5805); then as kube-scheduler's PrioritySort: higher priority, then older; between
+    the two the lower rank, where the caller gives ranks.
     """
     return sorted(range(len(entries)), key=lambda i: _rank(entries[i]))
 
@@ -149,12 +152,12 @@ class Turns:
             heappush(self._heaps.setdefault(team.parent, []), (*key, self._ranks[head], node))
 
 
-_Rank = tuple[bool, int, float, str]
+_Rank = tuple[bool, int, float, float, str]
 _Seat = tuple[bool, int, int, _Rank, int]
 
 
 def _rank(entry: Entry) -> _Rank:
-    return (not entry.is_started, -entry.priority, entry.created_s, entry.name)
+    return (not entry.is_started, -entry.priority, entry.rank, entry.created_s, entry.name)
 
 
 def _standing(books: Books, node: int, entry: Entry) -> Standing:

@@ -13,7 +13,7 @@ from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
-from scheduler.model.plan import Budget, Place, Plan, Policy, Snapshot, Verdict
+from scheduler.model.plan import Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.planner import plan
 from scheduler.record import record
 from scheduler.state import ClusterState
@@ -79,11 +79,33 @@ class Overdue:
     reason: str
 
 
+def clear(state: ClusterState, clearing: Clearing) -> tuple[Pod, ...]:
+    """The pods to evict, held as leaving and the room held for whom it is made; none where the plan does not
+    hold any more: a victim or a beneficiary is no longer what it was taken for.
+    """
+    victims = tuple(pod for victim in clearing.victims for pod in victim.pods)
+    if any(not _is_there(state, pod) for pod in victims):
+        return ()
+    if any(state.view(gang.key) is None for gang in clearing.beneficiaries):
+        return ()
+    state.roll.condemn(pod.uid for pod in victims)
+    for gang in clearing.beneficiaries:
+        nodes = {pod.uid: clearing.nominated[pod.uid] for pod in gang.pods if pod.uid in clearing.nominated}
+        state.roll.nominate(gang.key, nodes, [victim.gang.key for victim in clearing.victims])
+    return victims
+
+
+def _is_there(state: ClusterState, pod: Pod) -> bool:
+    now = state.pod(pod.uid)
+    return now is not None and now.holds_capacity and not now.is_deleting
+
+
 class Cycles:
     """partial_s: how long a gang may stay partly bound before it is given back."""
 
     def __init__(self, state: ClusterState, *, policy: Policy, budget: Budget, partial_s: float) -> None:
         self._state = state
+        state.follows_work = policy.displaces
         self._policy = policy
         self._budget = budget
         self._partial_s = partial_s

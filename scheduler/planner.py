@@ -17,14 +17,18 @@ from binpacking.problem import BrokenInvariant, Gang
 from binpacking.prove import prove_unfit
 from binpacking.solve import solve_gang
 from quotas.order import Entry, order
+from scheduler.displacing import WHY, Displacer
 from scheduler.explain.verdict import Explainer
-from scheduler.model.gang import GangKey, PendingGang
-from scheduler.model.plan import Assignment, Budget, Place, Plan, Policy, Snapshot, Verdict
+from scheduler.model.gang import GangKey, PendingGang, TopologySpec
+from scheduler.model.plan import Assignment, Budget, Ordering, Place, Plan, Policy, Snapshot, Verdict
+from scheduler.service import rank
 from scheduler.teams.desk import Desk, Mask
 from scheduler.translation import Translation
 
 Solver = Literal["greedy", "cp-sat"]
 Placement = tuple[RolePlacement, ...]
+#: Roles by (shape, pods, minimum), what the gang needs, and its topology.
+Asked = tuple[tuple[tuple[int, int, int], ...], int, tuple[TopologySpec, ...]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +42,10 @@ class Run:
     explainer: Explainer
     #: None where there are no teams.
     desk: Desk | None = None
+    #: None unless the policy displaces.
+    displacer: Displacer | None = None
+    #: Verdicts of this run by what was asked for: since then nothing was released, so equals fail alike.
+    unfit: dict[Asked, Verdict] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     spent: float = 0.0
@@ -57,7 +65,10 @@ def plan(
     Raises only for our own bugs: tenant input was bounded by the parser.
     """
     run = _open(snapshot, policy, budget)
-    order = in_order(snapshot.gangs) if run.desk is None else run.desk.in_order(snapshot.gangs)
+    if run.desk is None:
+        order = in_order(snapshot.gangs, policy.order, snapshot.at_s)
+    else:
+        order = run.desk.in_order(snapshot.gangs)
     ahead: PendingGang | None = None
     for batch in _batches(run, order, settled):
         first = batch[0]
@@ -74,7 +85,8 @@ def plan(
             before = len(run.verdicts)
             _place(run, batch)
             ahead = ahead or (first if len(run.verdicts) > before else None)
-    clearings = () if run.desk is None else tuple(run.desk.clearings)
+    maker = run.desk or run.displacer
+    clearings = () if maker is None else tuple(maker.clearings)
     return Plan(places=tuple(run.places), verdicts=tuple(run.verdicts), clearings=clearings, spent=run.spent)
 
 
@@ -89,6 +101,9 @@ def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
         packing=packing,
         explainer=Explainer(translation, policy),
         desk=None if teams is None else Desk(snapshot, teams, translation, packing),
+        displacer=Displacer(snapshot, policy, translation, packing)
+        if teams is None and policy.displaces
+        else None,
     )
 
 
@@ -163,12 +178,13 @@ def _room(run: Run, gangs: Sequence[PendingGang], within: Mask | None) -> list[V
     return verdicts
 
 
-def in_order(gangs: Sequence[PendingGang]) -> list[PendingGang]:
+def in_order(gangs: Sequence[PendingGang], by: Ordering = "oldest", at_s: float = 0.0) -> list[PendingGang]:
     """The gangs as they are to be considered, first served first."""
     entries = [
         Entry(
             is_started=g.standing > 0 and g.need > 0,
             priority=g.priority,
+            rank=0.0 if by == "oldest" else rank(by, g.pods, at_s),
             created_s=g.created_s,
             name=str(g.key),
         )
@@ -224,11 +240,33 @@ def _place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> N
         run.verdicts.extend(made)
         told = {verdict.key for verdict in made}
         rest = [single for single in rest if single.key not in told]
+    while rest and run.displacer is not None:
+        made = _displaced(run, rest[0], run.translation.gang(rest[0], count=1, minimum=1, within=within))
+        if not made:
+            break
+        run.verdicts.extend(made)
+        rest = rest[1:]
     if rest:
         one = run.translation.gang(rest[0], count=1, minimum=1, within=within)
         core = prove_unfit(run.packing, one) or Unknown(0.0)
         verdict = run.explainer.unfit(run.packing, rest[0], one, core)
         run.verdicts.extend(replace(verdict, key=single.key) for single in rest)
+
+
+def _asked(run: Run, pending: PendingGang) -> Asked | None:
+    """What an equal gang would ask for, or None where who asks decides more than what is asked."""
+    if run.desk is not None or run.translation.sees_labels or pending.standing_nodes:
+        return None
+    roles = tuple((id(role.shape), len(role.pods), role.minimum) for role in pending.roles)
+    return roles, pending.need, pending.topology
+
+
+def _displaced(run: Run, pending: PendingGang, gang: Gang) -> list[Verdict]:
+    """The verdict of a gang for which later gangs leave; none where it would not fit even then."""
+    if run.displacer is None or pending.standing or run.displacer.make_room(pending, gang) is None:
+        return []
+    run.unfit.clear()
+    return [Verdict(key=pending.key, reason="WaitingForVictims", message=f"waits for room: {WHY}")]
 
 
 def _equals(singles: Sequence[PendingGang]) -> list[list[PendingGang]]:
@@ -244,11 +282,17 @@ def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
     if _roles_see_each_other(pending) or run.translation.devices.is_mixed(pending):
         _place_in_turn(run, pending, within)
         return
+    asked = _asked(run, pending)
+    if asked is not None and asked in run.unfit:
+        run.verdicts.append(replace(run.unfit[asked], key=pending.key))
+        return
     gang = run.translation.gang(pending, within=within)
     placement, certificate, solver = _find(run, pending, gang)
     if placement is None:
-        made = _room(run, [pending], within)
+        made = _room(run, [pending], within) or _displaced(run, pending, gang)
         run.verdicts.extend(made or [run.explainer.unfit(run.packing, pending, gang, certificate)])
+        if not made and asked is not None:
+            run.unfit[asked] = run.verdicts[-1]
         return
     for role, where in zip(gang.roles, placement, strict=True):
         run.packing.take(role, where)

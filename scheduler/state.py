@@ -19,10 +19,12 @@ from scheduler.devices.labels import Labels
 from scheduler.gangs import words
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECTS, resolve, warning
+from scheduler.gangs.running import running_gang
 from scheduler.gangs.view import as_remains, is_pending, outsiders, pending_gang, shortfall, single
 from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Placed, Snapshot
+from scheduler.model.team import RunningGang
 from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.predicates.registry import allows, mask
@@ -56,6 +58,9 @@ class ClusterState(DeviceState):
         self._members: dict[GangKey, dict[str, None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
+        #: Whether snapshots show running gangs, and those as last seen.
+        self.follows_work = False
+        self._running: dict[GangKey, RunningGang] = {}
         self._dirty: set[GangKey] = set()
         self._holds: dict[GangKey, Waiting] = {}
         #: Partly bound gangs: (bound live members, minimum).
@@ -324,6 +329,7 @@ class ClusterState(DeviceState):
         shapes = {role.shape for gang in gangs for role in gang.roles}
         for shape in shapes:
             self.columns.vector(shape.requests)
+        running = tuple(self._running.values()) if self.follows_work else ()
         self.roll.settle(self._views)
         teams = self.roll.teams(self, self.namespaces, at_s)
         total = self.columns.total.copy()
@@ -339,6 +345,8 @@ class ClusterState(DeviceState):
             masks={shape: self.mask(shape) for shape in shapes},
             gangs=gangs,
             placed=self._placed_for(shapes),
+            running=running,
+            at_s=at_s,
             claims=self.claims,
             namespaces=dict(self.namespaces),
             teams=teams,
@@ -438,6 +446,8 @@ class ClusterState(DeviceState):
         self._dirty.discard(key)
         view = self._build(key)
         held = self._holds.get(key)
+        if self.follows_work:
+            self._follow(key)
         if view is None:
             self._views.pop(key, None)
         else:
@@ -450,6 +460,14 @@ class ClusterState(DeviceState):
             self._partial.pop(key, None)
         else:
             self._partial[key] = short
+
+    def _follow(self, key: GangKey) -> None:
+        members = [record.effective for record in map(self._pods.get, self._members.get(key, ())) if record]
+        running = running_gang(key, members, self)
+        if running is None:
+            self._running.pop(key, None)
+        else:
+            self._running[key] = running
 
     def _build(self, key: GangKey) -> PendingGang | None:
         records = [self._pods[uid] for uid in self._members.get(key, ())]

@@ -51,7 +51,8 @@ class Life:
     """A job that was submitted and has not ended."""
 
     index: int
-    pods: dict[str, str]
+    #: Node and time of each pod that is bound, by UID; all pods are keys.
+    pods: dict[str, tuple[str, float] | None]
     left_s: float
     life: int = 0
     bound: int = 0
@@ -94,7 +95,7 @@ class Engine:
 
     def run(self, progress: Progress | None = None) -> Outcome:
         """Until nothing is left to happen. ``progress`` is told (jobs ended, virtual time) now and then."""
-        self._arrive(0.0)
+        self._later_at(0.0, self._arrive)
         for change in self._setting.changes:
             self._later_at(change.at_s, partial(self._change, change))
         while self._queue:
@@ -164,8 +165,8 @@ class Engine:
         job = self._workload.jobs[life.index]
         self._waiting += 1
         self._waiting_gpus += job.total_gpus
-        for pod in self._cluster.create(job, life.index, life.life):
-            life.pods[pod.uid] = ""
+        for pod in self._cluster.create(job, life.index, life.life, job.duration_s - life.left_s):
+            life.pods[pod.uid] = None
             self._life_of[pod.uid] = life
             self._shell.state.set_pod(pod)
         self._is_dirty = True
@@ -173,7 +174,7 @@ class Engine:
     def _bound(self, pod: Pod) -> None:
         life = self._life_of[pod.uid]
         job = self._workload.jobs[life.index]
-        life.pods[pod.uid] = pod.node_name
+        life.pods[pod.uid] = (pod.node_name, self.now_s)
         life.bound += 1
         self._used[pod.node_name] += job.gpus
         if life.bound == job.min_pods and life.running_since_s is None:
@@ -205,10 +206,9 @@ class Engine:
 
     def _leave_nodes(self, life: Life) -> None:
         job = self._workload.jobs[life.index]
-        since_s = life.running_since_s
-        for node, pods in Counter(node for node in life.pods.values() if node).items():
+        for (node, since_s), pods in Counter(filter(None, life.pods.values())).items():
             self._used[node] -= pods * job.gpus
-            if since_s is not None:
+            if life.running_since_s is not None:
                 self._stays.append(Stay(life.index, node, pods, since_s, self.now_s))
 
     def _remove(self, uid: str) -> None:
@@ -244,7 +244,9 @@ class Engine:
             self._shell.state.set_node(change.node)
         elif self._nodes.pop(name, None) is not None:
             self._shell.state.remove_node(name)
-            for uid in [uid for uid, life in self._life_of.items() if life.pods.get(uid) == name]:
+            for uid in [
+                uid for uid, life in self._life_of.items() if (life.pods.get(uid) or ("",))[0] == name
+            ]:
                 self._evicted(uid)
         self._is_dirty = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.local.nodes.pools import NodeFileError, NodeSpec, read_pools, specs
+from deploy.local.nodes.pools import NodeFileError, NodeSpec, Pool, read_pools, specs
 from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Node
 from scheduler.model.selection import Taint
 from simulations.loads.table import BadTrace, rows
@@ -26,9 +26,14 @@ def read_nodes(path: Path) -> tuple[Node, ...]:
     try:
         if path.suffix in (".csv", ".gz"):
             return tuple(_listed(path))
-        return tuple(_node(spec) for spec in specs(read_pools(path)))
+        return pooled(read_pools(path))
     except (NodeFileError, BadTrace) as error:
         raise BadCluster(str(error)) from error
+
+
+def pooled(pools: Sequence[Pool]) -> tuple[Node, ...]:
+    """The nodes of pools."""
+    return tuple(_node(spec) for spec in specs(pools))
 
 
 def gpus_per_node(nodes: Sequence[Node]) -> int:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scheduler.cycles import Cycles
+from scheduler.cycles import Cycles, clear
 from scheduler.gangs import events, machine
 from scheduler.gangs.attempt import Attempt, Limits
 from scheduler.gangs.recovery import give_back
@@ -64,10 +64,20 @@ class Shell:
         accepted, _ = self.cycles.admit(planned, self.is_running)
         for place in accepted:
             self._start(place.gang, place.assignments, now_s)
+        for clearing in planned.clearings:
+            for pod in clear(self.state, clearing):
+                self._evict(pod, now_s)
         self.cycles.remember(cycle, planned)
         for found in self.cycles.overdue(now_s, self.is_running):
             self._give_back(found.gang, found.pods, found.reason, now_s)
         return planned
+
+    def _evict(self, pod: Pod, now_s: float) -> None:
+        event = self._cluster.evict(pod.uid, now_s)
+        if isinstance(event, events.EvictAcked):
+            self._watch(event)
+        else:
+            self.state.roll.pardon(pod.uid)
 
     def _start(self, gang: PendingGang, assignments: tuple[Assignment, ...], now_s: float) -> None:
         attempt, todo = machine.start(gang, assignments, epoch=EPOCH, at_s=now_s, limits=self._limits)

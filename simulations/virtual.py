@@ -13,6 +13,7 @@ from scheduler.gangs.words import GANG, MIN_MEMBER, TOPOLOGY_REQUIRED
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Pod, Shape
 from scheduler.model.selection import NodeTerm, Requirement
+from scheduler.service import ATTAINED, ESTIMATE
 from simulations.nodes import MODEL_LABEL
 from simulations.workload import Job
 
@@ -30,10 +31,10 @@ class VirtualCluster:
         self._version = 0
         self._shapes: dict[tuple[object, ...], Shape] = {}
 
-    def create(self, job: Job, index: int, life: int) -> list[Pod]:
+    def create(self, job: Job, index: int, life: int, attained_s: float) -> list[Pod]:
         """The pods of a job as its controller creates them, for the ``life``-th time."""
         shape = self._shape(job)
-        words = _words(job, index)
+        words = _words(job, index, attained_s)
         pods = [self._pod(job, shape, words, f"j{index}-{life}-{rank}", rank) for rank in range(job.pods)]
         for pod in pods:
             self.pods[pod.uid] = pod
@@ -50,9 +51,7 @@ class VirtualCluster:
             case events.ReadPod(uid=uid):
                 return self._read(uid, at_s)
             case events.EvictPod(uid=uid):
-                if self.pods.pop(uid, None) is None:
-                    return events.EvictGone(at_s=at_s, uid=uid)
-                return events.EvictAcked(at_s=at_s, uid=uid)
+                return self.evict(uid, at_s)
             case events.WriteClaim():
                 self.claims[attempt.key] = (attempt.epoch, dict(attempt.placement))
                 return events.ClaimAcked(at_s=at_s)
@@ -65,13 +64,19 @@ class VirtualCluster:
             case _:
                 return None
 
+    def evict(self, uid: str, at_s: float) -> events.Event:
+        """The Eviction API; a pod leaves at once."""
+        if self.pods.pop(uid, None) is None:
+            return events.EvictGone(at_s=at_s, uid=uid)
+        return events.EvictAcked(at_s=at_s, uid=uid)
+
     def _bind(self, uid: str, node: str, at_s: float) -> events.Event:
         pod = self.pods.get(uid)
         if pod is None:
             return events.BindRefused(at_s=at_s, uid=uid, reason="404 NotFound", is_permanent=True)
         if pod.node_name:
             return events.BindConflict(at_s=at_s, uid=uid)
-        self.pods[uid] = replace(pod, node_name=node, resource_version=self._next())
+        self.pods[uid] = replace(pod, node_name=node, resource_version=self._next(), started_s=at_s)
         return events.BindAcked(at_s=at_s, uid=uid)
 
     def _read(self, uid: str, at_s: float) -> events.Event:
@@ -121,11 +126,15 @@ class VirtualCluster:
         )
 
 
-def _words(job: Job, index: int) -> _Words:
-    """The annotations of the job's pods; a single pod of no topology needs none."""
-    if job.pods == 1 and not job.topology:
-        return ()
-    words = [(GANG, f"j{index}"), (MIN_MEMBER, str(job.min_pods))]
+def _words(job: Job, index: int, attained_s: float) -> _Words:
+    """The annotations of the job's pods; a single pod is no gang."""
+    words: list[tuple[str, str]] = []
+    if job.estimate_s is not None:
+        words.append((ESTIMATE, f"{job.estimate_s:.3f}"))
+    if attained_s:
+        words.append((ATTAINED, f"{attained_s:.3f}"))
+    if job.pods > 1 or job.topology:
+        words += [(GANG, f"j{index}"), (MIN_MEMBER, str(job.min_pods))]
     if job.topology:
         words.append((TOPOLOGY_REQUIRED, job.topology))
     return tuple(sorted(words))

@@ -12,7 +12,7 @@ from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import emit, table
 from scheduler.cli.units import duration, percent
 from scheduler.model.objects import Node
-from scheduler.model.plan import Budget, Policy
+from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
 from simulations.loads.formats import read
 from simulations.loads.table import BadTrace
@@ -55,7 +55,7 @@ def setting(policy: Path | None, *, restart_s: float = 0.0, cycle_s: float = 0.0
     """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads. Raises: Failure."""
     section = read_configuration(policy).policy
     return Setting(
-        policy=Policy(strategy=section.strategy, backfill=section.backfill),
+        policy=section.as_policy(),
         budget=Budget(per_gang=section.solver.per_gang, total=section.solver.total),
         restart_s=restart_s,
         cycle_s=cycle_s,

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from quotas.units import UnitTable
 from scheduler.live.logs import printable
+from scheduler.model.plan import Policy
 
 API_VERSION: Final = "stowplan.dev/v1alpha1"
 KIND: Final = "SchedulerConfiguration"
@@ -101,11 +102,21 @@ class Solver(_Section):
 
 class PolicySection(_Section):
     strategy: Literal["pack", "spread"] = "pack"
+    order: Literal["oldest", "shortest-time", "shortest-service", "least-service"] = "oldest"
+    """Who goes first among gangs of one priority; the estimates are those of the pods' annotations."""
+    displaces: bool = False
+    """Whether a gang that goes first takes the place of running gangs that go after it by that order."""
     backfill: bool = True
     """Whether later gangs may use what a blocked earlier gang cannot use now."""
     solver: Solver = Solver()
     inventory: Literal["preferred", "required"] = "preferred"
     """Nodes on which no agent reports devices: by their allocatable, or no pods that ask for devices."""
+
+    def as_policy(self) -> Policy:
+        """As the planner takes it."""
+        return Policy(
+            strategy=self.strategy, order=self.order, displaces=self.displaces, backfill=self.backfill
+        )
 
 
 class Teams(_Section):

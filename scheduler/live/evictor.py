@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scheduler.cycles import clear
 from scheduler.gangs import events
 from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
@@ -58,18 +59,12 @@ class Evictor:
 
     def start(self, clearing: Clearing, *, epoch: int) -> bool:
         """Begin to evict, unless a victim or a beneficiary is no longer what the plan took it for."""
-        victims = [pod for victim in clearing.victims for pod in victim.pods]
-        if any(not self._is_there(pod) for pod in victims) or self._queue.qsize() + len(victims) > QUEUE_MAX:
+        pods = sum(len(victim.pods) for victim in clearing.victims)
+        if self._queue.qsize() + pods > QUEUE_MAX:
             return False
-        if any(self._state.view(gang.key) is None for gang in clearing.beneficiaries):
+        victims = clear(self._state, clearing)
+        if not victims:
             return False
-        roll = self._state.roll
-        roll.condemn(pod.uid for pod in victims)
-        for gang in clearing.beneficiaries:
-            nodes = {
-                pod.uid: clearing.nominated[pod.uid] for pod in gang.pods if pod.uid in clearing.nominated
-            }
-            roll.nominate(gang.key, nodes, [victim.gang.key for victim in clearing.victims])
         log.info(
             "making room",
             rule=clearing.rule,
@@ -119,7 +114,3 @@ class Evictor:
                 self._lost()
             case _:
                 roll.pardon(pod.uid)
-
-    def _is_there(self, pod: Pod) -> bool:
-        now = self._state.pod(pod.uid)
-        return now is not None and now.holds_capacity and not now.is_deleting

@@ -36,7 +36,7 @@ from scheduler.live.noticeboard import Noticeboard
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.views import Views
 from scheduler.model.objects import Pod
-from scheduler.model.plan import Budget, Policy
+from scheduler.model.plan import Budget
 from scheduler.state import ClusterState
 
 log = logger("run")
@@ -221,7 +221,7 @@ class Scheduler:
             announcer=self.announcer,
             noticeboard=self.noticeboard,
             metrics=self.metrics,
-            policy=Policy(strategy=config.policy.strategy, backfill=config.policy.backfill),
+            policy=config.policy.as_policy(),
             budget=Budget(per_gang=config.policy.solver.per_gang, total=config.policy.solver.total),
             clock=self._clock,
             wall=time.time,

@@ -53,6 +53,12 @@ class Snapshot:
     teams: Teams | None = None
     #: Device by device, where agents report; None where none does.
     devices: DeviceView | None = None
+    #: Gangs of ours that run, only where a policy displaces; and the time, in seconds since the epoch.
+    running: tuple[RunningGang, ...] = ()
+    at_s: float = 0.0
+
+
+Ordering = Literal["oldest", "shortest-time", "shortest-service", "least-service"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,10 @@ class Policy:
     """How to decide; data, set by the configuration."""
 
     strategy: Literal["pack", "spread"] = "pack"
+    #: Who goes first among gangs of one priority (``quotas.order``).
+    order: Ordering = "oldest"
+    #: Whether a gang that goes first takes the place of running gangs that go after it by that order.
+    displaces: bool = False
     #: Later gangs may use what a blocked earlier gang cannot use now.
     backfill: bool = True
     gangs_max: int = 20_000

@@ -28,7 +28,7 @@ from scheduler.kube.view import Ref, View
 from scheduler.live.config import SchedulerConfiguration
 from scheduler.live.feeds import Feed, NodeFeed, PodFeed
 from scheduler.model.objects import Rejected
-from scheduler.model.plan import Budget, Plan, Policy
+from scheduler.model.plan import Budget, Plan
 from scheduler.parse.pod import parse_pod
 from scheduler.planner import plan
 from scheduler.state import ClusterState
@@ -183,7 +183,7 @@ def cycles(state: ClusterState, uids: Sequence[str]) -> Iterator[tuple[float, fl
     Pods end and come back; policy and budget are the shipped ones.
     """
     config = SchedulerConfiguration().policy
-    policy = Policy(strategy=config.strategy, backfill=config.backfill)
+    policy = config.as_policy()
     budget = Budget(per_gang=config.solver.per_gang, total=config.solver.total)
     state.snapshot()
     rng = random.Random(SEED)
