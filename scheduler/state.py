@@ -19,7 +19,7 @@ from scheduler.devices.labels import Labels
 from scheduler.gangs import words
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECTS, resolve, warning
-from scheduler.gangs.running import running_gang
+from scheduler.gangs.running import follow
 from scheduler.gangs.view import as_remains, is_pending, outsiders, pending_gang, shortfall, single
 from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
@@ -58,8 +58,7 @@ class ClusterState(DeviceState):
         self._members: dict[GangKey, dict[str, None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
-        #: Whether snapshots show running gangs, and those as last seen.
-        self.follows_work = False
+        self.follows_work = False  # whether snapshots show running gangs
         self._running: dict[GangKey, RunningGang] = {}
         self._dirty: set[GangKey] = set()
         self._holds: dict[GangKey, Waiting] = {}
@@ -447,7 +446,7 @@ class ClusterState(DeviceState):
         view = self._build(key)
         held = self._holds.get(key)
         if self.follows_work:
-            self._follow(key)
+            follow(self._running, key, (self._pods[u].effective for u in self._members.get(key, ())), self)
         if view is None:
             self._views.pop(key, None)
         else:
@@ -460,14 +459,6 @@ class ClusterState(DeviceState):
             self._partial.pop(key, None)
         else:
             self._partial[key] = short
-
-    def _follow(self, key: GangKey) -> None:
-        members = [record.effective for record in map(self._pods.get, self._members.get(key, ())) if record]
-        running = running_gang(key, members, self)
-        if running is None:
-            self._running.pop(key, None)
-        else:
-            self._running[key] = running
 
     def _build(self, key: GangKey) -> PendingGang | None:
         records = [self._pods[uid] for uid in self._members.get(key, ())]

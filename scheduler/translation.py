@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -30,7 +31,6 @@ class Translation:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
-        self._row = {node.name: i for i, node in enumerate(snapshot.nodes)}
         self._levels = {label: i for i, label in enumerate(_labels_used(snapshot.gangs))}
         self._crowd = Crowd(snapshot.nodes, snapshot.placed)
         self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
@@ -38,6 +38,10 @@ class Translation:
             snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
         )
         self._requests: dict[Shape, NDArray[np.int64]] = {}
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {node.name: i for i, node in enumerate(self.snapshot.nodes)}
 
     @property
     def sees_labels(self) -> bool:

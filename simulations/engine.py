@@ -36,13 +36,14 @@ class NodeChange:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """How to run a workload. ``restart_s`` is lost each time an evicted job starts again; ``cycle_s`` is the
-    least time between cycles (the live loop's is 10 ms).
+    least time between cycles (the live loop's is 10 ms); ``patience_s`` how long a job waits to start at all.
     """
 
     policy: Policy = field(default_factory=Policy)
     budget: Budget = field(default_factory=Budget)
     restart_s: float = 0.0
     cycle_s: float = 0.01
+    patience_s: float | None = None
     changes: Sequence[NodeChange] = ()
 
 
@@ -84,6 +85,8 @@ class Engine:
         self._waiting = 0
         self._waiting_gpus = 0
         self._used: Counter[str] = Counter()
+        self._sizes: dict[str, int] = {}
+        self._allocated = self._capacity = self._scattered = 0
         self._is_dirty = False
         self._cycled_s = -1e18
         self._cycles = 0
@@ -92,6 +95,7 @@ class Engine:
         self._last: Plan | None = None
         for node in nodes:
             self._shell.state.set_node(node)
+            self._resize(node, node.allocatable.get(GPU, 0))
 
     def run(self, progress: Progress | None = None) -> Outcome:
         """Until nothing is left to happen. ``progress`` is told (jobs ended, virtual time) now and then."""
@@ -160,6 +164,8 @@ class Engine:
         life = Life(index, {}, self._workload.jobs[index].duration_s)
         self._lives[index] = life
         self._create(life)
+        if self._setting.patience_s is not None:
+            self._later(self._setting.patience_s, partial(self._give_up, life))
 
     def _create(self, life: Life) -> None:
         job = self._workload.jobs[life.index]
@@ -176,7 +182,7 @@ class Engine:
         job = self._workload.jobs[life.index]
         life.pods[pod.uid] = (pod.node_name, self.now_s)
         life.bound += 1
-        self._used[pod.node_name] += job.gpus
+        self._use(pod.node_name, job.gpus)
         if life.bound == job.min_pods and life.running_since_s is None:
             self._start(life)
 
@@ -207,7 +213,7 @@ class Engine:
     def _leave_nodes(self, life: Life) -> None:
         job = self._workload.jobs[life.index]
         for (node, since_s), pods in Counter(filter(None, life.pods.values())).items():
-            self._used[node] -= pods * job.gpus
+            self._use(node, -pods * job.gpus)
             if life.running_since_s is not None:
                 self._stays.append(Stay(life.index, node, pods, since_s, self.now_s))
 
@@ -242,27 +248,55 @@ class Engine:
         if change.does == "joins":
             self._nodes[name] = change.node
             self._shell.state.set_node(change.node)
+            self._resize(change.node, change.node.allocatable.get(GPU, 0))
         elif self._nodes.pop(name, None) is not None:
             self._shell.state.remove_node(name)
-            for uid in [
-                uid for uid, life in self._life_of.items() if (life.pods.get(uid) or ("",))[0] == name
-            ]:
+            for uid in self._on(name):
                 self._evicted(uid)
+            self._resize(change.node, 0)
         self._is_dirty = True
+
+    def _on(self, name: str) -> list[str]:
+        """UIDs of the pods bound to a node."""
+        bound = ((uid, life.pods.get(uid)) for uid, life in self._life_of.items())
+        return [uid for uid, place in bound if place is not None and place[0] == name]
+
+    def _give_up(self, life: Life, _: float) -> None:
+        """The owner deletes a job that has not started in time."""
+        story = self._stories[life.index]
+        if story.started_s is not None or life.index not in self._lives:
+            return
+        story.verdict = f"its owner gave up after {self._setting.patience_s:g} s"
+        self._waiting -= 1
+        self._waiting_gpus -= story.job.total_gpus
+        for uid in life.pods:
+            self._remove(uid)
+        del self._lives[life.index]
 
     # -- what is remembered ------------------------------------------------------------------------
 
     def _note(self) -> None:
-        capacity = {name: node.allocatable.get(GPU, 0) for name, node in self._nodes.items()}
-        used = {name: count for name, count in self._used.items() if count}
         self._curve.add(
             self.now_s,
-            allocated=sum(used.values()),
-            capacity=sum(capacity.values()),
+            allocated=self._allocated,
+            capacity=self._capacity,
             jobs=self._waiting,
             gpus=self._waiting_gpus,
-            scattered=sum(capacity.get(name, count) - count for name, count in used.items()),
+            scattered=self._scattered,
         )
+
+    def _use(self, name: str, gpus: int) -> None:
+        """Pods came to a node or left it."""
+        before = self._used[name]
+        self._used[name] = after = before + gpus
+        self._allocated += gpus
+        size = self._sizes.get(name, 0)
+        self._scattered += (max(0, size - after) if after else 0) - (max(0, size - before) if before else 0)
+
+    def _resize(self, node: Node, gpus: int) -> None:
+        """A node joined with these GPUs, or left with none; nothing runs on it at this moment."""
+        self._capacity += gpus - self._sizes.get(node.name, 0)
+        self._sizes[node.name] = gpus
 
     def _explain_rest(self) -> None:
         """Jobs that never started, in the words of the last plan."""

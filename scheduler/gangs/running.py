@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from scheduler.gangs.groups import GroupObjects
 from scheduler.gangs.registry import BY_NAME
@@ -52,3 +52,14 @@ def running_gang(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> 
         base=len(base),
         is_broken=sum(stands(pod) for pod in belonging) < spec.min_member,
     )
+
+
+def follow(
+    running: dict[GangKey, RunningGang], key: GangKey, members: Iterable[Pod], groups: GroupObjects
+) -> None:
+    """Keep ``running`` true for one gang."""
+    found = running_gang(key, tuple(members), groups)
+    if found is None:
+        running.pop(key, None)
+    else:
+        running[key] = found
