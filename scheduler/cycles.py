@@ -105,7 +105,7 @@ class Cycles:
 
     def __init__(self, state: ClusterState, *, policy: Policy, budget: Budget, partial_s: float) -> None:
         self._state = state
-        state.follows_work = policy.displaces
+        state.follows = policy.displaces
         self._policy = policy
         self._budget = budget
         self._partial_s = partial_s

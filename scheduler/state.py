@@ -19,12 +19,11 @@ from scheduler.devices.labels import Labels
 from scheduler.gangs import words
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECTS, resolve, warning
-from scheduler.gangs.running import follow
+from scheduler.gangs.running import running_gangs
 from scheduler.gangs.view import as_remains, is_pending, outsiders, pending_gang, shortfall, single
 from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Placed, Snapshot
-from scheduler.model.team import RunningGang
 from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.predicates.registry import allows, mask
@@ -58,8 +57,7 @@ class ClusterState(DeviceState):
         self._members: dict[GangKey, dict[str, None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
-        self.follows_work = False  # whether snapshots show running gangs
-        self._running: dict[GangKey, RunningGang] = {}
+        self.follows = False  # whether snapshots show running gangs
         self._dirty: set[GangKey] = set()
         self._holds: dict[GangKey, Waiting] = {}
         #: Partly bound gangs: (bound live members, minimum).
@@ -318,17 +316,16 @@ class ClusterState(DeviceState):
         return known
 
     def snapshot(self, at_s: float = 0.0) -> Snapshot:
-        """An immutable view; costs what changed since the last one, plus one copy of the columns.
-
-        at_s: seconds since the epoch, of which only teams take note.
-        """
+        """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns."""
         for key in list(self._dirty):
             self._refresh(key)
         gangs = tuple(self._views.values())
         shapes = {role.shape for gang in gangs for role in gang.roles}
         for shape in shapes:
             self.columns.vector(shape.requests)
-        running = tuple(self._running.values()) if self.follows_work else ()
+        running = (
+            running_gangs(self._members, lambda u: self._pods[u].effective, self) if self.follows else ()
+        )
         self.roll.settle(self._views)
         teams = self.roll.teams(self, self.namespaces, at_s)
         total = self.columns.total.copy()
@@ -445,8 +442,6 @@ class ClusterState(DeviceState):
         self._dirty.discard(key)
         view = self._build(key)
         held = self._holds.get(key)
-        if self.follows_work:
-            follow(self._running, key, (self._pods[u].effective for u in self._members.get(key, ())), self)
         if view is None:
             self._views.pop(key, None)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from scheduler.gangs.groups import GroupObjects
 from scheduler.gangs.registry import BY_NAME
@@ -54,12 +54,9 @@ def running_gang(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> 
     )
 
 
-def follow(
-    running: dict[GangKey, RunningGang], key: GangKey, members: Iterable[Pod], groups: GroupObjects
-) -> None:
-    """Keep ``running`` true for one gang."""
-    found = running_gang(key, tuple(members), groups)
-    if found is None:
-        running.pop(key, None)
-    else:
-        running[key] = found
+def running_gangs(
+    members: Mapping[GangKey, Iterable[str]], pod: Callable[[str], Pod], groups: GroupObjects
+) -> tuple[RunningGang, ...]:
+    """All gangs that hold capacity, of the members' UIDs by gang. O(members)."""
+    found = (running_gang(key, [pod(uid) for uid in uids], groups) for key, uids in members.items())
+    return tuple(gang for gang in found if gang is not None)
