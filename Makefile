@@ -25,6 +25,7 @@ demo-frameworks: $(VENV)/installed ## TensorFlow and PyTorch train as gangs thro
 test: $(VENV)/installed ## every test, on a real kube-apiserver
 	$(RUN)/python -m deploy.local.build
 	$(RUN)/python -m deploy.local.nvml.build
+	$(RUN)/python -c 'from deploy.local.frameworks.operator import ensure_operator; ensure_operator()'
 	$(RUN)/python -m pytest -n 2
 
 check: $(VENV)/installed ## format, lint, types, import contracts, size gates

@@ -22,6 +22,9 @@ WORLD = "tests/faults/test_the_world_changes_between_plan_and_bind.py"
 WEIGHED = "tests/devices/test_reports_are_weighed.py"
 SHARES = "tests/devices/test_shares_come_and_go_exactly.py"
 DEVICES = "tests/devices/test_devices_decide_where_pods_go.py"
+SHAPES = "tests/dialects/test_a_gang_changes_shape.py"
+STARTS = "tests/dialects/test_a_gang_starts_when_its_minimum_is_there.py"
+OPTIONAL = "tests/kube/test_an_optional_type_keeps_nothing_waiting.py"
 FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
 SPREAD = "tests/binpacking/test_an_old_imbalance_forbids_nothing_new.py"
 SHARED = "tests/binpacking/test_a_gang_of_fractions_is_placed_whole.py"
@@ -400,5 +403,33 @@ MUTATIONS: tuple[Mutation, ...] = (
         old="if isinstance(answer, Allowed) or answer.by.kind == PACKING_SAYS:",
         new="if True:",
         test=TEAMS,
+    ),
+    Mutation(
+        name="a role that comes late is whole or not there at all",
+        file="scheduler/gangs/view.py",
+        old="by_role[role.name] == 0 or by_role[role.name] >= role.minimum for role in late",
+        new="by_role[role.name] >= 0 for role in late",
+        test=SHAPES,
+    ),
+    Mutation(
+        name="of the roles of an object only those count whose turn has come",
+        file="scheduler/gangs/described.py",
+        old="if not role.is_late or existing.get(role.name, 0)",
+        new="if role.name or existing",
+        test=STARTS,
+    ),
+    Mutation(
+        name="a gang waits for the object that describes it",
+        file="scheduler/gangs/described.py",
+        old="        if all(unreadable):",
+        new="        if True:",
+        test="tests/dialects/test_a_wrong_key_gets_its_message.py",
+    ),
+    Mutation(
+        name="an API server that just started takes no type away",
+        file="scheduler/kube/reflector.py",
+        old="is_believed = self._clock() - self._missing_since_s >= self._timing.missing_s",
+        new="is_believed = True",
+        test=OPTIONAL,
     ),
 )
