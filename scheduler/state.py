@@ -246,9 +246,7 @@ class ClusterState(DeviceState):
 
     def charged(self) -> Iterator[tuple[Pod, str]]:
         """Every pod that holds or is about to hold capacity, and the node it is charged to."""
-        for record in self._pods.values():
-            if record.charged:
-                yield record.effective, record.charged
+        yield from ((r.effective, r.charged) for r in self._pods.values() if r.charged)
 
     def charge_shape(self, uid: str) -> tuple[str, Shape] | None:
         """Where a pod is charged and for what, or None."""
@@ -301,8 +299,7 @@ class ClusterState(DeviceState):
 
     def warnings(self) -> list[tuple[Pod, str]]:
         """What pods' owners should know of their gangs, each once; the pods are scheduled all the same."""
-        found = list(self._warnings.values())
-        self._warnings.clear()
+        found, self._warnings = list(self._warnings.values()), {}
         return found
 
     def mask(self, shape: Shape) -> NDArray[np.bool_]:
@@ -311,8 +308,7 @@ class ClusterState(DeviceState):
         if known is None:
             if len(self._masks) >= MASKS_MAX:
                 self._masks.pop(next(iter(self._masks)))
-            known = mask(shape, self.columns.nodes, self.claims)
-            self._masks[shape] = known
+            known = self._masks[shape] = mask(shape, self.columns.nodes, self.claims)
         return known
 
     def snapshot(self, at_s: float = 0.0) -> Snapshot:
