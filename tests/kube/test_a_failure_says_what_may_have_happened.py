@@ -94,7 +94,7 @@ async def test_no_answer_in_time_or_half_of_one(
 ) -> None:
     async with RawServer(handler) as server, client(server) as transport:
         with pytest.raises(kind):
-            await transport.request(method, "/api", timeout_s=0.05)
+            await transport.request(method, "/api", timeout_s=0.25)
 
 
 async def test_waiting_for_a_free_connection_is_not_sending() -> None:
