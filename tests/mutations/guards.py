@@ -63,15 +63,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         name="a Binding carries its term",
         file="scheduler/live/binder.py",
-        old="                annotations={EPOCH: str(epoch)},\n            ),\n            target",
-        new="            ),\n            target",
+        old="annotations={EPOCH: str(epoch), **(",
+        new="annotations={**(",
         test=ACTING,
     ),
     Mutation(
         name="the lease is asked right before a Binding leaves",
         file="scheduler/live/binder.py",
-        old='        """Send one Binding with the pod\'s UID and a resourceVersion."""\n        if not self._may_act():',
-        new='        """Send one Binding with the pod\'s UID and a resourceVersion."""\n        if False:',
+        old='the devices chosen for it, if any."""\n        if not self._may_act():',
+        new='the devices chosen for it, if any."""\n        if False:',
         test=ACTING,
     ),
     Mutation(
@@ -147,8 +147,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         name="assumed capacity is charged",
         file="scheduler/state.py",
-        old="            record.assumed = assignment.node\n",
-        new="",
+        old="            record.assumed, record.devices = assignment.node, assignment.devices\n",
+        new="            record.devices = assignment.devices\n",
         test=STATE,
     ),
     Mutation(
