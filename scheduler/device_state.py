@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.model.devices import Inventory, Slot
@@ -10,7 +12,7 @@ from scheduler.model.objects import Node
 from scheduler.records import Record
 
 
-class DeviceState:
+class DeviceState(ABC):
     """What ``ClusterState`` keeps of devices; it owns the fields and knows its nodes and pods."""
 
     devices: DeviceBook
@@ -52,6 +54,6 @@ class DeviceState:
         self.releases += 1
         return True
 
+    @abstractmethod
     def _take_node(self, node: Node) -> bool:
         """A node as it is to be matched; whether a plan can see the difference."""
-        raise NotImplementedError

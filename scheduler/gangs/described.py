@@ -6,6 +6,7 @@ minimums, order of start and suspension come from the object (``scheduler.gangs.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +17,7 @@ from scheduler.model.gang import GangKey, GangSpec, RoleSpec, TopologySpec, Wait
 from scheduler.model.objects import Pod, Rejected
 
 
-class Described:
+class Described(ABC):
     """Base of the dialects whose gangs an object describes."""
 
     def __init__(
@@ -39,9 +40,9 @@ class Described:
             )
         return words.fault(pod) or GangKey(namespace=pod.namespace, dialect=self.name, name=found)
 
+    @abstractmethod
     def group_name(self, pod: Pod) -> str | Rejected | None:
         """Name of the object the pod belongs to, or ``OBJECT/PART``; None when it belongs to none."""
-        raise NotImplementedError
 
     def role(self, pod: Pod) -> str:
         return words.role_of(pod)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from scheduler.kube.reflector import Ref
 from scheduler.kube.transport import ClusterError, Transport
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.actor import Actor
 from scheduler.live.announcements import NodeEvent, node_event_body
+from scheduler.live.feeds import ParsedFeed
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
-from scheduler.model.devices import Slot
+from scheduler.model.devices import Inventory, Slot
 from scheduler.model.gang import GangKey
-from scheduler.model.objects import Rejected
 from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
 
@@ -31,27 +30,11 @@ EVENTS_MAX: Final = 20
 WRITE_TIMEOUT_S: Final = 5.0
 
 
-class GPUNodeFeed:
+class GPUNodeFeed(ParsedFeed[GPUNode, Inventory]):
     """What agents write, as the state takes it. One that no agent could have written counts as no report."""
 
     def __init__(self, state: ClusterState) -> None:
-        self._state = state
-
-    def put(self, objects: Sequence[GPUNode]) -> bool:
-        changed = False
-        for found in objects:
-            parsed = parse_inventory(found)
-            if isinstance(parsed, Rejected):
-                log.warning("GPUNode rejected", node=found.metadata.name, why=parsed.reason)
-                self._state.remove_inventory(found.metadata.name)
-                changed = True
-            else:
-                changed |= self._state.set_inventory(parsed)
-        return changed
-
-    def gone(self, refs: Sequence[Ref]) -> None:
-        for ref in refs:
-            self._state.remove_inventory(ref.name)
+        super().__init__("GPUNode", "node", parse_inventory, state.set_inventory, state.remove_inventory)
 
 
 class Outages:

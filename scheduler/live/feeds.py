@@ -17,10 +17,10 @@ from scheduler.live.announcements import Condition
 from scheduler.live.claims import ClaimBook
 from scheduler.live.logs import logger
 from scheduler.model.gang import GangKey
-from scheduler.model.objects import Pod, Rejected
+from scheduler.model.objects import Node, Pod, Rejected
 from scheduler.parse.node import parse_node
 from scheduler.parse.pod import parse_pod, skeleton
-from scheduler.parse.teamquota import parse_team_quota
+from scheduler.parse.teamquota import TeamQuota, parse_team_quota
 from scheduler.parse.volumes import parse_claim, parse_storage_class, parse_volume
 from scheduler.state import ClusterState
 
@@ -28,6 +28,7 @@ log = logger("feeds")
 
 T = TypeVar("T", bound=HasMetadata)
 U = TypeVar("U", bound=HasMetadata, contravariant=True)
+P = TypeVar("P")
 
 
 class Feed(Protocol[U]):
@@ -116,26 +117,49 @@ class PodFeed:
         self._carried.pop(uid, None)
 
 
-class NodeFeed:
-    def __init__(self, state: ClusterState) -> None:
-        self._state = state
+class ParsedFeed(Generic[U, P]):
+    """Objects without a namespace, taken as they parse. One that cannot be understood counts as gone.
 
-    def put(self, objects: Sequence[wire.Node]) -> bool:
+    kind and field: what the object is in a log line, and the field that names it there.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        field: str,
+        parse: Callable[[U], P | Rejected],
+        take: Callable[[P], bool],
+        drop: Callable[[str], None],
+    ) -> None:
+        self._kind = kind
+        self._field = field
+        self._parse = parse
+        self._take = take
+        self._drop = drop
+
+    def put(self, objects: Sequence[U]) -> bool:
         changed = False
         for found in objects:
-            parsed = parse_node(found)
+            name = found.metadata.name
+            parsed = self._parse(found)
             if isinstance(parsed, Rejected):
-                # A node that cannot be understood takes no new pods.
-                log.warning("node rejected", node=found.metadata.name, why=parsed.reason)
-                self._state.remove_node(found.metadata.name)
+                log.warning(f"{self._kind} rejected", **{self._field: name}, why=parsed.reason)
+                self._drop(name)
                 changed = True
             else:
-                changed |= self._state.set_node(parsed)
+                changed |= self._take(parsed)
         return changed
 
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:
-            self._state.remove_node(ref.name)
+            self._drop(ref.name)
+
+
+class NodeFeed(ParsedFeed[wire.Node, Node]):
+    """A node that cannot be understood takes no new pods."""
+
+    def __init__(self, state: ClusterState) -> None:
+        super().__init__("node", "node", parse_node, state.set_node, state.remove_node)
 
 
 class GroupFeed(Generic[U]):
@@ -226,27 +250,13 @@ class NamespaceFeed:
             self._state.remove_namespace(ref.name)
 
 
-class TeamQuotaFeed:
-    """What admins say of teams. One that cannot be understood counts as gone."""
+class TeamQuotaFeed(ParsedFeed[wire.TeamQuota, TeamQuota]):
+    """What admins say of teams."""
 
     def __init__(self, state: ClusterState) -> None:
-        self._state = state
-
-    def put(self, objects: Sequence[wire.TeamQuota]) -> bool:
-        changed = False
-        for found in objects:
-            parsed = parse_team_quota(found)
-            if isinstance(parsed, Rejected):
-                log.warning("team quota rejected", team=found.metadata.name, why=parsed.reason)
-                self._state.remove_team_quota(found.metadata.name)
-                changed = True
-            else:
-                changed |= self._state.set_team_quota(parsed)
-        return changed
-
-    def gone(self, refs: Sequence[Ref]) -> None:
-        for ref in refs:
-            self._state.remove_team_quota(ref.name)
+        super().__init__(
+            "team quota", "team", parse_team_quota, state.set_team_quota, state.remove_team_quota
+        )
 
 
 class GangFeed:

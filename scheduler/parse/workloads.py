@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from scheduler.gangs.groups import ROLES_MAX, CoschedulingPodGroup, GroupKind, Replicas, Workload
 from scheduler.kube import wire
 from scheduler.kube.wire import workloads
+from scheduler.parse.groups import parse_coscheduling
 
 #: A role more than a dialect accepts is kept, so that it sees that there are too many.
 _KEPT = ROLES_MAX + 1
@@ -46,14 +48,10 @@ def _workload(
 
 def parse_koordinator(found: wire.CoschedulingPodGroup) -> CoschedulingPodGroup:
     """scheduling.sigs.k8s.io/v1alpha1 PodGroup."""
-    return CoschedulingPodGroup(
+    return replace(
+        parse_coscheduling(found),
         kind="KoordinatorPodGroup",
         api_version="scheduling.sigs.k8s.io/v1alpha1",
-        namespace=found.metadata.namespace,
-        name=found.metadata.name,
-        uid=found.metadata.uid,
-        generation=found.metadata.generation,
-        min_member=found.spec.min_member,
     )
 
 
