@@ -23,6 +23,9 @@ PODS_A_NODE = 400
 WORK_A_STEP = 4e-6
 #: Later rounds order pods by size times a factor from 1 - NOISE/2 to 1 + NOISE/2.
 NOISE = 0.3
+#: Every so many rounds the factors are wider: narrow ones leave a few pods of unlike sizes in their order.
+WIDE_EVERY = 4
+NOISE_WIDE = 0.9
 _GOLDEN = 0.6180339887498949
 
 
@@ -101,7 +104,8 @@ class _Search:
             return np.ones(size)
         start = (number + seed % 1_000 * 31) * _GOLDEN
         parts = np.modf((np.arange(size) + 1) * (1 + start))[0]
-        factors: NDArray[np.float64] = 1 + NOISE * (parts - 0.5)
+        width = NOISE if number % WIDE_EVERY else NOISE_WIDE
+        factors: NDArray[np.float64] = 1 + width * (parts - 0.5)
         return factors
 
     def _fill(self, node: int, order: list[int], left: list[int]) -> list[int]:
