@@ -76,7 +76,7 @@ async def test_a_member_replaced_after_failure_joins_its_gang(stage: Stage) -> N
     await stage.start()
     await stage.until_bound()
     # Until its Gang says so too the last answer may be under way, and a loss then takes the gang back whole.
-    await stage.until_settled()
+    await stage.until(lambda world: [g.phase for g in world.gangs.values()] == ["Bound"], "called bound")
     await stage.delete("work-2")
     await stage.create(gang("work", 4)[2:3])
     await stage.until_bound(*(f"work-{i}" for i in range(4)))
