@@ -6,7 +6,7 @@ against the state as it is now. No clock: the shell says what time it is, and as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from binpacking.answer import Infeasible, Unknown
@@ -129,7 +129,7 @@ class Cycles:
         )
 
     def admit(
-        self, planned: Plan, is_running: Callable[[GangKey], bool]
+        self, places: Sequence[Place], is_running: Callable[[GangKey], bool]
     ) -> tuple[list[Place], list[Dropped]]:
         """The places that still hold against the state as it is now, each charged to it; and the rest.
 
@@ -137,7 +137,7 @@ class Cycles:
         """
         accepted: list[Place] = []
         dropped: list[Dropped] = []
-        for place in planned.places:
+        for place in places:
             if is_running(place.gang.key):
                 continue
             objection = self._state.objection(place)

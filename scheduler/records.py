@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from scheduler.model.devices import DEVICES
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Node, Pod, Rejected, Shape
+from scheduler.model.written import WRITTEN
 
 #: Devices that one pod can hold.
 DEVICES_MAX = 64
@@ -71,5 +72,6 @@ def looks_alike(one: Pod, other: Pod) -> bool:
 
 
 def gang_words(pod: Pod) -> tuple[object, ...]:
-    """Everything of a pod that decides its gang."""
-    return (pod.scheduler_name, pod.labels, pod.annotations, pod.owner, pod.pod_group)
+    """Everything of a pod that decides its gang; what a Binding of ours adds to it does not."""
+    said = tuple(pair for pair in pod.annotations if pair[0] not in WRITTEN)
+    return (pod.scheduler_name, pod.labels, said, pod.owner, pod.pod_group)

@@ -61,7 +61,7 @@ class Shell:
         """One scheduling cycle at this instant."""
         cycle = self.cycles.begin(now_s, now_s)
         planned = cycle.plan()
-        accepted, _ = self.cycles.admit(planned, self.is_running)
+        accepted, _ = self.cycles.admit(planned.places, self.is_running)
         for place in accepted:
             self._start(place.gang, place.assignments, now_s)
         for clearing in planned.clearings:

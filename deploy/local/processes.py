@@ -21,6 +21,8 @@ TETHER_ENV: Final = "STOWPLAN_TETHER_FD"
 TERMINATE_GRACE_S: Final = 5.0
 KILL_GRACE_S: Final = 10.0
 LOG_TAIL_BYTES: Final = 4_000
+#: Control plane, scheduler and work share the machine's few cores: trade memory for fewer collections.
+COLLECTOR: Final = {"GOGC": "800", "GOMEMLIMIT": "6GiB"}
 
 #: Children of this process are kept so that they can be reaped.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -43,7 +45,7 @@ def spawn(argv: Sequence[str | Path], *, directory: Path, log: Path, is_tethered
 
     A tethered component ends with this process, however that ends; others outlive it.
     """
-    environment = {k: v for k, v in os.environ.items() if k != TETHER_ENV}
+    environment = COLLECTOR | {k: v for k, v in os.environ.items() if k != TETHER_ENV}
     inherited: tuple[int, ...] = ()
     if is_tethered:
         inherited = (_tether(),)

@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 from prometheus_client import CollectorRegistry
 
-from scheduler.kube.decoding import Bookmark, Change, HasMetadata, ObjectDecoder, Undecodable
+from scheduler.kube.decoding import Bookmark, Change, HasMetadata, ObjectDecoder, Page, Undecodable
 from scheduler.kube.errors import (
     ApiError,
     BadAnswer,
@@ -260,23 +260,18 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         """A consistent list, page by page, all of one version."""
         started_s = self._clock()
-        params = {**self._params, "limit": str(self._timing.page)}
         version: int | None = None
-        while True:
-            body = await self._reader.request(
-                "GET", self.path, params=params, timeout_s=self._timing.list_timeout_s
-            )
-            page = self._decoder.page(body)
-            if version is None:
-                version = page.version
-                self._view.open_list(version)
-            elif page.version != version:
-                raise BadAnswer(f"{self.path}: pages of versions {version} and {page.version} in one list")
-            self._count_odd(page.items)
-            self._view.add_page(page.items)
-            if not page.token:
-                break
-            params["continue"] = page.token
+        async with aclosing(self._pages()) as pages:
+            async for page in pages:
+                if version is None:
+                    version = page.version
+                    self._view.open_list(version)
+                elif page.version != version:
+                    raise BadAnswer(
+                        f"{self.path}: pages of versions {version} and {page.version} in one list"
+                    )
+                self._count_odd(page.items)
+                self._view.add_page(page.items)
         self._view.close_list()
         if self._unreadable is not None:
             self._unreadable(None)
@@ -287,6 +282,28 @@ class Reflector(Generic[T]):
         self._missing_since_s = None
         self._current_at(started_s)
         self.synced.set()
+
+    async def _pages(self) -> AsyncGenerator[Page[T], None]:
+        """The pages of one list; the server works on the next while the caller takes one in."""
+        params = {**self._params, "limit": str(self._timing.page)}
+        asked = asyncio.ensure_future(self._page(params))
+        try:
+            while True:
+                page = await asked
+                if page.token:
+                    asked = asyncio.ensure_future(self._page({**params, "continue": page.token}))
+                    await asyncio.sleep(0)
+                yield page
+                if not page.token:
+                    return
+        finally:
+            asked.cancel()
+
+    async def _page(self, params: Mapping[str, str]) -> Page[T]:
+        body = await self._reader.request(
+            "GET", self.path, params=params, timeout_s=self._timing.list_timeout_s
+        )
+        return self._decoder.page(body)
 
     async def _watch(self) -> None:
         """Watch from the view's version until the server ends it, with probes beside it while it is idle."""

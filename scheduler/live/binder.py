@@ -23,11 +23,11 @@ from scheduler.kube.transport import (
     Transport,
     Unreachable,
 )
-from scheduler.live.fence import EPOCH, is_fenced
+from scheduler.live.fence import is_fenced
 from scheduler.model.devices import DEVICES
 from scheduler.model.objects import Pod
+from scheduler.model.written import EPOCH, EVICTED_FOR
 
-EVICTED_FOR = "stowplan.dev/evicted-for"
 BACKOFF_S = 0.5
 REASON_MAX = 256
 

@@ -73,8 +73,9 @@ class LeaderElection(_Section):
 class Api(_Section):
     write_timeout_seconds: float = Field(default=5, gt=0, le=60)
     """A write without an answer for this long has an unknown outcome and is read back."""
-    binds_in_flight: int = Field(default=48, ge=1, le=1024)
-    connections: int = Field(default=96, ge=1, le=4096)
+    binds_in_flight: int = Field(default=96, ge=1, le=1024)
+    """More let the API server write several at a time; its own limit on writes is 200 by default."""
+    connections: int = Field(default=144, ge=1, le=4096)
     """Connections to the API server, watches included."""
 
     @model_validator(mode="after")

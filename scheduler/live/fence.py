@@ -14,12 +14,12 @@ import msgspec
 
 from scheduler.kube.transport import ApiError, ClusterError, NotFound, Transport
 from scheduler.live.logs import logger
+from scheduler.model.written import EPOCH
 
 log = logger("fence")
 
 #: Stands in the message of every denial by the policy.
 FENCED: Final = "stowplan epoch fence"
-EPOCH: Final = "stowplan.dev/epoch"
 CANARY: Final = "stowplan-epoch-canary"
 POLL_S = 0.05
 POLICY_WAIT_S = 1.0

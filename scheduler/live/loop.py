@@ -27,6 +27,8 @@ CYCLE_MIN_S = 0.01
 CYCLE_MAX_S = 1.0
 #: Members of a gang arrive one by one: that some are missing is told only when no more come.
 QUIET_S = 1.0
+#: Gangs started before what they write is let go out.
+STARTS_AT_ONCE = 64
 
 
 class Loop:
@@ -113,21 +115,26 @@ class Loop:
         if not self._may_act() or self._is_paused:
             return
         self._teamboard.offer(cycle.snapshot)
-        self._act(planned, epoch)
+        await self._act(planned, epoch)
         self._clear(planned, epoch)
         self._cycles.remember(cycle, planned)
         self._tell(cycle.snapshot, planned, epoch)
         self._watch_partial(epoch)
         self._metrics.replaced(self._outages.react(epoch))
 
-    def _act(self, planned: Plan, epoch: int) -> None:
-        """Start an attempt for every place that still holds against the state as it is now."""
-        accepted, dropped = self._cycles.admit(planned, self.actor.is_running)
-        for gone in dropped:
-            log.info("place dropped", gang=str(gone.key), reason=gone.reason)
-            self._wake.set()
-        for place in accepted:
-            self.actor.start(place.gang, place.assignments, epoch=epoch)
+    async def _act(self, planned: Plan, epoch: int) -> None:
+        """Start an attempt for every place that still holds against the state as it is when its turn comes."""
+        for first in range(0, len(planned.places), STARTS_AT_ONCE):
+            if not self._may_act() or self._is_paused:
+                return
+            places = planned.places[first : first + STARTS_AT_ONCE]
+            accepted, dropped = self._cycles.admit(places, self.actor.is_running)
+            for gone in dropped:
+                log.info("place dropped", gang=str(gone.key), reason=gone.reason)
+                self._wake.set()
+            for place in accepted:
+                self.actor.start(place.gang, place.assignments, epoch=epoch)
+            await asyncio.sleep(0)
 
     def _clear(self, planned: Plan, epoch: int) -> None:
         """Have victims evicted, as far as the plan still holds."""

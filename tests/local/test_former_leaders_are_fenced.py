@@ -123,10 +123,10 @@ async def test_a_new_term_shuts_out_the_old_one_in_the_same_breath(cluster: Clus
             assert (await fence.act(act, str(term - 1))).is_fenced
 
 
-async def test_the_refusal_names_both_terms(cluster: Cluster) -> None:
+async def test_the_refusal_names_annotation_and_lease(cluster: Cluster) -> None:
     async with _fence(cluster) as fence:
         message = (await fence.act("binding", "7")).message
-    assert "this write is of term 7, the Lease stowplan-system/stowplan is at 41" in message
+    assert "stowplan.dev/epoch does not name the term of the Lease stowplan-system/stowplan" in message
 
 
 @pytest.mark.parametrize("act", ACTS)
