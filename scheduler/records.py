@@ -11,6 +11,8 @@ from scheduler.model.written import WRITTEN
 
 #: Devices that one pod can hold.
 DEVICES_MAX = 64
+#: Labels that the API server copies from the node to the pod with its Binding (KEP-4742).
+COPIED = frozenset({"topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
 
 
 @dataclass(slots=True)
@@ -53,8 +55,10 @@ def same_for_masks(before: Node, after: Node) -> bool:
     )
 
 
-def looks_alike(one: Pod, other: Pod) -> bool:
+def looks_alike(one: Pod, other: Pod, *, by_labels: bool = False) -> bool:
     """Whether a plan cannot tell the two versions of a pod apart.
+
+    by_labels: some pod selects others by their labels, whoever set them.
 
     Running and bound but not started are the same to a plan: both hold their node.
     """
@@ -68,10 +72,12 @@ def looks_alike(one: Pod, other: Pod) -> bool:
         and one.gates == other.gates
         and one.priority == other.priority
         and gang_words(one) == gang_words(other)
+        and (not by_labels or one.labels == other.labels)
     )
 
 
 def gang_words(pod: Pod) -> tuple[object, ...]:
-    """Everything of a pod that decides its gang; what a Binding of ours adds to it does not."""
+    """Everything of a pod that decides its gang; what a Binding adds to it does not."""
+    labels = tuple(pair for pair in pod.labels if pair[0] not in COPIED)
     said = tuple(pair for pair in pod.annotations if pair[0] not in WRITTEN)
-    return (pod.scheduler_name, pod.labels, said, pod.owner, pod.pod_group)
+    return (pod.scheduler_name, labels, said, pod.owner, pod.pod_group)

@@ -361,7 +361,7 @@ class ClusterState(DeviceState):
             if not found.is_single:
                 self._described.setdefault((found.namespace, found.object_name), {})[found] = None
             if not pod.node_name:
-                self._warn(pod, warning(pod))
+                self._warn(pod, warning(pod, found))
         if record.rejected is not None:
             self._refused[pod.uid] = record
 
@@ -395,7 +395,7 @@ class ClusterState(DeviceState):
         """Make what follows from a record true again: its charge, its gang's view."""
         before, pod = record.effective, record.observed
         after = replace(pod, node_name=record.assumed) if record.assumed else pod
-        if record.is_settled and looks_alike(before, after):
+        if record.is_settled and looks_alike(before, after, by_labels=self._has_placed):
             record.effective = after
             return False
         record.is_settled = record.rejected is None

@@ -76,11 +76,8 @@ def resolve(pod: Pod) -> GangKey | Rejected:
     return GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid)
 
 
-def warning(pod: Pod) -> str | None:
-    """What the pod's owner should know about its gang although the pod is scheduled; None mostly."""
-    found = resolve(pod)
-    if isinstance(found, Rejected):
-        return None
+def warning(pod: Pod, found: GangKey) -> str | None:
+    """What the owner of a pod of that gang should know although the pod is scheduled; None mostly."""
     return _of_unknown_owner(pod) if found.is_single else contradictions(pod)
 
 

@@ -268,9 +268,9 @@ def test_a_group_named_on_the_pods_of_a_job_is_no_contradiction() -> None:
     stage = Stage(nodes=1)
     stage.give(made("VolcanoPodGroup", "bert", {"minMember": 1}))
     found = stage.arrive(pod("p", owner=owner, annotations={"scheduling.k8s.io/group-name": "bert"}))
-    assert warning(found) is None
     key = resolve(found)
     assert isinstance(key, GangKey)
+    assert warning(found, key) is None
     assert key.dialect == "volcano"
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from scheduler.model.gang import GangKey, Waiting
-from scheduler.model.objects import Pod
+from scheduler.model.objects import HostPort, Pod
 from scheduler.model.plan import Budget, Place, Policy
 from scheduler.planner import plan
 from scheduler.state import ClusterState
-from tests.builders import gang, node, pod
+from tests.builders import gang, node, pod, shape
 
 MEMBERS = gang("g", 3, gpu=8)
 KEY = GangKey(namespace="team", dialect="own", name="g")
@@ -122,3 +122,32 @@ def test_a_partly_bound_gang_is_known_until_it_stands_or_is_gone() -> None:
         state.remove_pod(one.uid)
     assert state.partial() == {}
     assert state.gang_keys() == []
+
+
+def confirmed(found: Pod, on: str) -> Pod:
+    """The pod as the API server shows it once a Binding of ours has landed."""
+    return replace(
+        found,
+        node_name=on,
+        resource_version="2",
+        annotations=(*found.annotations, ("stowplan.dev/epoch", "7")),
+        labels=(*found.labels, ("topology.kubernetes.io/zone", "a")),
+    )
+
+
+def test_a_binding_that_landed_as_planned_is_no_news() -> None:
+    state, place = planned()
+    for assignment in place.assignments:
+        state.assume(assignment)
+    assert not any([state.set_pod(confirmed(a.pod, a.node)) for a in place.assignments])
+    (first, *_) = place.assignments
+    assert state.set_pod(replace(confirmed(first.pod, first.node), labels=(("team", "other"),)))
+
+
+def test_a_label_copied_by_a_binding_is_news_where_pods_may_select_others_by_it() -> None:
+    state, place = planned()
+    state.set_pod(pod("other", of=shape(gpu=1, host_ports=(HostPort(protocol="TCP", ip="0.0.0.0", port=9000),))))
+    plan(state.snapshot(), Policy(), Budget())
+    (first, *_) = place.assignments
+    state.assume(first)
+    assert state.set_pod(confirmed(first.pod, first.node))
