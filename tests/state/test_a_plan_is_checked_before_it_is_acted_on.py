@@ -146,7 +146,9 @@ def test_a_binding_that_landed_as_planned_is_no_news() -> None:
 
 def test_a_label_copied_by_a_binding_is_news_where_pods_may_select_others_by_it() -> None:
     state, place = planned()
-    state.set_pod(pod("other", of=shape(gpu=1, host_ports=(HostPort(protocol="TCP", ip="0.0.0.0", port=9000),))))
+    state.set_pod(
+        pod("other", of=shape(gpu=1, host_ports=(HostPort(protocol="TCP", host_ip="0.0.0.0", port=9000),)))
+    )
     plan(state.snapshot(), Policy(), Budget())
     (first, *_) = place.assignments
     state.assume(first)
