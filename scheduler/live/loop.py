@@ -123,7 +123,7 @@ class Loop:
         self._metrics.replaced(self._outages.react(epoch))
 
     async def _act(self, planned: Plan, epoch: int) -> None:
-        """Start an attempt for every place that still holds against the state as it is when its turn comes."""
+        """Start an attempt for every place that still holds when its turn comes."""
         for first in range(0, len(planned.places), STARTS_AT_ONCE):
             if not self._may_act() or self._is_paused:
                 return

@@ -139,7 +139,7 @@ def test_a_binding_that_landed_as_planned_is_no_news() -> None:
     state, place = planned()
     for assignment in place.assignments:
         state.assume(assignment)
-    assert not any([state.set_pod(confirmed(a.pod, a.node)) for a in place.assignments])
+    assert not any(state.set_pod(confirmed(a.pod, a.node)) for a in place.assignments)
     (first, *_) = place.assignments
     assert state.set_pod(replace(confirmed(first.pod, first.node), labels=(("team", "other"),)))
 
