@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from scheduler.model.gang import GangKey, Waiting
-from scheduler.model.objects import HostPort, Pod
+from scheduler.model.objects import Pod
 from scheduler.model.plan import Budget, Place, Policy
+from scheduler.model.selection import HostPort
 from scheduler.planner import plan
 from scheduler.state import ClusterState
 from tests.builders import gang, node, pod, shape
