@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: bench-simulate help demo demo-frameworks test test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: bench-simulate help demo demo-frameworks test test-deploy test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,13 @@ test: $(VENV)/installed ## every test, on a real kube-apiserver
 	$(RUN)/python -m deploy.local.build
 	$(RUN)/python -m deploy.local.nvml.build
 	$(RUN)/python -c 'from deploy.local.frameworks.operator import ensure_operator; ensure_operator()'
+	$(RUN)/python -m deploy.local.helm
 	$(RUN)/python -m pytest -n 2
+
+test-deploy: $(VENV)/installed ## the chart: rendered by Helm, installed, started, attacked
+	$(RUN)/python -m deploy.local.build
+	$(RUN)/python -m deploy.local.helm
+	$(RUN)/python -m pytest tests/deploy
 
 check: $(VENV)/installed ## format, lint, types, import contracts, size gates
 	$(RUN)/ruff format --check .

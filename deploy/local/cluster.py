@@ -132,15 +132,16 @@ class Cluster:
         for component in reversed(COMPONENTS):
             self.stop_component(component)
 
-    def boot(self, wanted: Sequence[Component]) -> None:
-        """Start what is not running and bring the manifests in force."""
+    def boot(self, wanted: Sequence[Component], *, is_bare: bool = False) -> None:
+        """Start what is not running and bring the manifests in force, unless the cluster is to stay bare."""
         if set(self.processes) >= {"etcd", "kube-apiserver"} and self.is_running:
             self.wait_ready()
         else:
             self.stop()
             try:
                 self._start_core()
-                _run(self._configure())
+                if not is_bare:
+                    _run(self._configure())
             except BaseException:
                 self.stop()
                 raise
@@ -243,12 +244,14 @@ def up(
     name: str = CLUSTER_NAME_DEFAULT,
     wanted: Sequence[Component] = (),
     is_tethered: bool = False,
+    is_bare: bool = False,
     watcher: Watcher | None = None,
 ) -> Cluster:
     """A running cluster in ``directory``: made, started again on its data, or found as it is.
 
     wanted: components to run beside etcd and the API server.
     is_tethered: the components end with this process; else they run until ``stop``.
+    is_bare: as Kubernetes comes, without any of the project's manifests.
     Raises: BuildFailed, ComponentDied, LocalError.
     """
     binary = ensure_binary(watcher)
@@ -266,7 +269,7 @@ def up(
             found._write_kubeconfigs()
             _write_state(directory, state)
         cluster = Cluster(directory, found._state, binary=binary, is_tethered=is_tethered)
-        cluster.boot(wanted)
+        cluster.boot(wanted, is_bare=is_bare)
     return cluster
 
 
@@ -286,7 +289,11 @@ def down(directory: Path, *, keep_data: bool = False) -> Cluster | None:
 
 @contextmanager
 def running_cluster(
-    *, wanted: Sequence[Component] = (), directory: Path | None = None, watcher: Watcher | None = None
+    *,
+    wanted: Sequence[Component] = (),
+    directory: Path | None = None,
+    is_bare: bool = False,
+    watcher: Watcher | None = None,
 ) -> Iterator[Cluster]:
     """A cluster for the length of a with-block; it ends with this process even when that is killed.
 
@@ -294,7 +301,9 @@ def running_cluster(
     """
     place = directory or Path(tempfile.mkdtemp(prefix="stowplan-")) / "cluster"
     try:
-        cluster = up(place, name=place.name, wanted=wanted, is_tethered=True, watcher=watcher)
+        cluster = up(
+            place, name=place.name, wanted=wanted, is_tethered=True, is_bare=is_bare, watcher=watcher
+        )
         try:
             yield cluster
         finally:

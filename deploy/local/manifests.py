@@ -23,16 +23,11 @@ from scheduler.kube.transport import (
 )
 
 DEPLOY: Final = Path(__file__).resolve().parents[1]
-#: What every local cluster gets, namespaces before what lives in them.
-MANIFESTS: Final = (
-    DEPLOY / "rbac" / "scheduler.yaml",
-    DEPLOY / "local" / "rbac" / "node-actor.yaml",
-    DEPLOY / "rbac" / "agent.yaml",
-    DEPLOY / "crds" / "gangs.yaml",
-    DEPLOY / "crds" / "teamquotas.yaml",
-    DEPLOY / "crds" / "gpunodes.yaml",
-    DEPLOY / "local" / "crds" / "coscheduling-podgroups.yaml",
-    DEPLOY / "admission" / "epoch-fence.yaml",
+#: What every local cluster gets: all that an installation applies, and what only a local cluster needs.
+MANIFESTS: Final = tuple(
+    file
+    for folder in ("rbac", "local/rbac", "crds", "local/crds", "admission")
+    for file in sorted((DEPLOY / folder).glob("*.yaml"))
 )
 FIELD_MANAGER: Final = "stowplan-local"
 #: The API server makes these shortly after it is ready.

@@ -25,6 +25,7 @@ DEVICES = "tests/devices/test_devices_decide_where_pods_go.py"
 SHAPES = "tests/dialects/test_a_gang_changes_shape.py"
 STARTS = "tests/dialects/test_a_gang_starts_when_its_minimum_is_there.py"
 OPTIONAL = "tests/kube/test_an_optional_type_keeps_nothing_waiting.py"
+TENANT = "tests/deploy/test_a_tenant_cannot_get_past_the_policies.py"
 FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
 SPREAD = "tests/binpacking/test_an_old_imbalance_forbids_nothing_new.py"
 SHARED = "tests/binpacking/test_a_gang_of_fractions_is_placed_whole.py"
@@ -431,5 +432,33 @@ MUTATIONS: tuple[Mutation, ...] = (
         old="is_believed = self._clock() - self._missing_since_s >= self._timing.missing_s",
         new="is_believed = True",
         test=OPTIONAL,
+    ),
+    Mutation(
+        name="a pod of ours cannot come with a node",
+        file="deploy/admission/pods.yaml",
+        old="!has(object.spec.nodeName)",
+        new="true",
+        test=f"{TENANT}::test_a_pod_cannot_place_itself",
+    ),
+    Mutation(
+        name="a write of the status cannot change the scheduler's words",
+        file="deploy/admission/pods.yaml",
+        old="resources: [pods, pods/status,",
+        new="resources: [pods,",
+        test=f"{TENANT}::test_a_bound_pods_words_cannot_be_changed_or_taken_off",
+    ),
+    Mutation(
+        name="the old way to bind is guarded as the new one is",
+        file="deploy/admission/binders.yaml",
+        old="resources: [pods/binding, bindings]",
+        new="resources: [pods/binding]",
+        test=f"{TENANT}::test_only_schedulers_bind",
+    ),
+    Mutation(
+        name="an agent writes only its own node",
+        file="deploy/admission/gpunodes.yaml",
+        old="variables.node != '' && variables.node == variables.name",
+        new="true",
+        test=f"{TENANT}::test_gpu_nodes_are_their_own_agents",
     ),
 )

@@ -1,0 +1,56 @@
+"""deploy/monitoring/alerts.yaml: each rule's metrics and label values are exposed, and each has its runbook."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+
+from deploy.local import helm
+from deploy.local.manifests import DEPLOY
+from scheduler.inventory.metrics import AgentMetrics
+from scheduler.kube.watch_metrics import WatchMetrics
+from scheduler.live.metrics import Metrics
+from tests.deploy.documents import Json, named, parsed
+
+FILE = DEPLOY / "monitoring" / "alerts.yaml"
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]
+]
+
+
+def exposed() -> str:
+    scheduler, agent = Metrics(), AgentMetrics()
+    WatchMetrics(scheduler.registry).of("pods", age_s=lambda: 0.0, objects=lambda: 0.0)
+    return (generate_latest(scheduler.registry) + generate_latest(agent.registry)).decode()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
+def test_every_metric_of_a_rule_is_exposed(rule: Json) -> None:
+    text = exposed()
+    names = set(re.findall(r"stowplan_\w+", rule["expr"]))
+    assert names
+    # A metric with labels may show no series before its first event, but always its type.
+    families = {re.sub(r"_bucket$", "", name) for name in names}
+    assert {family for family in families if f"# TYPE {family} " not in text} == set()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
+def test_every_rule_has_its_page(rule: Json) -> None:
+    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    assert f"## {rule['alert']}\n" in RUNBOOK.read_text(encoding="utf-8")
+    assert rule["labels"]["severity"] in ("critical", "warning")
+
+
+def test_the_chart_brings_the_rules_only_where_asked() -> None:
+    assert "PrometheusRule" not in helm.template()
+    asked = parsed(helm.template({"monitoring": {"rules": True, "serviceMonitor": True}}))
+    assert [rule["alert"] for group in named(asked, "PrometheusRule", "stowplan")["spec"]["groups"]
+            for rule in group["rules"]] == [rule["alert"] for rule in RULES]  # fmt: skip
+    assert named(asked, "ServiceMonitor", "stowplan")["spec"]["endpoints"][0]["port"] == "http"
+    assert named(asked, "PodMonitor", "stowplan-agent")

@@ -1,0 +1,121 @@
+"""The installed chart on a real API server: its own containers schedule and watch under its own RBAC."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from deploy.local.audit import Auditor
+from deploy.local.nodes.pools import Pool, specs
+from deploy.local.nodes.register import register
+from deploy.local.nodes.writer import Writer
+from deploy.local.nvml.library import TABLE_VARIABLE, FakeLibrary, FakeNode, shipped
+from scheduler.inventory.writer import PATH as GPUNODES
+from scheduler.kube.transport import NotFound, Transport
+from tests.deploy.containers import Container, Kubelet
+from tests.deploy.documents import Json, of_kind
+from tests.faults.stage import gang
+
+SETTLE_S = 40.0
+
+
+async def until_ready(container: Container) -> None:
+    async with aiohttp.ClientSession() as session, asyncio.timeout(SETTLE_S):
+        while True:
+            assert container.process.returncode is None, container.tail()
+            try:
+                async with session.get(container.url / "readyz") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0)
+
+
+async def make_namespace(api: Transport) -> str:
+    name = f"d{uuid.uuid4().hex[:8]}"
+    await api.request("POST", "/api/v1/namespaces", body=msgspec.json.encode({"metadata": {"name": name}}))
+    return name
+
+
+async def test_a_gang_is_placed_by_the_rendered_deployment(
+    kubelet_of: Kubelet, api: Transport, free_port: Callable[[], int]
+) -> None:
+    namespace = await make_namespace(api)
+    nodes = specs([Pool(name=f"{namespace}-n", count=2, gpus=4)])
+    await register(Writer(api), nodes, clock=time.time)
+    first, second = [await kubelet_of.start("Deployment", "stowplan", port=free_port()) for _ in range(2)]
+    await until_ready(first)
+    await until_ready(second)
+    async with Auditor(api) as auditor:
+        for body in [*gang("work", 8), *gang("wide", 3, gpus=4)]:
+            await api.request("POST", f"/api/v1/namespaces/{namespace}/pods", body=msgspec.json.encode(body))
+        await auditor.wait_until(
+            lambda _: (
+                sum(bool(pod.node) for pod in auditor.pods(namespace).values()) == 8
+                and all(pod.node or pod.told for pod in auditor.pods(namespace).values())
+            ),
+            SETTLE_S,
+            what=f"a gang placed, the other told why not\n{first.tail()}\n{second.tail()}",
+        )
+        told = {pod.told for name, pod in auditor.pods(namespace).items() if name.startswith("wide")}
+        assert len(told) == 1
+        assert None not in told
+        assert not await auditor.violations(partial_s=30.0)
+    assert await first.stop() == 0, first.tail()
+    assert await second.stop() == 0, second.tail()
+    assert "Traceback" not in first.tail() + second.tail()
+
+
+async def test_the_agent_writes_its_node_from_the_rendered_daemon_set(
+    kubelet_of: Kubelet, api: Transport, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    namespace = await make_namespace(api)
+    nodes = specs([Pool(name=f"{namespace}-a", count=1, gpus=8)])
+    await register(Writer(api), nodes, clock=time.time)
+    node = FakeNode(tmp_path, nodes[0].name, shipped("h100-nvswitch"))
+    agent = await kubelet_of.start(
+        "DaemonSet", "stowplan-agent-nvidia", port=free_port(), node=nodes[0].name, extra=_fake_driver(node)
+    )
+    async with asyncio.timeout(SETTLE_S):
+        while True:
+            assert agent.process.returncode is None, agent.tail()
+            try:
+                found = msgspec.json.decode(await api.request("GET", f"{GPUNODES}/{nodes[0].name}"))
+            except NotFound:
+                continue
+            if found.get("status", {}).get("state") == "Ready":
+                break
+    assert found["status"]["gpus"] == 8
+    assert found["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    assert await agent.stop() == 0, agent.tail()
+
+
+def _fake_driver(node: FakeNode) -> dict[str, str]:
+    """What a node's container runtime would bring in: the driver's library."""
+    return {
+        "LD_LIBRARY_PATH": str(FakeLibrary().path.parent),
+        TABLE_VARIABLE: str(node.table_file),
+    }
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
+def test_no_container_may_do_more_than_compute(kind: str, documents: list[Json]) -> None:
+    for workload in of_kind(documents, kind):
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
