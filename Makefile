@@ -31,6 +31,7 @@ test: $(VENV)/installed ## every test, on a real kube-apiserver
 
 test-deploy: $(VENV)/installed ## the chart: rendered by Helm, installed, started, attacked
 	$(RUN)/python -m deploy.local.build
+	$(RUN)/python -m deploy.local.nvml.build
 	$(RUN)/python -m deploy.local.helm
 	$(RUN)/python -m pytest tests/deploy
 

@@ -1,4 +1,4 @@
-"""deploy/monitoring/alerts.yaml: each rule's metrics and label values are exposed, and each has its runbook."""
+"""deploy/monitoring/alerts.yaml: the metrics of each rule are exposed, and each rule has its runbook."""
 
 from __future__ import annotations
 

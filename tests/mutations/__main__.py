@@ -77,7 +77,8 @@ def _try(tree: Path, mutation: Mutation) -> Outcome:
 def _results(chosen: list[Mutation]) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="stowplan-mutations-") as folder:
         tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
+        # As they are: the chart takes the plain manifests by links, which a mutation must reach.
+        shutil.copytree(ROOT, tree, symlinks=True, ignore=LEFT_OUT)
         broken = {test for test in sorted({m.test for m in chosen}) if _run(tree, test) != 0}
         results: list[Result] = []
         for mutation in track(chosen, description="mutations", console=Console(stderr=True)):
