@@ -315,10 +315,10 @@ def running_cluster(
 
 @asynccontextmanager
 async def running_cluster_async(
-    *, wanted: Sequence[Component] = (), directory: Path | None = None
+    *, wanted: Sequence[Component] = (), directory: Path | None = None, is_bare: bool = False
 ) -> AsyncIterator[Cluster]:
     """``running_cluster`` for a running event loop, which it does not block."""
-    context = running_cluster(wanted=wanted, directory=directory)
+    context = running_cluster(wanted=wanted, directory=directory, is_bare=is_bare)
     cluster = await asyncio.to_thread(context.__enter__)
     try:
         yield cluster

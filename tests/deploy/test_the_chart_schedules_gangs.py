@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
 import msgspec
 import pytest
 
@@ -19,24 +18,12 @@ from deploy.local.nodes.writer import Writer
 from deploy.local.nvml.library import TABLE_VARIABLE, FakeLibrary, FakeNode, shipped
 from scheduler.inventory.writer import PATH as GPUNODES
 from scheduler.kube.transport import NotFound, Transport
-from tests.deploy.containers import Container, Kubelet
+from tests.deploy.containers import Kubelet
 from tests.deploy.documents import Json, of_kind
+from tests.deploy.waiting import until_ready
 from tests.faults.stage import gang
 
 SETTLE_S = 40.0
-
-
-async def until_ready(container: Container) -> None:
-    async with aiohttp.ClientSession() as session, asyncio.timeout(SETTLE_S):
-        while True:
-            assert container.process.returncode is None, container.tail()
-            try:
-                async with session.get(container.url / "readyz") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0)
 
 
 async def make_namespace(api: Transport) -> str:
