@@ -155,6 +155,7 @@ async def measure(arguments: argparse.Namespace) -> Report:
     runs: list[Run] = []
     async with control_plane() as control:
         console.print(f"registering {nodes} nodes")
+        await control.lift_tenant_rules()
         await control.namespace(NAMESPACE)
         await control.nodes(nodes)
         async with watching(control.api, NAMESPACE) as watch:

