@@ -60,8 +60,8 @@ PROBLEMS = {
         "api.writeTimeoutSeconds (6) must not exceed leaderElection.leaseSeconds - renewDeadlineSeconds (5)",
     ),
     "no connection left for the lease": (
-        "api: {bindsInFlight: 90}",
-        "api: connections must be at least bindsInFlight + 16 = 106",
+        "api: {bindsInFlight: 140}",
+        "api: connections must be at least bindsInFlight + 16 = 156",
     ),
     "a key given twice": ("api: {}\napi: {}", "key 'api' is given twice"),
     "a list": ("policy: []", "policy: input should be"),

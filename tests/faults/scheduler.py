@@ -176,7 +176,8 @@ def _configuration(terms: Terms) -> dict[str, object]:
             "renewDeadlineSeconds": terms.renew_deadline_s,
             "retrySeconds": terms.retry_s,
         },
-        "api": {"writeTimeoutSeconds": terms.write_timeout_s},
+        # The proxy in between is slower than an API server: its queue must not outlast the short lease.
+        "api": {"writeTimeoutSeconds": terms.write_timeout_s, "bindsInFlight": 32},
         "gangs": {"partialSeconds": terms.partial_s},
         "watch": {"staleSeconds": int(terms.stale_s)},
         "health": {"port": 0},
