@@ -1,4 +1,4 @@
-"""Without storage or API server for longer than a lease, and replaced under load: whole again within a minute."""
+"""Without storage or API server for longer than a lease, or replaced under load: whole within a minute."""
 
 from __future__ import annotations
 
