@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from deploy.local.demo.story import ACTS
+from deploy.local.demo.story import ACTS, LOAN
 
 LIMIT_S = 90
 COMMAND = [sys.executable, "-m", "scheduler.cli", "demo"]
@@ -34,7 +35,9 @@ def test_every_gang_is_whole_or_pending_with_a_true_reason_and_nothing_is_left(t
     )
     assert shown.returncode == 0, shown.stdout + shown.stderr
     judged = {line.partition(" ok ")[0].strip() for line in shown.stdout.splitlines() if " ok " in line}
-    assert judged == {name for act in ACTS for name in act.subjects} | {"all nodes", "all revisions"}
+    loan = {f"team {LOAN.borrower}", f"team {LOAN.lender}", "evictions"}
+    assert judged == {name for act in ACTS for name in act.subjects} | loan | {"all nodes", "all revisions"}
+    assert re.search(rf"team {LOAN.borrower} +holds 8 GPUs: 4 of 4 guaranteed, 4 borrowed", shown.stdout)
     assert "Traceback" not in shown.stdout + shown.stderr
     assert _running(str(tmp_path)) == []
 

@@ -28,12 +28,12 @@ def test_every_example_is_read_and_names_its_nodes_once(path: Path) -> None:
     assert len({node.name for node in nodes}) == len(nodes) > 0
 
 
-def test_the_demo_has_two_racks_two_models_and_72_gpus() -> None:
+def test_the_demo_has_two_racks_three_models_and_80_gpus() -> None:
     nodes = specs(read_pools(next(path for path in EXAMPLES if path.stem == "demo")))
     assert {node.labels[RACK_LABEL] for node in nodes} == {"rack-a", "rack-b"}
     products = {node.labels.get("nvidia.com/gpu.product") for node in nodes} - {None}
-    assert len(products) == 2
-    assert sum(node.amounts.get("nvidia.com/gpu", 0) for node in nodes) == 72
+    assert len(products) == 3
+    assert sum(node.amounts.get("nvidia.com/gpu", 0) for node in nodes) == 80
 
 
 @pytest.mark.parametrize(

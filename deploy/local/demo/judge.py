@@ -46,7 +46,7 @@ class Subject:
     @property
     def reasons(self) -> set[tuple[str, str]]:
         """(reason, message) of PodScheduled=False over the members; ("", "") for one without."""
-        return {_told(pod) for pod in self.members}
+        return {told(pod) for pod in self.members}
 
     @property
     def is_whole(self) -> bool:
@@ -214,7 +214,8 @@ def _stands(pod: Pod) -> bool:
     return bool(pod.spec.node_name)
 
 
-def _told(pod: Pod) -> tuple[str, str]:
+def told(pod: Pod) -> tuple[str, str]:
+    """(reason, message) of its PodScheduled=False, or empty."""
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             return condition.reason or "", condition.message or ""

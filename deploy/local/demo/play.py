@@ -18,10 +18,10 @@ from msgspec import convert
 from deploy.local.audit.auditor import Auditor
 from deploy.local.build import ensure_binary
 from deploy.local.cluster import Cluster, running_cluster
-from deploy.local.demo import judge, view
+from deploy.local.demo import judge, lending, view
 from deploy.local.demo.scheduler import SchedulerEnded, log_tail, running_scheduler
 from deploy.local.demo.screen import Screen
-from deploy.local.demo.story import ACTS, NODES, Act
+from deploy.local.demo.story import ACTS, LOAN, NODES, Act, manifests
 from deploy.local.demo.submit import make_namespace, submit
 from deploy.local.identities import Identity
 from deploy.local.nodes.actor import NodeActor, Settings
@@ -29,13 +29,15 @@ from deploy.local.nodes.pools import read_pools
 from deploy.local.progress import shown
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Transport
-from scheduler.kube.wire import Node, PodGroup
+from scheduler.kube.wire import Node, PodGroup, TeamQuota
 
 #: The whole story after the cluster is up; it takes about 20 s.
 PLAY_S_MAX = 80.0
 #: One manifest until each of its gangs is placed or says why not.
 ACT_S_MAX = 20.0
 VIOLATIONS_SHOWN_MAX = 5
+#: What the scheduler writes beside the binds (a team's status, Events) is read again after this.
+AGAIN_S = 0.25
 
 
 class Play:
@@ -48,6 +50,8 @@ class Play:
         self._view = view.View(transport, self._changed)
         self._nodes: list[Node] = []
         self._groups: list[PodGroup] = []
+        self._quotas: list[TeamQuota] = []
+        self._lent: lending.Lent | None = None
         self.waited: dict[str, judge.Waited] = {}
 
     async def perform(self) -> list[judge.Judgement]:
@@ -65,16 +69,47 @@ class Play:
         """What did not come in time, as judgements."""
         for act in ACTS:
             self._screen.say(f"{act.file}: {act.says}")
-            manifests = act.manifests()
+            objects = act.manifests()
             # Known before their pods come, so that no pod is ever taken for a single one.
-            self._groups += [convert(each, PodGroup) for each in manifests if each["kind"] == "PodGroup"]
-            await submit(self._transport, manifests)
+            self._groups += [convert(each, PodGroup) for each in objects if each["kind"] == "PodGroup"]
+            await submit(self._transport, objects)
             if not await self._in_time(watching, partial(self._is_settled, act), ACT_S_MAX):
                 return [_late(act)]
+        await self._borrow_and_take_back(watching)
         waiting = [act for act in ACTS if act.outcome == "whole"]
         if not await self._in_time(watching, lambda: all(map(self._is_whole, waiting)), PLAY_S_MAX):
             return [_late(act) for act in waiting if not self._is_whole(act)]
         return []
+
+    async def _borrow_and_take_back(self, watching: asyncio.Task[None]) -> None:
+        """The loan, step by step; what did not come about is for the judge to say."""
+        self._screen.say(f"{LOAN.quotas}: two teams, each guaranteed half of the {LOAN.product} GPUs")
+        await submit(self._transport, manifests(LOAN.quotas))
+        self._quotas = await view.read_team_quotas(self._transport)
+        self._screen.say(f"{LOAN.borrows}: {LOAN.borrower} takes all of them")
+        borrowing = manifests(LOAN.borrows)
+        await submit(self._transport, borrowing)
+        if not await self._in_time(
+            watching, lambda: self._all_hold(LOAN.borrower, len(borrowing)), ACT_S_MAX
+        ):
+            return
+        await self._until_told()
+        self._lent = lending.lent(await view.read_pods(self._transport), self._quotas)
+        self._screen.say(f"{LOAN.takes_back}: {LOAN.lender} asks for its guarantee")
+        claiming = manifests(LOAN.takes_back)
+        await submit(self._transport, claiming)
+        await self._in_time(watching, lambda: self._all_hold(LOAN.lender, len(claiming)), ACT_S_MAX)
+
+    async def _until_told(self) -> None:
+        """Until the borrower's TeamQuota says that it borrows, or long enough."""
+        for _ in range(int(ACT_S_MAX / AGAIN_S)):
+            self._quotas = await view.read_team_quotas(self._transport)
+            if lending.told_borrowed(self._quotas, LOAN.borrower):
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    def _all_hold(self, team: str, pods: int) -> bool:
+        return len(lending.holders(self._view.pods.values(), team)) == pods
 
     async def _in_time(self, watching: asyncio.Task[None], holds: Callable[[], bool], limit_s: float) -> bool:
         """Whether it became true in time. Raises what the watch raised."""
@@ -88,6 +123,8 @@ class Play:
     def _changed(self) -> None:
         found = self._subjects()
         self._screen.show(found)
+        if self._quotas:
+            self._screen.show_teams(lending.states(list(self._view.pods.values()), self._quotas))
         for name, subject in found.items():
             if name not in self.waited and subject.waits_as_one:
                 room = judge.room(self._nodes, subject.members, self._view.pods.values())
@@ -114,6 +151,13 @@ class Play:
         self._groups = await view.read_groups(self._transport)
         self._nodes = await view.read_nodes(self._transport)
         lines = judge.judge(ACTS, judge.subjects(pods, self._groups), self._nodes, self.waited)
+        lines += lending.judge_loan(
+            self._lent,
+            quotas=await view.read_team_quotas(self._transport),
+            pods=pods,
+            events=await view.read_events(self._transport, LOAN.borrower),
+            nodes=self._nodes,
+        )
         over = judge.overcommitted(self._nodes, pods)
         text = "; ".join(over) if over else f"no GPU given out twice on {len(self._nodes)} nodes"
         nodes = judge.Judgement(subject="all nodes", is_right=not over, found=text)
@@ -166,7 +210,9 @@ async def _on_cluster(cluster: Cluster, folder: Path, screen: Screen, *, keep: b
         if not is_right:
             screen.say(f"the scheduler's last words:\n{log_tail(folder)}")
         screen.say(
-            "every gang is whole, or wholly pending with a true reason" if is_right else "not as promised"
+            "every gang is whole, or wholly pending with a true reason; what was lent came back"
+            if is_right
+            else "not as promised"
         )
         if keep:
             screen.say(f"left running; export KUBECONFIG={cluster.admin_kubeconfig}; Ctrl-C ends it")

@@ -14,7 +14,7 @@ from rich.text import Text
 from deploy.local.demo.judge import Judgement, Subject
 from deploy.local.demo.story import Act
 
-MESSAGE_MAX = 160
+STATE_MAX = 167
 PARTLY = "bound so far"
 
 
@@ -28,6 +28,8 @@ class Screen:
         self._clock = clock
         self._console = console or Console(highlight=False)
         self._live: Live | None = None
+        #: Teams have rows of their own, once there are any.
+        self._teams: list[str] = []
         self._states: dict[str, str] = {}
         self._since: dict[str, float] = {}
 
@@ -53,12 +55,26 @@ class Screen:
         for act in self._acts:
             for name in act.subjects:
                 state = "not submitted" if name not in found else state_of(found[name])
-                if state != self._states.get(name):
-                    self._states[name] = state
-                    self._since[name] = self._clock()
-                    # In a log the steps in between would only hide the changes that matter.
-                    if self._live is None and name in found and not state.endswith(PARTLY):
-                        self.say(f"{name:12} {state}")
+                # In a log the steps in between would only hide the changes that matter.
+                self._note(name, state, is_told=name in found and not state.endswith(PARTLY))
+        self._refresh()
+
+    def show_teams(self, states: Mapping[str, str]) -> None:
+        """The teams as they are now."""
+        self._teams = [f"team {name}" for name in states]
+        for name, state in states.items():
+            self._note(f"team {name}", state, is_told=True)
+        self._refresh()
+
+    def _note(self, name: str, state: str, *, is_told: bool) -> None:
+        if state == self._states.get(name):
+            return
+        self._states[name] = state
+        self._since[name] = self._clock()
+        if self._live is None and is_told:
+            self.say(f"{name:12} {_cut(state)}")
+
+    def _refresh(self) -> None:
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
 
@@ -77,11 +93,12 @@ class Screen:
         table = Table(box=None, pad_edge=False)
         for column in ("gang or pod", "what it is", "since", "state"):
             table.add_column(column, overflow="fold" if column == "state" else "ellipsis")
-        for act in self._acts:
-            for name in act.subjects:
-                state = self._states.get(name, "not submitted")
-                since = f"{self._since.get(name, 0.0):5.1f} s"
-                table.add_row(Text(name), Text(act.says), since, Text(state, style=_style(state)))
+        rows = [(name, act.says) for act in self._acts for name in act.subjects]
+        rows += [(name, "a namespace with a TeamQuota") for name in self._teams]
+        for name, says in rows:
+            state = self._states.get(name, "not submitted")
+            since = f"{self._since.get(name, 0.0):5.1f} s"
+            table.add_row(Text(name), Text(says), since, Text(_cut(state), style=_style(state)))
         return table
 
 
@@ -94,13 +111,15 @@ def state_of(subject: Subject) -> str:
         return f"{subject.standing} of {subject.minimum} {word}"
     reasons = sorted(reason for reason in subject.reasons if reason[1])
     if reasons:
-        message = reasons[0][1]
-        cut = message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 3] + "..."
-        return f"waits: {cut}"
+        return f"waits: {reasons[0][1]}"
     return "submitted"
+
+
+def _cut(state: str) -> str:
+    return state if len(state) <= STATE_MAX else state[: STATE_MAX - 3] + "..."
 
 
 def _style(state: str) -> str:
     if state.startswith("waits"):
         return "yellow"
-    return "green" if "stand" in state or state.startswith("ended") else ""
+    return "green" if "stand" in state or state.startswith(("ended", "holds")) else ""

@@ -30,11 +30,32 @@ class Act:
     waits_first: bool = False
 
     def manifests(self) -> list[dict[str, object]]:
-        """The objects of the file. Lists are opened."""
-        found: list[dict[str, object]] = []
-        for document in yaml.safe_load_all((EXAMPLES / self.file).read_text(encoding="utf-8")):
-            found += document["items"] if document["kind"] == "List" else [document]
-        return found
+        """The objects of the file."""
+        return manifests(self.file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loan:
+    """One team borrows what another leaves idle, and gives it back when asked. Teams are namespaces."""
+
+    quotas: str
+    borrows: str
+    takes_back: str
+    borrower: str
+    lender: str
+    #: The lender's gang, which needs its whole guarantee.
+    gang: str
+    #: The GPU model of the guarantees, as a TeamQuota spells it, and as a node's label does.
+    model: str
+    product: str
+
+
+def manifests(file: str) -> list[dict[str, object]]:
+    """The objects of an example file. Lists are opened."""
+    found: list[dict[str, object]] = []
+    for document in yaml.safe_load_all((EXAMPLES / file).read_text(encoding="utf-8")):
+        found += document["items"] if document["kind"] == "List" else [document]
+    return found
 
 
 ACTS = (
@@ -82,4 +103,15 @@ ACTS = (
         subjects=("not-ours",),
         outcome="alone",
     ),
+)
+
+LOAN = Loan(
+    quotas="09-two-teams.yaml",
+    borrows="10-borrows.yaml",
+    takes_back="11-takes-back.yaml",
+    borrower="vision",
+    lender="speech",
+    gang="transcribe",
+    model="l4",
+    product="NVIDIA-L4",
 )

@@ -9,9 +9,12 @@ import msgspec
 
 from deploy.local.demo.story import NAMESPACE
 from scheduler.kube.transport import Gone, Transport, Unreachable
-from scheduler.kube.wire import Metadata, Node, Pod, PodGroup
+from scheduler.kube.wire import Event, Metadata, Node, Pod, PodGroup, TeamQuota
 
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+#: Of all namespaces: that of the gangs and those of the teams. Names are unique in the story.
+PODS = "/api/v1/pods"
+TEAM_QUOTAS = "/apis/stowplan.dev/v1alpha1/teamquotas"
+EVENTS = "/apis/events.k8s.io/v1/namespaces/{namespace}/events"
 PODGROUPS = f"/apis/scheduling.k8s.io/v1beta1/namespaces/{NAMESPACE}/podgroups"
 WATCH_S = 120
 WATCHES_MAX = 100
@@ -34,11 +37,19 @@ class _Groups(msgspec.Struct):
     items: list[PodGroup]
 
 
+class _TeamQuotas(msgspec.Struct):
+    items: list[TeamQuota]
+
+
+class _Events(msgspec.Struct):
+    items: list[Event]
+
+
 class _Bookmark(msgspec.Struct):
     metadata: Metadata
 
 
-class _Event(msgspec.Struct):
+class _Change(msgspec.Struct):
     type: str
     object: msgspec.Raw
 
@@ -80,7 +91,7 @@ class View:
             "timeoutSeconds": str(WATCH_S),
         }
         async for line in self._transport.stream(PODS, params=asked, read_timeout_s=WATCH_S + 10):
-            event = msgspec.json.decode(line, type=_Event)
+            event = msgspec.json.decode(line, type=_Change)
             if event.type == "ERROR":
                 return await self._list()
             if event.type == "BOOKMARK":
@@ -112,3 +123,11 @@ async def read_nodes(transport: Transport) -> list[Node]:
 
 async def read_groups(transport: Transport) -> list[PodGroup]:
     return (await transport.get(PODGROUPS, _Groups)).items
+
+
+async def read_team_quotas(transport: Transport) -> list[TeamQuota]:
+    return (await transport.get(TEAM_QUOTAS, _TeamQuotas)).items
+
+
+async def read_events(transport: Transport, namespace: str) -> list[Event]:
+    return (await transport.get(EVENTS.format(namespace=namespace), _Events)).items
