@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -88,6 +88,13 @@ async def apply(admin: Transport, files: Sequence[Path] = MANIFESTS) -> None:
         await asyncio.gather(*(_apply_one(admin, manifest, body) for manifest, body in together))
 
 
+async def until_served(admin: Transport, paths: Iterable[str]) -> None:
+    """Return when each of these collections answers, however long its definition takes to come into force."""
+    for path in paths:
+        while not await _is_there(admin, path):
+            await asyncio.sleep(POLL_S)
+
+
 async def in_force(admin: Transport, scheduler: Transport) -> None:
     """Return when the namespaces exist, the custom resources are served, and a Binding without a term is
     refused by the fence: RBAC and admission follow their objects a moment later.
@@ -101,8 +108,7 @@ async def in_force(admin: Transport, scheduler: Transport) -> None:
         async with asyncio.timeout(IN_FORCE_TIMEOUT_S):
             for path in (*(f"/api/v1/namespaces/{n}" for n in NAMESPACES), *SERVED):
                 missing = path
-                while not await _is_there(admin, path):
-                    await asyncio.sleep(POLL_S)
+                await until_served(admin, [path])
             missing = "the epoch fence"
             async with _lease(admin):
                 while not await _is_fenced(scheduler):

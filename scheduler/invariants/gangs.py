@@ -34,8 +34,7 @@ def gangs_whole_or_pending(
             left.popleft()
         found += _begun_in_vain(world, change, Counter(ref for _, _, ref in left))
         for ref in _touched(world, change):
-            holding, standing, minimum = _tally(world, ref)
-            if holding > 0 and standing < minimum:
+            if _is_partial(world, ref):
                 since.setdefault(ref, (now_s, change.entry.revision))
             elif ref in since:
                 found += _too_long(ref, *since.pop(ref), now_s, partial_s)
@@ -55,11 +54,12 @@ def _touched(world: World, change: Change) -> set[GangRef]:
     return {pod.gang for pod in pods if pod is not None and pod.gang is not None}
 
 
-def _tally(world: World, ref: GangRef) -> tuple[int, int, int]:
-    """(bound and unfinished, standing, minimum) of a gang."""
-    members = world.members(ref)
-    minimum = world.minimum(ref) or 1
-    return sum(pod.holds for pod in members), sum(pod.stands for pod in members), minimum
+def _is_partial(world: World, ref: GangRef) -> bool:
+    """Whether members are bound and unfinished while the gang as a whole does not stand."""
+    if not any(pod.holds for pod in world.members(ref)):
+        return False
+    missing = world.missing(ref, lambda pod: pod.stands)
+    return missing is not None and missing > 0
 
 
 def _too_long(
@@ -75,14 +75,14 @@ def _begun_in_vain(world: World, change: Change, left: Counter[GangRef]) -> Iter
     if pod is None or not change.is_bind or pod.scheduler != world.ours or pod.gang is None:
         return
     minimum = world.minimum(pod.gang)
-    members = world.members(pod.gang)
-    if minimum is None or pod.uid not in {member.uid for member in members}:
+    missing = world.missing(pod.gang, _counts)
+    if minimum is None or missing is None or pod.uid not in {p.uid for p in world.members(pod.gang)}:
         text = f"{pod.title} was bound although nothing says the size of its gang {pod.gang}"
         yield Violation("INV2", change.entry.revision, text)
         return
-    there = sum(_counts(member) for member in members) + left[pod.gang]
-    if there < minimum:
-        text = f"{pod.title} was bound although {there} of {minimum} members of gang {pod.gang} existed"
+    if missing > left[pod.gang]:
+        lack = f"{missing - left[pod.gang]} of {minimum} members of gang {pod.gang} did not exist"
+        text = f"{pod.title} was bound although {lack}"
         yield Violation("INV2", change.entry.revision, text)
 
 
@@ -104,9 +104,9 @@ def settled(history: History) -> list[Violation]:
 
 
 def _unsettled(world: World, ref: GangRef) -> Iterator[str]:
-    holding, standing, minimum = _tally(world, ref)
-    if holding > 0 and standing < minimum:
-        yield f"gang {ref} ended partly bound: {standing} of {minimum}"
+    if _is_partial(world, ref):
+        missing = world.missing(ref, lambda pod: pod.stands)
+        yield f"gang {ref} ended partly bound: {missing} of {world.minimum(ref)} missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ the resource's unit, so that no quantity is rounded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
@@ -16,10 +16,13 @@ Kind = Literal["Pod", "Node", "GPUNode", "Group", "Gang", "Lease", "Event"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class GangRef:
-    """Who starts together: stowplan's own keys, a native PodGroup or a coscheduling PodGroup."""
+    """Who starts together. ``dialect`` and ``name`` are spelled as the label and annotation of a Gang object.
+
+    name: ``OBJECT/PART`` where one object describes several gangs.
+    """
 
     namespace: str
-    dialect: Literal["own", "podgroup", "coscheduling"]
+    dialect: str
     name: str
 
     def __str__(self) -> str:
@@ -30,6 +33,8 @@ class GangRef:
 class PodVersion:
     """``minimum`` is what the pod's own keys say; 0 where a group object says it or nothing readable does.
 
+    ``role``: of the member, as its dialect calls it. ``together``: roles of which one member at least must be
+    there too; then ``minimum`` speaks of the pod's own role alone.
     ``told`` is (status, reason, message) of its PodScheduled condition. ``devices``: UUIDs that it names.
     ``share``: what it asks of one device, a fraction of it or bytes of its memory; None for whole ones.
     """
@@ -48,6 +53,8 @@ class PodVersion:
     requests: Mapping[str, int]
     gang: GangRef | None = None
     minimum: int = 0
+    role: str = ""
+    together: tuple[str, ...] = ()
     epoch: int | None = None
     told: tuple[str, str, str] | None = None
     devices: tuple[str, ...] = ()
@@ -95,10 +102,16 @@ class GPUNodeVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupVersion:
-    """A PodGroup of either kind; ``minimum`` is 1 for one that asks for no gang."""
+    """What a PodGroup or a job says of its gang; ``minimum`` is 1 for one that asks for no gang.
+
+    ``roles``: how many of each role the minimum must hold. ``late``: the same of roles whose pods are made
+    when the others run; they count from the first of them that stands, and not in ``minimum``.
+    """
 
     ref: GangRef
     minimum: int
+    roles: Mapping[str, int] = field(default_factory=dict)
+    late: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from scheduler.invariants.history import (
@@ -44,7 +44,7 @@ class World:
         self.gpu_nodes: dict[str, GPUNodeVersion] = {}
         self.gangs: dict[GangRef, GangVersion] = {}
         self.lease: LeaseVersion | None = None
-        self._minimum: dict[GangRef, int] = {}
+        self._groups: dict[GangRef, GroupVersion] = {}
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[GangRef, set[str]] = defaultdict(set)
         self._refs: dict[tuple[str, str], GangRef] = {}
@@ -77,8 +77,8 @@ class World:
                 self.nodes[entry.key] = node
             case GPUNodeVersion() as told:
                 self.gpu_nodes[entry.key] = told
-            case GroupVersion(ref=ref, minimum=minimum):
-                self._minimum[ref] = minimum
+            case GroupVersion(ref=ref) as group:
+                self._groups[ref] = group
                 self._refs[(entry.kind, entry.key)] = ref
             case GangVersion(ref=ref) as gang:
                 self.gangs[ref] = gang
@@ -92,7 +92,7 @@ class World:
             case None if entry.kind == "Lease":
                 self.lease = None
             case None if known is not None:
-                (self._minimum if entry.kind == "Group" else self.gangs).pop(known, None)
+                self._groups.pop(known, None) if entry.kind == "Group" else self.gangs.pop(known, None)
             case EventVersion() | PodVersion() | None:
                 pass
 
@@ -107,29 +107,76 @@ class World:
     def minimum(self, ref: GangRef) -> int | None:
         """How many members must start together; None while nothing says so.
 
-        Under own keys, what most members carry, of equals what the oldest does: members that carry
-        something else are not of the gang.
+        What the pods themselves say goes before what an object says, except of a Job, of which no more can
+        ever run together. Late roles count once a member of theirs stands.
         """
-        if ref.dialect != "own":
-            return self._minimum.get(ref)
-        votes = Counter(pod.minimum for pod in self._of(ref) if pod.minimum)
-        if not votes:
+        group, said = self._group(ref), self._said(ref)
+        if said:
+            told = sum(said.values()) + len(self._absent(ref, said))
+            return told if group is None or ref.dialect != "job" else min(told, group.minimum)
+        if group is None:
             return None
-        most = max(votes.values())
-        leading = {value for value, count in votes.items() if count == most}
-        voters = [pod for pod in self._of(ref) if pod.minimum in leading]
-        return min(voters, key=lambda pod: (pod.created, pod.uid)).minimum
+        return group.minimum + sum(group.late[role] for role in self._begun(ref, group))
+
+    def missing(self, ref: GangRef, counts: Callable[[PodVersion], bool]) -> int | None:
+        """How many members the gang is short of its minimum, by role and in sum, if these count."""
+        minimum = self.minimum(ref)
+        if minimum is None:
+            return None
+        group, said = self._group(ref), self._said(ref)
+        roles = Counter(pod.role for pod in self.members(ref) if counts(pod))
+        least = dict(said) if len(said) > 1 else {}
+        if group is not None and not said:
+            least = {**group.roles, **{role: group.late[role] for role in self._begun(ref, group)}}
+        by_role = sum(max(0, count - roles[role]) for role, count in least.items())
+        return max(by_role, minimum - roles.total(), 0)
 
     def members(self, ref: GangRef) -> list[PodVersion]:
         """Our pods of a gang, without those that contradict it."""
-        minimum = self.minimum(ref)
+        said = self._said(ref)
         return [
-            pod for pod in self._of(ref) if ref.dialect != "own" or not pod.minimum or pod.minimum == minimum
+            pod
+            for pod in self._of(ref)
+            if not pod.minimum or pod.minimum == said.get(_voice(pod), pod.minimum)
         ]
+
+    def _group(self, ref: GangRef) -> GroupVersion | None:
+        whole = GangRef(ref.namespace, ref.dialect, ref.name.partition("/")[0])
+        return self._groups.get(ref) or self._groups.get(whole)
+
+    def _begun(self, ref: GangRef, group: GroupVersion) -> set[str]:
+        """Late roles of which a member stands."""
+        return {pod.role for pod in self._of(ref) if pod.stands} & set(group.late) if group.late else set()
+
+    def _said(self, ref: GangRef) -> dict[str, int]:
+        """By role where roles have minimums of their own, else under "": what most members carry, of equals
+        what the oldest does. Members that carry something else are not of the gang.
+        """
+        found: dict[str, int] = {}
+        voices: defaultdict[str, list[PodVersion]] = defaultdict(list)
+        for pod in self._of(ref):
+            if pod.minimum:
+                voices[_voice(pod)].append(pod)
+        for voice, pods in voices.items():
+            votes = Counter(pod.minimum for pod in pods)
+            most = max(votes.values())
+            leading = {value for value, count in votes.items() if count == most}
+            voters = [pod for pod in pods if pod.minimum in leading]
+            found[voice] = min(voters, key=lambda pod: (pod.created, pod.uid)).minimum
+        return found
+
+    def _absent(self, ref: GangRef, said: Mapping[str, int]) -> set[str]:
+        """Roles that must be there and have no member; each has one pod at least."""
+        return {role for pod in self._of(ref) for role in pod.together} - set(said)
 
     def _of(self, ref: GangRef) -> Iterator[PodVersion]:
         every = (self.pods[uid] for uid in self._named[ref])
         return (pod for pod in every if pod.scheduler == self.ours)
+
+
+def _voice(pod: PodVersion) -> str:
+    """For whom the pod's own minimum speaks."""
+    return pod.role if pod.together else ""
 
 
 def replay(history: History) -> Iterator[tuple[World, Change]]:

@@ -292,11 +292,15 @@ def _lws_pod(name: str, i: int, n: int) -> Body:
     return pod(f"{leader}-{i}" if i else leader, labels=labels, annotations=keys, owner=owner)
 
 
+def _lws_spec(startup: str, n: int) -> Body:
+    return {"startupPolicy": startup, "leaderWorkerTemplate": {"size": n}}
+
+
 def lws(name: str, n: int) -> Recording:
     return Recording(
         dialect="lws",
         source="kubernetes-sigs/lws: pkg/webhooks/pod_webhook.go, pkg/controllers/pod_controller.go",
-        objects=(made("LeaderWorkerSet", name, {"startupPolicy": "LeaderCreated"}),),
+        objects=(made("LeaderWorkerSet", name, _lws_spec("LeaderCreated", n)),),
         pods=tuple(_lws_pod(name, i, n) for i in range(n)),
         minimum=n,
     )
@@ -306,7 +310,7 @@ def lws_leader_ready(name: str, n: int) -> Recording:
     return Recording(
         dialect="lws",
         source="kubernetes-sigs/lws: pkg/controllers/pod_controller.go, LeaderReadyStartupPolicy",
-        objects=(made("LeaderWorkerSet", name, {"startupPolicy": "LeaderReady"}),),
+        objects=(made("LeaderWorkerSet", name, _lws_spec("LeaderReady", n)),),
         pods=(_lws_pod(name, 0, n),),
         minimum=1,
         late=tuple(_lws_pod(name, i, n) for i in range(1, n)),

@@ -76,7 +76,7 @@ class Chronicle:
         self, name: str, size: int, *, minimum: int | None = None, gpus: int = 1
     ) -> tuple[GangRef, list[str]]:
         """Pending members of a gang of any dialect, and its group object where it needs one."""
-        ref = GangRef(NAMESPACE, self.chance.choice(DIALECTS), name)  # type: ignore[arg-type] # one of the three
+        ref = GangRef(NAMESPACE, self.chance.choice(DIALECTS), name)
         least = size if minimum is None else minimum
         if ref.dialect != "own":
             self.write("Group", f"group-{name}", GroupVersion(ref=ref, minimum=least))

@@ -23,6 +23,7 @@ WEIGHED = "tests/devices/test_reports_are_weighed.py"
 SHARES = "tests/devices/test_shares_come_and_go_exactly.py"
 DEVICES = "tests/devices/test_devices_decide_where_pods_go.py"
 SHAPES = "tests/dialects/test_a_gang_changes_shape.py"
+AUDITED = "tests/dialects/test_the_auditor_reads_every_dialect_itself.py"
 STARTS = "tests/dialects/test_a_gang_starts_when_its_minimum_is_there.py"
 OPTIONAL = "tests/kube/test_an_optional_type_keeps_nothing_waiting.py"
 TENANT = "tests/deploy/test_a_tenant_cannot_get_past_the_policies.py"
@@ -460,5 +461,19 @@ MUTATIONS: tuple[Mutation, ...] = (
         old="variables.node != '' && variables.node == variables.name",
         new="true",
         test=f"{TENANT}::test_gpu_nodes_are_their_own_agents",
+    ),
+    Mutation(
+        name="the auditor counts each role by itself",
+        file="scheduler/invariants/world.py",
+        old="return max(by_role, minimum - roles.total(), 0)",
+        new="return max(minimum - roles.total(), 0)",
+        test=AUDITED,
+    ),
+    Mutation(
+        name="the auditor counts a late role from the first member that stands",
+        file="scheduler/invariants/world.py",
+        old="{pod.role for pod in self._of(ref) if pod.stands}",
+        new="{pod.role for pod in self._of(ref)}",
+        test=AUDITED,
     ),
 )

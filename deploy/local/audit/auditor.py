@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from deploy.local.audit.facts import sources
+from deploy.local.audit.facts import Source, described, sources
 from deploy.local.audit.recorder import Recorder
 from scheduler.invariants import Entry, History, PodVersion, Violation, World, at_every_revision, settled
 from scheduler.invariants.world import Change
-from scheduler.kube.transport import Transport
+from scheduler.kube.transport import NotFound, TooManyRequests, Transport
 
 T = TypeVar("T")
 
@@ -23,6 +23,8 @@ class Overdue(AssertionError):
 
 class Auditor:
     """``async with Auditor(transport) as auditor:``; on entry every resource type has been listed.
+
+    Of gangs whose descriptions the API server does not serve on entry the pods count as singles.
 
     transport: of an identity that may read everything, straight to the API server.
     ours: the schedulerName whose pods are judged. lease: of the scheduler.
@@ -43,13 +45,20 @@ class Auditor:
         self._clock = clock
         self._entries: list[Entry] = []
         self._turned = asyncio.Event()
-        self._recorders = tuple(
-            Recorder(transport, source, self._take, clock=clock, changed=self._turn)
-            for source in sources(lease_namespace=lease_namespace, lease=lease)
-        )
+        self._transport = transport
+        self._lease = (lease_namespace, lease)
+        self._recorders: tuple[Recorder, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        served = [source for source in described() if await self._is_served(source)]
+        namespace, lease = self._lease
+        dialects = frozenset(source.dialect for source in served)
+        others = sources(lease_namespace=namespace, lease=lease, served=dialects)
+        self._recorders = tuple(
+            Recorder(self._transport, source, self._take, clock=self._clock, changed=self._turn)
+            for source in (*others, *served)
+        )
         self._tasks = [asyncio.create_task(recorder.run()) for recorder in self._recorders]
         await self._with_recorders(asyncio.gather(*(recorder.listed.wait() for recorder in self._recorders)))
         return self
@@ -118,6 +127,16 @@ class Auditor:
         history = self.history()
         found = at_every_revision(history, partial_s=partial_s)
         return found + settled(history) if is_quiet else found
+
+    async def _is_served(self, source: Source) -> bool:
+        try:
+            await self._transport.request("GET", source.path, params={"limit": "1"})
+        except NotFound:
+            return False
+        except TooManyRequests:
+            # The storage of a custom resource that was defined just now is being set up.
+            return True
+        return True
 
     def _take(self, entry: Entry) -> None:
         self._entries.append(entry)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 from typing import Final
 
 import msgspec
 
 from deploy.local.audit import wire
+from deploy.local.audit.descriptions import DESCRIPTIONS, Description
+from deploy.local.audit.membership import BY_PODS, member_of, ref_of
 from scheduler.invariants import (
     EventVersion,
     GangRef,
@@ -26,15 +28,12 @@ from scheduler.invariants import (
 )
 from scheduler.invariants.history import Kind, Version
 
-GANG: Final = "stowplan.dev/gang"
-MIN_MEMBER: Final = "stowplan.dev/gang-min-member"
 EPOCH: Final = "stowplan.dev/epoch"
 DIALECT: Final = "stowplan.dev/dialect"
 DEVICES: Final = "stowplan.dev/devices"
 FRACTIONS: Final = ("stowplan.dev/gpu-fraction", "gpu-fraction")
 MEMORY: Final = "stowplan.dev/gpu-memory"
 MEMORY_MIB: Final = "gpu-memory"
-COSCHEDULING: Final = "scheduling.x-k8s.io/pod-group"
 _UNIT: Final = 1000
 _SUFFIXES: Final = {
     "n": Decimal("1e-9"),
@@ -51,12 +50,14 @@ _DIGITS_MAX = 64
 class Source:
     """One resource type to watch: where it is, what it holds and how it becomes a fact.
 
-    ``fact`` gives the key and the version; None for an object that is nobody's business.
+    ``fact`` gives the key and the version; None for an object that is nobody's business. ``dialect``: of the
+    gangs that the objects describe, where an API server need not have them; else empty.
     """
 
     kind: Kind
     path: str
     fact: Callable[[bytes], tuple[str, Version] | None]
+    dialect: str = ""
 
 
 def amounts(quantities: Mapping[str, wire.Amount] | None) -> dict[str, int]:
@@ -101,10 +102,11 @@ def requests(spec: wire.PodSpec) -> dict[str, int]:
     return {**{name: amount for name, amount in total.items() if amount}, "pods": _UNIT}
 
 
-def pod_fact(raw: bytes) -> tuple[str, Version]:
+def pod_fact(raw: bytes, served: Collection[str] = ()) -> tuple[str, Version]:
+    """served: dialects whose gangs the API server's own objects describe (``descriptions``)."""
     pod = _pod.decode(raw)
     meta, spec = pod.metadata, pod.spec
-    gang, minimum = _gang(pod)
+    member = member_of(pod, served)
     epoch = (meta.annotations or {}).get(EPOCH, "")
     conditions = {condition.type: condition for condition in pod.status.conditions or ()}
     told = conditions.get("PodScheduled")
@@ -121,8 +123,10 @@ def pod_fact(raw: bytes) -> tuple[str, Version]:
         is_gated=bool(spec.scheduling_gates),
         is_evicted=disrupted is not None and disrupted.reason == "EvictionByEvictionAPI",
         requests=requests(spec),
-        gang=gang,
-        minimum=minimum,
+        gang=ref_of(pod, member),
+        minimum=member.minimum,
+        role=member.role,
+        together=member.together,
         epoch=int(epoch) if epoch.isascii() and epoch.isdigit() and len(epoch) < 20 else None,
         told=None if told is None else (told.status, told.reason or "", told.message or ""),
         devices=tuple(uuid for uuid in (meta.annotations or {}).get(DEVICES, "").split(",") if uuid),
@@ -141,23 +145,6 @@ def _share(words: Mapping[str, str]) -> Fraction | int | None:
     if MEMORY in words:
         return -(-thousandths(words[MEMORY]) // _UNIT)
     return thousandths(words[MEMORY_MIB]) // _UNIT << 20 if MEMORY_MIB in words else None
-
-
-def _gang(pod: wire.Pod) -> tuple[GangRef | None, int]:
-    """The gang a pod names and the size it gives it itself (0: none that can be read)."""
-    meta = pod.metadata
-    labels = meta.labels or {}
-    words = {**labels, **(meta.annotations or {})}
-    if GANG in words:
-        size = words.get(MIN_MEMBER, "")
-        minimum = int(size) if size.isascii() and size.isdigit() and len(size) < 6 else 0
-        return GangRef(meta.namespace, "own", words[GANG]), minimum
-    group = pod.spec.scheduling_group
-    if group is not None and group.pod_group_name:
-        return GangRef(meta.namespace, "podgroup", group.pod_group_name), 0
-    if labels.get(COSCHEDULING):
-        return GangRef(meta.namespace, "coscheduling", labels[COSCHEDULING]), 0
-    return None, 0
 
 
 def node_fact(raw: bytes) -> tuple[str, Version]:
@@ -195,16 +182,15 @@ def coscheduling_group_fact(raw: bytes) -> tuple[str, Version]:
     return group.metadata.uid, GroupVersion(ref=ref, minimum=group.spec.min_member or 1)
 
 
-def gang_fact(raw: bytes) -> tuple[str, Version] | None:
+def gang_fact(raw: bytes, served: Collection[str] = ()) -> tuple[str, Version] | None:
     gang = _gang_object.decode(raw)
     dialect = (gang.metadata.labels or {}).get(DIALECT, "")
     name = (gang.metadata.annotations or {}).get(DIALECT, "")
-    if dialect not in ("own", "podgroup", "coscheduling") or not name:
+    if not name or not (dialect in BY_PODS or dialect in served):
         return None
     status = gang.status
     return gang.metadata.uid, GangVersion(
-        # The comparison above says so, which the type checker does not see.
-        ref=GangRef(gang.metadata.namespace, dialect, name),  # type: ignore[arg-type] # one of the three
+        ref=GangRef(gang.metadata.namespace, dialect, name),
         phase=status.phase,
         epoch=status.epoch,
         placement={place.uid: place.node for place in status.placement or ()},
@@ -233,24 +219,28 @@ _lease = msgspec.json.Decoder(wire.Lease)
 _event = msgspec.json.Decoder(wire.Event)
 
 
-def sources(*, lease_namespace: str, lease: str) -> Iterable[Source]:
-    """Everything the invariants speak of."""
+def described() -> tuple[Source, ...]:
+    """What describes gangs; all but the Job are APIs that a cluster need not serve."""
+    return tuple(map(_of_description, DESCRIPTIONS))
+
+
+def _of_description(found: Description) -> Source:
+    return Source(kind="Group", path=found.path, fact=found.fact, dialect=found.dialect)
+
+
+def sources(*, lease_namespace: str, lease: str, served: Collection[str]) -> tuple[Source, ...]:
+    """Everything else that the invariants speak of. served: dialects whose descriptions are followed."""
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{lease_namespace}/leases"
+    groups = "/apis/scheduling.k8s.io/v1beta1/podgroups"
+    coscheduling = "/apis/scheduling.x-k8s.io/v1alpha1/podgroups"
+    gangs = "/apis/stowplan.dev/v1alpha1/gangs"
     return (
-        Source(kind="Pod", path="/api/v1/pods", fact=pod_fact),
+        Source(kind="Pod", path="/api/v1/pods", fact=partial(pod_fact, served=served)),
         Source(kind="Node", path="/api/v1/nodes", fact=node_fact),
         Source(kind="GPUNode", path="/apis/stowplan.dev/v1alpha1/gpunodes", fact=gpu_node_fact),
-        Source(
-            kind="Group",
-            path="/apis/scheduling.k8s.io/v1beta1/podgroups",
-            fact=native_group_fact,
-        ),
-        Source(
-            kind="Group",
-            path="/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
-            fact=coscheduling_group_fact,
-        ),
-        Source(kind="Gang", path="/apis/stowplan.dev/v1alpha1/gangs", fact=gang_fact),
+        Source(kind="Group", path=groups, fact=native_group_fact),
+        Source(kind="Group", path=coscheduling, fact=coscheduling_group_fact),
+        Source(kind="Gang", path=gangs, fact=partial(gang_fact, served=served)),
         Source(
             kind="Lease",
             path=leases,

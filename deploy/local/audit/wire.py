@@ -12,6 +12,13 @@ class Wire(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """Unknown fields are skipped."""
 
 
+class OwnerReference(Wire, frozen=True):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    controller: bool | None = None
+
+
 class Metadata(Wire, frozen=True):
     name: str = ""
     namespace: str = ""
@@ -21,6 +28,7 @@ class Metadata(Wire, frozen=True):
     deletion_timestamp: str | None = None
     labels: Words = None
     annotations: Words = None
+    owner_references: tuple[OwnerReference, ...] | None = None
 
 
 class AnyObject(Wire, frozen=True):

@@ -26,7 +26,7 @@ from deploy.local.directories import cache_root
 from deploy.local.errors import BuildFailed, LocalError
 from deploy.local.locks import locked
 from deploy.local.private_mounts import ENTER
-from scheduler.kube.transport import AlreadyExists, NotFound, Transport
+from scheduler.kube.transport import AlreadyExists, Transport
 
 MODULE: Final = "github.com/kubeflow/training-operator"
 VERSION: Final = "v1.8.1"
@@ -149,18 +149,9 @@ async def _surroundings(admin: Transport) -> None:
             await admin.request("POST", path, body=msgspec.json.encode(body))
         except AlreadyExists:
             continue
-    for plural in ("tfjobs", "pytorchjobs"):
-        await _served(admin, f"/apis/kubeflow.org/v1/{plural}")
-
-
-async def _served(admin: Transport, path: str) -> None:
-    while True:
-        try:
-            await admin.request("GET", path, params={"limit": "1"})
-        except NotFound:
-            await asyncio.sleep(POLL_S)
-        else:
-            return
+    await manifests.until_served(
+        admin, (f"/apis/kubeflow.org/v1/{plural}" for plural in ("tfjobs", "pytorchjobs"))
+    )
 
 
 async def _certificates(admin: Transport, folder: Path) -> None:
