@@ -9,10 +9,10 @@ import msgspec
 
 from scheduler.kube.transport import Transport
 
-_READ = ("get", "list", "watch")
+_READ = ("list", "watch")
 #: (group, resource, verbs); ``deploy/rbac/scheduler.yaml`` grants exactly these.
 RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("", "pods", _READ),
+    ("", "pods", ("get", *_READ)),
     ("", "pods/binding", ("create",)),
     ("", "pods/eviction", ("create",)),
     ("", "pods/status", ("patch",)),
@@ -24,14 +24,12 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("batch", "jobs", _READ),
     ("scheduling.k8s.io", "podgroups", _READ),
     ("scheduling.x-k8s.io", "podgroups", _READ),
-    ("scheduling.k8s.io", "podgroups/status", ("patch",)),
-    ("scheduling.x-k8s.io", "podgroups/status", ("patch",)),
     ("stowplan.dev", "gpunodes", _READ),
-    ("stowplan.dev", "gangs", (*_READ, "create", "delete")),
-    ("stowplan.dev", "gangs/status", ("get", "patch", "update")),
+    ("stowplan.dev", "gangs", ("get", *_READ, "create", "delete")),
+    ("stowplan.dev", "gangs/status", ("patch",)),
     ("stowplan.dev", "teamquotas", _READ),
     ("stowplan.dev", "teamquotas/status", ("patch",)),
-    ("events.k8s.io", "events", ("create", "patch")),
+    ("events.k8s.io", "events", ("create",)),
 )
 #: Only in the lease's own namespace.
 LEASE_RIGHTS = ("coordination.k8s.io", "leases", ("get", "create", "update"))

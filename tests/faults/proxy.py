@@ -85,6 +85,7 @@ class Proxy:
     def __init__(self, endpoint: Endpoint) -> None:
         self.rules: list[Rule] = []
         self.calls: list[Logged] = []
+        self.watches: list[Logged] = []
         self.port = 0
         self._endpoint = endpoint
         self._session: aiohttp.ClientSession | None = None
@@ -214,6 +215,8 @@ class Proxy:
 
     async def _stream(self, request: web.BaseRequest, call: Call, rule: Rule | None) -> web.StreamResponse:
         async with self._open().get(self._url(call), headers=call.headers) as answer:
+            if len(self.watches) < CALLS_MAX:
+                self.watches.append(Logged(call, answer.status))
             response = web.StreamResponse(status=answer.status)
             response.content_type = "application/json"
             await response.prepare(request)
