@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from scheduler.inventory.assess import Health, HealthState
+from scheduler.inventory.assess import Health, HealthState, fatal_times
+from scheduler.inventory.health import HealthPolicy, xid
 from scheduler.inventory.history import COUNT_MAX, SIGNS_MAX, History, Sign
 from scheduler.inventory.record import Record
 from scheduler.inventory.report import Device, Memory, NodeState
@@ -18,6 +19,8 @@ NAME_MAX = 128
 BYTES_MAX = 1 << 50
 #: A probe older than this gives no device for new bindings (invariant INV9).
 PROBE_AGE_S_MAX = 30.0
+#: What proves nothing against a node: NVIDIA's own tools disagree about it.
+_PROOF = HealthPolicy(severities={xid(109): "note"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,8 @@ class DeviceState:
 
     ``is_usable``: well and free of foreign processes; a device cut into MIG instances is not given whole.
     ``fatal_s`` names the one reaction due to an outage; None without one. ``island``: devices of the node
-    with the same one reach each other over NVLink; empty for none.
+    with the same one reach each other over NVLink; empty for none. ``offences_s``: when each of its fatal
+    outages on record began.
     """
 
     index: int
@@ -63,6 +67,7 @@ class DeviceState:
     numa: int | None
     levels: tuple[int, ...]
     instances: tuple[InstanceState, ...]
+    offences_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +162,7 @@ def _device(device: GPUDevice) -> DeviceState:
         numa=device.numa,
         levels=(device.levels or ())[:DEVICES_MAX],
         instances=tuple(_instance(instance, health) for instance in instances[:INSTANCES_MAX]),
+        offences_s=fatal_times(_signs(device.signs), _PROOF) if device.signs else (),
     )
 
 

@@ -92,7 +92,7 @@ class NodeEvent:
     reason: str
     note: str
     type: Literal["Normal", "Warning"]
-    action: Literal["Comparing"]
+    action: Literal["Comparing", "Cordoning"]
 
 
 def condition_patch(

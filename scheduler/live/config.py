@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from quotas.units import UnitTable
 from scheduler.live.logs import printable
+from scheduler.model.devices import CordonPolicy
 from scheduler.model.plan import Policy
 
 API_VERSION: Final = "stowplan.dev/v1alpha1"
@@ -101,6 +102,20 @@ class Solver(_Section):
     """Deterministic solver work units for one planning cycle."""
 
 
+class Cordon(_Section):
+    """Nodes whose devices fail again and again; docs/cordoning.md."""
+
+    enabled: bool = False
+    """Whether stowplan may cordon nodes; it then needs the right of `deploy/rbac/cordon.yaml`."""
+    offences: int = Field(default=3, ge=2, le=1_000)
+    """Fatal outages of a node's devices, within the window, for which it is cordoned."""
+    window_seconds: int = Field(default=86_400, ge=600, le=2_592_000)
+    lift_seconds: int = Field(default=0, ge=0, le=2_592_000)
+    """A cordon of ours is lifted when no device was in a fatal outage for this long; 0: only by hand."""
+    nodes_max_percent: int = Field(default=10, ge=1, le=100)
+    """Of the nodes that report devices, how many may be cordoned by us at a time; one always may."""
+
+
 class PolicySection(_Section):
     strategy: Literal["pack", "spread"] = "pack"
     order: Literal["oldest", "shortest-time", "shortest-service", "least-service"] = "oldest"
@@ -112,11 +127,24 @@ class PolicySection(_Section):
     solver: Solver = Solver()
     inventory: Literal["preferred", "required"] = "preferred"
     """Nodes on which no agent reports devices: by their allocatable, or no pods that ask for devices."""
+    cordon: Cordon = Cordon()
 
     def as_policy(self) -> Policy:
         """As the planner takes it."""
         return Policy(
             strategy=self.strategy, order=self.order, displaces=self.displaces, backfill=self.backfill
+        )
+
+    def as_cordon(self) -> CordonPolicy | None:
+        """When nodes are cordoned; None for never."""
+        cordon = self.cordon
+        if not cordon.enabled:
+            return None
+        return CordonPolicy(
+            offences=cordon.offences,
+            window_s=float(cordon.window_seconds),
+            lift_s=float(cordon.lift_seconds),
+            nodes_max_percent=cordon.nodes_max_percent,
         )
 
 

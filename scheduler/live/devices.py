@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from scheduler.kube.transport import ClusterError, Transport
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.actor import Actor
-from scheduler.live.announcements import NodeEvent, node_event_body
+from scheduler.live.announcements import NodeEvent
 from scheduler.live.feeds import ParsedFeed
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
+from scheduler.live.node_events import NodeEvents
 from scheduler.model.devices import Inventory, Slot
 from scheduler.model.gang import GangKey
 from scheduler.parse.devices import parse_inventory
@@ -27,7 +27,6 @@ REMEMBERED_MAX: Final = 10_000
 #: How often what is to be said of devices is looked at.
 TELL_EVERY_S: Final = 5.0
 EVENTS_MAX: Final = 20
-WRITE_TIMEOUT_S: Final = 5.0
 
 
 class GPUNodeFeed(ParsedFeed[GPUNode, Inventory]):
@@ -83,24 +82,17 @@ class DeviceReporter:
 
     def __init__(
         self,
-        transport: Transport,
         state: ClusterState,
         *,
         metrics: Metrics,
-        clock: Callable[[], float],
+        events: NodeEvents,
         may_act: Callable[[], bool],
-        controller: str,
-        instance: str,
     ) -> None:
-        self._transport = transport
         self._state = state
         self._metrics = metrics
-        self._clock = clock
+        self._events = events
         self._may_act = may_act
-        self._controller = controller
-        self._instance = instance
         self._told: dict[str, str] = {}
-        self._serial = 0
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -119,21 +111,8 @@ class DeviceReporter:
                 self._told[node] = words
 
     async def _write(self, node: str, words: str) -> bool:
-        self._serial += 1
         log.warning("labels and inventory disagree", node=node, what=words)
         event = NodeEvent(
             node=node, reason="InventoryDisagrees", note=words, type="Warning", action="Comparing"
         )
-        body = node_event_body(
-            event,
-            controller=self._controller,
-            instance=self._instance,
-            at_s=self._clock(),
-            serial=self._serial,
-        )
-        path = "/apis/events.k8s.io/v1/namespaces/default/events"
-        try:
-            await self._transport.request("POST", path, body=body, timeout_s=WRITE_TIMEOUT_S)
-        except ClusterError:
-            return False
-        return True
+        return await self._events.write(event)

@@ -13,11 +13,13 @@ from quotas.accounts import Account
 from quotas.amounts import Amounts
 from quotas.units import MILLI, UNITS
 from scheduler.devices.book import Use
+from scheduler.devices.cordon import Move
 from scheduler.model.plan import Plan, Reason
 
 Answer = Literal["optimal", "feasible", "infeasible", "unknown", "greedy"]
 BindOutcome = Literal["bound", "refused", "retried", "unknown"]
 EvictOutcome = Literal["evicted", "refused", "retried", "unknown"]
+CordonOutcome = Literal["done", "failed"]
 Announced = Literal["sent", "dropped", "stale", "failed"]
 AnnouncementKind = Literal["condition", "event"]
 
@@ -72,6 +74,10 @@ class Metrics:
         self._replacements = self._counter(
             "gang_replacements", "Gangs replaced because a device under them turned fatal"
         )
+        self._cordons = self._counter(
+            "node_cordons", "Writes that cordon or uncordon nodes", "move", "outcome"
+        )
+        self._cordoned = self._gauge("nodes_cordoned", "Nodes that are cordoned for repeated device outages")
         self._show_zeroes()
 
     def teams(self, found: Mapping[str, Account]) -> None:
@@ -114,6 +120,12 @@ class Metrics:
     def replaced(self, gangs: int) -> None:
         self._replacements.inc(gangs)
 
+    def cordon(self, move: Move, outcome: CordonOutcome) -> None:
+        self._cordons.labels(move, outcome).inc()
+
+    def cordoned(self, nodes: int) -> None:
+        self._cordoned.set(nodes)
+
     def leadership(self, *, is_leading: bool, epoch: int) -> None:
         self._leading.set(is_leading)
         self._epoch.set(epoch)
@@ -128,6 +140,9 @@ class Metrics:
         """A rate over a counter needs its zero: every label value exists from the start."""
         for use in get_args(Use):
             self._devices.labels(use)
+        for move in get_args(Move):
+            for done in get_args(CordonOutcome):
+                self._cordons.labels(move, done)
         for answer in get_args(Answer):
             self._answers.labels(answer)
         for reason in get_args(Reason):

@@ -24,6 +24,7 @@ from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
 from scheduler.live.claims import ClaimBook
 from scheduler.live.config import SchedulerConfiguration
+from scheduler.live.cordoner import Cordoner
 from scheduler.live.decisions import Decisions
 from scheduler.live.devices import DeviceReporter
 from scheduler.live.evictor import Evictor
@@ -32,6 +33,7 @@ from scheduler.live.health import Health, HealthServer
 from scheduler.live.logs import logger
 from scheduler.live.loop import Loop
 from scheduler.live.metrics import Metrics
+from scheduler.live.node_events import NodeEvents
 from scheduler.live.noticeboard import Noticeboard
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.views import Views
@@ -103,19 +105,12 @@ class Scheduler:
             may_act=self._holds_lease,
             write_timeout_s=config.api.write_timeout_seconds,
         )
-        self.evictor = Evictor(
-            state=self.state,
-            binder=self.binder,
-            announcer=self.announcer,
-            metrics=self.metrics,
-            clock=time.time,
-            wake=self._wake,
-            lost=self._lost.set,
-        )
+        self.evictor = self._make_evictor()
         self.teamboard = Teamboard(
             transport, self.state, metrics=self.metrics, clock=time.time, may_act=self._holds_lease
         )
-        self.reporter = self._make_reporter()
+        events = self._make_node_events()
+        self.reporter, self.cordoner = self._make_reporter(events), self._make_cordoner(events)
         self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
         self.loop = self._make_loop()
 
@@ -147,6 +142,7 @@ class Scheduler:
                     self.announcer.run(),
                     self.noticeboard.run(),
                     self.reporter.run(),
+                    self.cordoner.run(),
                     self.loop.run(epoch),
                 )
             ]
@@ -200,16 +196,38 @@ class Scheduler:
         if pod is None:
             self.announcer.withdraw((uid,))
 
-    def _make_reporter(self) -> DeviceReporter:
+    def _make_reporter(self, events: NodeEvents) -> DeviceReporter:
         self.state.devices.needs_report = self._config.policy.inventory == "required"
-        return DeviceReporter(
-            self._transport,
-            self.state,
+        return DeviceReporter(self.state, metrics=self.metrics, events=events, may_act=self._holds_lease)
+
+    def _make_evictor(self) -> Evictor:
+        return Evictor(
+            state=self.state,
+            binder=self.binder,
+            announcer=self.announcer,
             metrics=self.metrics,
             clock=time.time,
-            may_act=self._holds_lease,
+            wake=self._wake,
+            lost=self._lost.set,
+        )
+
+    def _make_node_events(self) -> NodeEvents:
+        return NodeEvents(
+            self._transport,
+            clock=time.time,
             controller="stowplan.dev/scheduler",
             instance=socket.gethostname(),
+        )
+
+    def _make_cordoner(self, events: NodeEvents) -> Cordoner:
+        return Cordoner(
+            self._transport,
+            self.state,
+            policy=self._config.policy.as_cordon(),
+            metrics=self.metrics,
+            events=events,
+            clock=time.time,
+            may_act=self._may_plan,
         )
 
     def _make_loop(self) -> Loop:

@@ -63,6 +63,8 @@ class Inventory:
     clique: str = ""
     #: Why it is not ready, for people.
     message: str = ""
+    #: When each fatal outage that is on record began, of all devices, each once.
+    offences_s: tuple[float, ...] = ()
 
     @property
     def words(self) -> tuple[str, int, str]:
@@ -72,3 +74,18 @@ class Inventory:
     def is_fresh(self, now_s: float) -> bool:
         """Whether new bindings may rely on it. A probe from as far ahead is no better than an old one."""
         return self.is_ready and self.probed_s is not None and abs(now_s - self.probed_s) <= PROBE_AGE_S_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CordonPolicy:
+    """When a node with repeated fatal outages of its devices is cordoned.
+
+    offences: outages within ``window_s`` that are too many. lift_s: without a fatal outage for this long a
+    cordon of ours is lifted; 0: only by hand. nodes_max_percent: of the nodes that report devices, so many
+    may be cordoned by us at a time, at least one.
+    """
+
+    offences: int
+    window_s: float
+    lift_s: float
+    nodes_max_percent: int

@@ -112,6 +112,7 @@ def parse_inventory(found: GPUNode) -> Inventory | Rejected:
         memory_mib=memories.pop() if len(memories) == 1 else 0,
         clique=cliques.pop() if len(cliques) == 1 else "",
         message=node.message or node.state,
+        offences_s=tuple(sorted(at_s for device in node.devices for at_s in device.offences_s)),
     )
 
 

@@ -149,6 +149,6 @@ def gang(name: str, size: int, *, gpus: int = 0, words: Mapping[str, str] | None
 
 
 @asynccontextmanager
-async def scene_on(cluster: Cluster, folder: Path) -> AsyncIterator[Scene]:
-    async with staged(cluster, folder, Terms()) as stage, AsyncExitStack() as stack:
+async def scene_on(cluster: Cluster, folder: Path, terms: Terms | None = None) -> AsyncIterator[Scene]:
+    async with staged(cluster, folder, terms or Terms()) as stage, AsyncExitStack() as stack:
         yield Scene(stage, stack, folder)

@@ -7,9 +7,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,8 @@ class Terms:
     write_timeout_s: float = 0.6
     partial_s: float = 25.0
     stale_s: float = 5.0
+    #: As the configuration's own ``policy``.
+    policy: Mapping[str, object] = field(default_factory=dict)
 
 
 class SchedulerProcess:
@@ -181,6 +183,7 @@ def _configuration(terms: Terms) -> dict[str, object]:
         "gangs": {"partialSeconds": terms.partial_s},
         "watch": {"staleSeconds": int(terms.stale_s)},
         "health": {"port": 0},
+        "policy": dict(terms.policy),
     }
 
 

@@ -22,6 +22,7 @@ WORLD = "tests/faults/test_the_world_changes_between_plan_and_bind.py"
 WEIGHED = "tests/devices/test_reports_are_weighed.py"
 SHARES = "tests/devices/test_shares_come_and_go_exactly.py"
 DEVICES = "tests/devices/test_devices_decide_where_pods_go.py"
+CORDONS = "tests/devices/test_only_a_node_proven_sick_is_cordoned.py"
 SHAPES = "tests/dialects/test_a_gang_changes_shape.py"
 AUDITED = "tests/dialects/test_the_auditor_reads_every_dialect_itself.py"
 STARTS = "tests/dialects/test_a_gang_starts_when_its_minimum_is_there.py"
@@ -349,6 +350,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         old="self._metrics.replaced(self._outages.react(epoch))",
         new="self._metrics.replaced(0)",
         test=f"{DEVICES}::test_a_gang_on_a_device_that_turns_fatal_is_replaced_once_as_a_whole",
+    ),
+    Mutation(
+        name="a node is cordoned only while a device of it is in a fatal outage",
+        file="scheduler/devices/cordon.py",
+        old="    if not is_sick or not inventory.is_fresh(now_s):",
+        new="    if not inventory.is_fresh(now_s):",
+        test=CORDONS,
+    ),
+    Mutation(
+        name="an admin's own cordon is not lifted",
+        file="scheduler/devices/cordon.py",
+        old="        if _stamp(node, CORDONED) is not None:",
+        new="        if node.is_unschedulable:",
+        test=CORDONS,
     ),
     Mutation(
         name="the minimum run time protects",
