@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import erf, sqrt
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +15,17 @@ from binpacking.sharing import Rating, SharedState, best_fit
 
 #: Pods after which scarcity and abundance are measured anew.
 REFRESH_PODS = 200
-#: CPU kept for a free fraction, as a share of what the mix asks for that much worth ...
+#: CPU and memory kept for a free fraction, as a share of what the mix asks for that much worth ...
 KEPT_FOR_FRACTIONS = 0.8
-#: ... and for a wholly free GPU, which can still wait for a pod that asks little CPU.
+#: ... and for a wholly free GPU, which can still wait for a pod that asks little of them.
 KEPT_FOR_WHOLE = 0.24
-#: Share of the reserve that follows free milli rather than their worth, while CPU is abundant.
+#: Share of the reserve that follows free milli rather than their worth, while both are abundant.
 FLAT_SHARE = 0.1
-#: Standard deviations of CPU demand to hedge against, while CPU is abundant.
+#: Standard deviations of demand for each to hedge against, while both are abundant.
 HEDGE = 0.2
-#: CPU is abundant when free CPU exceeds what the mix needs for the free GPUs by this share.
+#: They are abundant when what is free of each exceeds what the mix needs for the free GPUs by this share.
 ABUNDANT = 0.45
-#: Cost of a GPU that lacks the CPU to be used, against the worth of a free one.
+#: Cost of a GPU that lacks the CPU or memory to be used, against the worth of a free one.
 STRANDED = 2.5
 #: Weight of breaking a row of whole GPUs that pods of several may need; little, but it stops an avalanche.
 BREAKING = 0.03
@@ -34,13 +36,32 @@ SCARCE_WIDTH = 0.2
 RESOLUTION = 1e-3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Need:
+    """What the mix asks of CPU or memory, per GPU it asks.
+
+    rate: by pods that ask GPUs. rate_of_all: by all pods. variance: of the former's demand, in units squared.
+    """
+
+    resource: Literal["cpu", "memory"]
+    rate: float
+    rate_of_all: float
+    variance: float
+
+    def free(self, state: SharedState) -> NDArray[np.int64]:
+        return state.cpu if self.resource == "cpu" else state.memory
+
+    def asked(self, shape: Shape) -> int:
+        return shape.cpu if self.resource == "cpu" else shape.memory
+
+
 class PriceScore:
-    """Opportunity cost of what a pod uses up: GPU space, CPU without which GPUs strand, scarce models.
+    """Opportunity cost of what a pod uses up: space, CPU and memory that GPUs need, scarce models.
 
     The terms, in whole GPUs (docs/packing.md derives them):
     - the fall in the LP worth of the device's free space;
-    - the rise in GPUs expected to strand for lack of CPU, E[(need - free CPU)+] with the need normal around
-      what the mix asks for the node's free worth;
+    - the rise in GPUs expected to strand for lack of CPU or memory, whichever strands more: E[(need - free)+]
+      with the need normal around what the mix asks for the node's free worth;
     - the pod's own GPUs, priced by how scarce their model is for pods that can use no other;
     - a little for whole GPUs of a node that become too few for pods that ask several.
     Only the mix is assumed; what is free is looked at again every ``REFRESH_PODS`` pods.
@@ -49,12 +70,7 @@ class PriceScore:
     def __init__(self, mix: Mix) -> None:
         self._mix = mix
         self._worth = gpu_worth(mix)
-        gpu = mix.gpu_milli / WHOLE
-        asks_gpu = [(w, s) for w, s in zip(mix.weights, mix.shapes, strict=True) if s.gpus]
-        #: CPU per GPU of pods that ask GPUs, of all pods, and the variance of the former per GPU.
-        self._rate = sum(w * s.cpu for w, s in asks_gpu) / gpu if gpu else 0.0
-        self._rate_of_all = sum(w * s.cpu for w, s in zip(mix.weights, mix.shapes, strict=True)) / (gpu or 1)
-        self._variance = sum(w * s.cpu * s.cpu for w, s in asks_gpu) / gpu if gpu else 0.0
+        self._needs = [need for need in _needs(mix) if need.rate]
         self._kept = KEPT_FOR_FRACTIONS * self._worth
         self._kept[WHOLE] = KEPT_FOR_WHOLE
         self._restricted = self._restricted_demand()
@@ -74,18 +90,29 @@ class PriceScore:
             np.float64
         )
         self._scarcity = self._scarcities(by_model)
-        needed = self._rate_of_all * float(by_model.sum()) / WHOLE
-        surplus = float(state.cpu.sum()) / needed - 1 if needed else 1.0
-        self._abundance = min(max(surplus / ABUNDANT, 0.0), 1.0)
+        self._abundance = self._least_abundance(state, float(by_model.sum()) / WHOLE)
         return True
+
+    def _least_abundance(self, state: SharedState, gpus: float) -> float:
+        """From 0, where CPU or memory is short for this many free GPUs, to 1, where both are abundant.
+
+        One figure for both: where one is short, hedging the other would spend the first.
+        """
+        least = 1.0
+        for need in self._needs:
+            surplus = float(need.free(state).sum()) - need.rate_of_all * gpus
+            least = min(least, surplus / max(ABUNDANT * need.rate_of_all * gpus, 1e-9))
+        return max(least, 0.0)
 
     def rate(self, state: SharedState, shape: Shape, rows: NDArray[np.int64]) -> Rating:
         """See ``SharedScore``."""
         free = np.maximum(state.free[rows], 0)
         device, lost, kept_before, kept_after = self._device_choice(state, shape, rows, free)
         milli = free.sum(axis=1)
-        before = self._stranded(kept_before, milli, state.cpu[rows])
-        after = self._stranded(kept_after, milli - shape.total, state.cpu[rows] - shape.cpu)
+        left = [(need, need.free(state)[rows]) for need in self._needs]
+        before = self._stranded(kept_before, milli, left)
+        left = [(need, amounts - need.asked(shape)) for need, amounts in left]
+        after = self._stranded(kept_after, milli - shape.total, left)
         scarcity = self._scarcity[state.nodes.model[rows]]
         cost = lost * (1 + scarcity) + scarcity * shape.total / WHOLE + STRANDED * (after - before)
         cost += BREAKING * self._broken(state, shape, rows, device)
@@ -134,15 +161,20 @@ class PriceScore:
         return expected
 
     def _stranded(
-        self, kept: NDArray[np.float64], milli: NDArray[np.int64], cpu: NDArray[np.int64]
+        self,
+        kept: NDArray[np.float64],
+        milli: NDArray[np.int64],
+        left: list[tuple[_Need, NDArray[np.int64]]],
     ) -> NDArray[np.float64]:
-        """float64[M]: GPUs expected to lack CPU on each node."""
-        if not self._rate:
-            return np.zeros(len(cpu))
+        """float64[M]: GPUs expected to lack CPU or memory on each node; one that lacks both is lost once."""
+        stranded = np.zeros(len(kept))
         flat = FLAT_SHARE * self._abundance
-        need = self._rate * ((1 - flat) * kept + flat * milli / WHOLE)
-        spread = HEDGE * self._abundance * np.sqrt(self._variance * milli / WHOLE)
-        return expected_excess(need - cpu, spread) / self._rate
+        worth = (1 - flat) * kept + flat * milli / WHOLE
+        spread = HEDGE * self._abundance * np.sqrt(milli / WHOLE)
+        for need, amounts in left:
+            short = expected_excess(need.rate * worth - amounts, sqrt(need.variance) * spread)
+            np.maximum(stranded, short / need.rate, out=stranded)
+        return stranded
 
     def _restricted_demand(self) -> list[tuple[list[int], float]]:
         """Sets of models that some pods are restricted to, with their share of all GPU demand."""
@@ -161,6 +193,24 @@ class PriceScore:
             if len(usable) < len(free):
                 ratio[usable] += share * free.sum() / max(float(free[usable].sum()), 1.0)
         return np.array([_normal_below((r - SCARCE_RATIO) / SCARCE_WIDTH) for r in ratio.tolist()])
+
+
+def _needs(mix: Mix) -> tuple[_Need, _Need]:
+    gpus = mix.gpu_milli / WHOLE or 1.0
+
+    def need(resource: Literal["cpu", "memory"]) -> _Need:
+        pods = [
+            (weight, shape.cpu if resource == "cpu" else shape.memory, shape.gpus)
+            for weight, shape in zip(mix.weights, mix.shapes, strict=True)
+        ]
+        return _Need(
+            resource=resource,
+            rate=sum(weight * asked for weight, asked, asks_gpu in pods if asks_gpu) / gpus,
+            rate_of_all=sum(weight * asked for weight, asked, _ in pods) / gpus,
+            variance=sum(weight * asked * asked for weight, asked, asks_gpu in pods if asks_gpu) / gpus,
+        )
+
+    return need("cpu"), need("memory")
 
 
 _GRID = np.linspace(-6.0, 6.0, 3073)
