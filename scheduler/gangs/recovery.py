@@ -99,6 +99,11 @@ def _state(pod: Pod | None, node: str) -> MemberState:
     return MemberState.PLANNED if is_pending(pod) else MemberState.GONE
 
 
+def _one_role(_: Pod) -> str:
+    """A single pod has no dialect to say its role."""
+    return ROLE_DEFAULT
+
+
 def _given_up(member: Member) -> Member:
     planned = member.state is MemberState.PLANNED
     return replace(member, state=MemberState.REFUSED) if planned else member
@@ -124,7 +129,7 @@ def give_back(
     ``pods`` are the members that hold capacity.
     """
     limits = limits or Limits()
-    role = BY_NAME[key.dialect].role
+    role = _one_role if key.is_single else BY_NAME[key.dialect].role
     attempt = Attempt(
         key=key,
         epoch=epoch,

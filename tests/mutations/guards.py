@@ -334,7 +334,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         name="what a share takes is taken",
         file="binpacking/choice.py",
         old="            self.room[node, device] -= need\n",
-        new="            self.room[node, device] -= need - 1\n",
+        new="            self.room[node, device] -= need // 2\n",
         test=SHARES,
     ),
     Mutation(
