@@ -59,7 +59,8 @@ def test_a_pod_without_gpus_leaves_free_gpus_what_they_need(which: str, asked: i
         cpu=amounts, memory=amounts, gpus=np.array([0, 4])[order], model=np.zeros(2, dtype=np.int32)
     )
     trainer = Shape(cpu=5, memory=5, gpus=1, milli=WHOLE)
-    other = replace(Shape(cpu=0, memory=0, gpus=0, milli=0), **{which: asked})
+    cpu, memory = (asked, 0) if which == "cpu" else (0, asked)
+    other = Shape(cpu=cpu, memory=memory, gpus=0, milli=0)
     mix = Mix(shapes=(trainer, other), weights=(4.0, 0.001))
     spot = Sharing(nodes, (trainer, other), PriceScore(mix)).place(1)
     assert spot is not None

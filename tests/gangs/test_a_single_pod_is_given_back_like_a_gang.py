@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scheduler.gangs import events
 from scheduler.gangs.recovery import give_back
-from scheduler.gangs.registry import SINGLE, resolve
-from scheduler.model.gang import GangKey
+from scheduler.gangs.registry import resolve
+from scheduler.model.gang import SINGLE, GangKey
 from tests.builders import pod
 
 
