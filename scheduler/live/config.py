@@ -106,7 +106,7 @@ class Cordon(_Section):
     """Nodes whose devices fail again and again; docs/cordoning.md."""
 
     enabled: bool = False
-    """Whether stowplan may cordon nodes; it then needs the right of `deploy/rbac/cordon.yaml`."""
+    """Whether stowplan may cordon nodes; it then needs the right of `deploy/optional/cordon.yaml`."""
     offences: int = Field(default=3, ge=2, le=1_000)
     """Fatal outages of a node's devices, within the window, for which it is cordoned."""
     window_seconds: int = Field(default=86_400, ge=600, le=2_592_000)

@@ -19,7 +19,7 @@ from tests.faults import proxy
 from tests.faults.scheduler import Terms
 
 POLICY = {"cordon": {"enabled": True, "offences": 2, "nodesMaxPercent": 100}}
-RIGHT = DEPLOY / "rbac" / "cordon.yaml"
+RIGHT = DEPLOY / "optional" / "cordon.yaml"
 ROLES = "/apis/rbac.authorization.k8s.io/v1"
 PATIENCE_S = 20.0
 cordoning = proxy.call("PATCH", "nodes")
