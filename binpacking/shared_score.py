@@ -36,6 +36,9 @@ SCARCE_WIDTH = 0.2
 RESOLUTION = 1e-3
 
 
+Resource = Literal["cpu", "memory"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Need:
     """What the mix asks of CPU or memory, per GPU it asks.
@@ -43,7 +46,7 @@ class _Need:
     rate: by pods that ask GPUs. rate_of_all: by all pods. variance: of the former's demand, in units squared.
     """
 
-    resource: Literal["cpu", "memory"]
+    resource: Resource
     rate: float
     rate_of_all: float
     variance: float
@@ -52,7 +55,7 @@ class _Need:
         return state.cpu if self.resource == "cpu" else state.memory
 
     def asked(self, shape: Shape) -> int:
-        return shape.cpu if self.resource == "cpu" else shape.memory
+        return _asked(shape, self.resource)
 
 
 class PriceScore:
@@ -195,12 +198,16 @@ class PriceScore:
         return np.array([_normal_below((r - SCARCE_RATIO) / SCARCE_WIDTH) for r in ratio.tolist()])
 
 
+def _asked(shape: Shape, resource: Resource) -> int:
+    return shape.cpu if resource == "cpu" else shape.memory
+
+
 def _needs(mix: Mix) -> tuple[_Need, _Need]:
     gpus = mix.gpu_milli / WHOLE or 1.0
 
-    def need(resource: Literal["cpu", "memory"]) -> _Need:
+    def need(resource: Resource) -> _Need:
         pods = [
-            (weight, shape.cpu if resource == "cpu" else shape.memory, shape.gpus)
+            (weight, _asked(shape, resource), shape.gpus)
             for weight, shape in zip(mix.weights, mix.shapes, strict=True)
         ]
         return _Need(

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from scheduler.live.config import SchedulerConfiguration
+from scheduler.live.config import SchedulerConfiguration, Section
 
 SCHEMA: Final = Path(__file__).parent / "chart" / "values.schema.json"
 #: The chart sets them: they follow from the release, and RBAC and the epoch fence name the same.
@@ -21,19 +20,7 @@ SET_BY_THE_CHART: Final = (
 _DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        use_attribute_docstrings=True,
-    )
-
-
-class Image(_Section):
+class Image(Section):
     repository: str = Field(default="stowplan", min_length=1, max_length=400)
     """The images are REPOSITORY-scheduler and REPOSITORY-agent."""
     tag: str = Field(default="", max_length=128)
@@ -46,12 +33,12 @@ class Image(_Section):
 Quantities = dict[str, str]
 
 
-class Resources(_Section):
+class Resources(Section):
     requests: Quantities = {}
     limits: Quantities = {}
 
 
-class Scheduler(_Section):
+class Scheduler(Section):
     replicas: int = Field(default=2, ge=1, le=9)
     """One leads; the others stand by with their views filled."""
     priority_class_name: str = "system-cluster-critical"
@@ -62,7 +49,7 @@ class Scheduler(_Section):
     """What differs from the scheduler's defaults."""
 
 
-class AgentPool(_Section):
+class AgentPool(Section):
     name: str = Field(pattern=_DNS_LABEL)
     runtime_class_name: str = ""
     """A runtime class that the cluster lacks would refuse the pods."""
@@ -92,7 +79,7 @@ NVIDIA: Final = AgentPool(
 )
 
 
-class AgentValues(_Section):
+class AgentValues(Section):
     enabled: bool = True
     priority_class_name: str = "system-node-critical"
     metrics_port: int = Field(default=10270, ge=1024, le=65535)
@@ -101,18 +88,18 @@ class AgentValues(_Section):
     """One DaemonSet each."""
 
 
-class Admission(_Section):
+class Admission(Section):
     other_schedulers: list[str] = ["system:kube-scheduler"]
     """User names whose Bindings are let through; every other scheduler of the cluster must be here."""
 
 
-class Monitoring(_Section):
+class Monitoring(Section):
     service_monitor: bool = False
     """Needs the Prometheus Operator, as do the rules."""
     rules: bool = False
 
 
-class Values(_Section):
+class Values(Section):
     """Every value and its default."""
 
     image: Image = Image()

@@ -6,7 +6,6 @@ so a fresh clone or a second cluster pays nothing. Concurrent builders wait for 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from deploy.local import toolchain
-from deploy.local.directories import cache_root
+from deploy.local.directories import cache_root, content_name
 from deploy.local.errors import BuildFailed, LocalError
 from deploy.local.locks import locked
 
@@ -86,13 +85,9 @@ def ensure_binary(watcher: Watcher | None = None) -> Path:
 
 def content_hash(module: Path, go_version: str) -> str:
     """Of all that decides what the binary does: source, locked dependencies, compiler, flags, platform."""
-    digest = hashlib.sha256()
     parts = [(module / name).read_bytes() for name in ("go.mod", "go.sum", "main.go")]
     parts += [part.encode() for part in (go_version, *BUILD_FLAGS, platform.system(), platform.machine())]
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()[:20]
+    return content_name(parts)
 
 
 def _place(chosen: toolchain.Toolchain) -> Path:
@@ -100,7 +95,7 @@ def _place(chosen: toolchain.Toolchain) -> Path:
 
 
 def _build(go: Path, binary: Path, watcher: Watcher) -> None:
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+    environment = toolchain.environment()
     watcher.stage("fetching Go modules")
     packages = _packages(go, environment, watcher)
     watcher.stage("compiling", packages)

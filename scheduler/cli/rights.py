@@ -10,7 +10,8 @@ import msgspec
 from scheduler.kube.transport import Transport
 
 _READ = ("list", "watch")
-#: (group, resource, verbs); ``deploy/rbac/scheduler.yaml`` grants exactly these.
+#: (group, resource, verbs) of ``deploy/rbac/scheduler.yaml``, but for the frameworks' own objects: without
+#: those rights the pods' own words are taken.
 RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "pods", ("get", *_READ)),
     ("", "pods/binding", ("create",)),

@@ -298,6 +298,7 @@ class Reflector(Generic[T]):
                     return
         finally:
             asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
 
     async def _page(self, params: Mapping[str, str]) -> Page[T]:
         body = await self._reader.request(

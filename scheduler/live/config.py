@@ -36,7 +36,9 @@ class ConfigurationError(ValueError):
         self.problems = problems
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a document that people write: read strictly, names in camelCase, nothing unknown."""
+
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
@@ -48,7 +50,7 @@ class _Section(BaseModel):
     )
 
 
-class LeaderElection(_Section):
+class LeaderElection(Section):
     enabled: bool = True
     """Off only where a single scheduler can ever run: without a lease nothing fences a second one."""
     namespace: str = Field(default="stowplan-system", pattern=_DNS_LABEL)
@@ -71,7 +73,7 @@ class LeaderElection(_Section):
         return self
 
 
-class Api(_Section):
+class Api(Section):
     write_timeout_seconds: float = Field(default=5, gt=0, le=60)
     """A write without an answer for this long has an unknown outcome and is read back."""
     binds_in_flight: int = Field(default=96, ge=1, le=1024)
@@ -90,19 +92,19 @@ class Api(_Section):
         return self
 
 
-class Gangs(_Section):
+class Gangs(Section):
     partial_seconds: float = Field(default=25, gt=0, le=30)
     """A gang still partly bound after this long is unwound; invariant INV2 allows 30."""
 
 
-class Solver(_Section):
+class Solver(Section):
     per_gang: float = Field(default=2.0, ge=0, le=1000)
     """Deterministic solver work units for one gang; 0 leaves everything to the greedy packer."""
     total: float = Field(default=6.0, ge=0, le=10_000)
     """Deterministic solver work units for one planning cycle."""
 
 
-class Cordon(_Section):
+class Cordon(Section):
     """Nodes whose devices fail again and again; docs/cordoning.md."""
 
     enabled: bool = False
@@ -116,7 +118,7 @@ class Cordon(_Section):
     """Of the nodes that report devices, how many may be cordoned by us at a time; one always may."""
 
 
-class PolicySection(_Section):
+class PolicySection(Section):
     strategy: Literal["pack", "spread"] = "pack"
     order: Literal["oldest", "shortest-time", "shortest-service", "least-service"] = "oldest"
     """Who goes first among gangs of one priority; the estimates are those of the pods' annotations."""
@@ -148,7 +150,7 @@ class PolicySection(_Section):
         )
 
 
-class Teams(_Section):
+class Teams(Section):
     gpu_units: dict[str, Annotated[float, Field(ge=0.001, le=1_000)]] = Field(
         default_factory=dict, max_length=64
     )
@@ -158,31 +160,31 @@ class Teams(_Section):
         return UnitTable(by_model={model: round(units * 1_000) for model, units in self.gpu_units.items()})
 
 
-class Record(_Section):
+class Record(Section):
     path: str = Field(default="", max_length=4096)
     """File to which decisions that evict anybody are written, for `stowplan replay`; empty for none."""
     mebibytes_max: int = Field(default=256, ge=1, le=65_536)
     """The file is set aside as FILE.1 when it would become larger."""
 
 
-class Watch(_Section):
+class Watch(Section):
     stale_seconds: float = Field(default=5, ge=1, le=300)
     """Nothing is bound on a view of the cluster older than this."""
 
 
-class HealthSection(_Section):
+class HealthSection(Section):
     address: str = Field(default="127.0.0.1", min_length=1, max_length=253)
     """Where /livez, /readyz and /metrics listen; 0.0.0.0 where a kubelet probes."""
     port: int = Field(default=10269, ge=0, le=65535)
     """0 takes a free port, which the ready line names."""
 
 
-class LogSection(_Section):
+class LogSection(Section):
     format: Literal["json", "console"] = "json"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class SchedulerConfiguration(_Section):
+class SchedulerConfiguration(Section):
     """All defaults are usable: a file names only what it changes."""
 
     api_version: Literal["stowplan.dev/v1alpha1"] = API_VERSION

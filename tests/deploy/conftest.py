@@ -11,9 +11,9 @@ import pytest
 
 from deploy.local import helm
 from deploy.local.cluster import Cluster, running_cluster
-from deploy.local.manifests import DEPLOY, SERVED
+from deploy.local.manifests import DEPLOY, SERVED, until_served
 from scheduler.kube.endpoint import Endpoint
-from scheduler.kube.transport import NotFound, TooManyRequests, Transport
+from scheduler.kube.transport import Transport
 from tests.deploy.containers import Kubelet, kubelet
 from tests.deploy.documents import Json, kubectl, parsed
 
@@ -51,14 +51,8 @@ def installed(bare_cluster: Cluster, rendered: str) -> Cluster:
 async def _served(cluster: Cluster) -> None:
     """The API server serves a custom resource a moment after it took its definition."""
     async with Transport(Endpoint.from_kubeconfig(cluster.admin_kubeconfig), connections_max=1) as admin:
-        for path in SERVED:
-            async with asyncio.timeout(30):
-                while True:
-                    try:
-                        await admin.request("GET", path)
-                        break
-                    except (NotFound, TooManyRequests):
-                        await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await until_served(admin, SERVED)
 
 
 @pytest.fixture

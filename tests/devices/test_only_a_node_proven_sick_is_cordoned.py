@@ -14,6 +14,7 @@ from scheduler.kube.wire.inventory import GPUDevice, GPUNode, GPUNodeStatus, GPU
 from scheduler.model.devices import PROBE_AGE_S_MAX, WHOLE_GPU, CordonPolicy, Inventory, Slot
 from scheduler.model.objects import Node
 from scheduler.parse.devices import parse_inventory
+from tests.builders import node as built
 
 NOW_S = 1_000_000.0
 HOUR_S = 3600.0
@@ -26,15 +27,7 @@ def _node(name: str = "n", *, is_unschedulable: bool = False, **stamps: float | 
     labels = {
         keys[key]: stamp if isinstance(stamp, str) else str(int(stamp)) for key, stamp in stamps.items()
     }
-    return Node(
-        name=name,
-        uid=name,
-        resource_version="1",
-        labels=labels,
-        taints=(),
-        is_unschedulable=is_unschedulable,
-        allocatable={},
-    )
+    return built(name, labels=labels, is_unschedulable=is_unschedulable)
 
 
 def _inventory(

@@ -5,7 +5,6 @@ Takes about a third of a second with gcc and is kept by content hash in the cach
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
@@ -16,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from deploy.local.directories import cache_root
+from deploy.local.directories import cache_root, content_name
 from deploy.local.errors import LocalError
 from deploy.local.locks import locked
 from deploy.local.nvml.errors import NvmlBuildFailed
@@ -56,13 +55,9 @@ def ensure_library(without: Iterable[str] = ()) -> Path:
 
 
 def _content_hash(lacking: frozenset[str]) -> str:
-    digest = hashlib.sha256()
     parts = [header().read_bytes(), SOURCE.read_bytes(), Path(__file__).read_bytes()]
     parts += [part.encode() for part in (*FLAGS, platform.machine(), *sorted(lacking))]
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()[:20]
+    return content_name(parts)
 
 
 def _build(library: Path, lacking: frozenset[str]) -> None:
