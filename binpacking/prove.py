@@ -121,7 +121,8 @@ def _short_resources(packing: Packing, gang: Gang, holds: Holds) -> list[Binding
     if short and not _short_on(packing, gang, everywhere):
         fit = sum(min(int(most.sum()), role.count) for most, role in zip(holds, gang.roles, strict=True))
         names = ", ".join(role.name for role in gang.roles)
-        return [Binding(what="mask", name=names, need=gang.need, have=fit)]
+        # Roles counted apart may seem to fit where they share what is short: fewer than all do.
+        return [Binding(what="mask", name=names, need=gang.need, have=min(fit, gang.need - 1))]
     useful = column_sums([np.minimum(most, 1) for most in holds]) > 0
     return short if short or not useful.any() else _short_on(packing, gang, useful)
 
