@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from scheduler.inventory import nvml
@@ -69,7 +69,7 @@ class EventWatch:
                 self._listening.clear()
 
     def _listen(self, stopped: threading.Event) -> None:
-        with _events(self._api) as events:
+        with closing(_Events(self._api)) as events:
             self._listening.set()
             while not stopped.is_set():
                 strike = events.next(WAIT_MS)
@@ -85,7 +85,6 @@ class EventPoll:
 
     def __init__(self, api: Nvml) -> None:
         self._api = api
-        self._stack = ExitStack()
         self._events: _Events | None = None
 
     def strikes(self) -> list[Strike]:
@@ -93,7 +92,7 @@ class EventPoll:
         found: list[Strike] = []
         try:
             if self._events is None:
-                self._events = self._stack.enter_context(_events(self._api))
+                self._events = _Events(self._api)
             while (strike := self._events.next(0)) is not None:
                 found.append(strike)
         except NvmlError:
@@ -102,18 +101,31 @@ class EventPoll:
 
     def close(self) -> None:
         """Let go of the event set."""
-        self._events = None
-        with suppress(NvmlError):
-            self._stack.close()
+        events, self._events = self._events, None
+        if events is not None:
+            with suppress(NvmlError):
+                events.close()
 
 
 class _Events:
-    """An event set with every device registered; handle addresses are kept for the day one is lost."""
+    """An event set with every device registered; handle addresses are kept for the day one is lost.
 
-    def __init__(self, api: Nvml, handle: EventSet) -> None:
+    Nothing is freed but by ``close``: a collection of garbage may run inside a call of pynvml, whose lock a
+    finalizer that calls it again would wait for without end. Raises: NvmlError.
+    """
+
+    def __init__(self, api: Nvml) -> None:
         self._api = api
-        self._handle = handle
-        self._known = self._registered()
+        self._handle: EventSet = api.nvmlEventSetCreate()
+        try:
+            self._known = self._registered()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Free the set. Raises: NvmlError."""
+        self._api.nvmlEventSetFree(self._handle)
 
     def next(self, wait_ms: int) -> Strike | None:
         """None where nothing that matters came in that time. Raises: NvmlError."""
@@ -141,15 +153,6 @@ class _Events:
                 if code_of(error) in nvml.DRIVER_CODES:
                     raise
         return known
-
-
-@contextmanager
-def _events(api: Nvml) -> Iterator[_Events]:
-    handle = api.nvmlEventSetCreate()
-    try:
-        yield _Events(api, handle)
-    finally:
-        api.nvmlEventSetFree(handle)
 
 
 def _address(device: Handle) -> int:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.cluster import Cluster
-from deploy.local.manifests import DEPLOY, apply
+from deploy.local.manifests import DEPLOY, apply, until_served
 from deploy.local.nvml.library import FakeLibrary, FakeNode, shipped
 from scheduler.inventory.writer import PATH
-from scheduler.kube.transport import NotFound, TooManyRequests
 from tests.inventory.stage import PATIENCE_S, Stage, admin
 
 CRD = DEPLOY / "crds" / "gpunodes.yaml"
@@ -39,12 +38,7 @@ def served(cluster: Cluster) -> Cluster:
         async with admin(cluster) as api:
             await apply(api, [CRD])
             async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    try:
-                        await api.request("GET", PATH)
-                        return
-                    except (NotFound, TooManyRequests):
-                        await asyncio.sleep(0)
+                await until_served(api, [PATH])
 
     asyncio.run(install())
     return cluster
