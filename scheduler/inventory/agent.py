@@ -132,13 +132,15 @@ class Agent:
         loop = asyncio.get_running_loop()
         while True:
             begun_s = loop.time()
-            await self._look()
+            is_answered = await self._look()
             self._has_looked = True
             self._alarm.set()
-            await asyncio.sleep(begun_s + self._settings.probe_period_s - loop.time())
+            # A probe that hangs is waited for at once: what it says in the end is not a period late.
+            if is_answered:
+                await asyncio.sleep(begun_s + self._settings.probe_period_s - loop.time())
 
-    async def _look(self) -> None:
-        """One probe, or the word that it hangs."""
+    async def _look(self) -> bool:
+        """One probe, or the word that it hangs; whether NVML answered."""
         answer = await self._prober.ask(self._settings.deadline_s)
         before = self.record.state
         if answer is None:
@@ -150,6 +152,7 @@ class Agent:
                 self._watch.start()
         if self.record.state != before:
             self._log.info("node state", state=self.record.state, message=self.record.message)
+        return answer is not None
 
     def _probe(self, api: Nvml) -> DeviceReport:
         return probe(api, before_open=self._watch.stop)

@@ -42,6 +42,8 @@ __all__ = ["HasMetadata", "Ref", "Reflector", "Regressed", "Sink", "Timing", "Un
 log = structlog.get_logger(__name__)
 
 TOLD_LENGTH_MAX = 256
+#: Objects of a page taken in without looking at the event loop.
+SLICE = 250
 
 T = TypeVar("T", bound=HasMetadata)
 
@@ -60,13 +62,18 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """In seconds but for ``page``, objects a page, and ``probe_s``, whole seconds as the API wants them.
+    """In seconds but for ``page`` and ``page_most``, objects, and ``probe_s``, whole seconds for the API.
+
+    The first page of a list is small, so that work on it begins early; each next is twice as long, up to
+    ``page_most``: for every page the API server walks over all that is left of the list (measured at
+    140,000 pods: 36 s of its CPU in pages of 500, 12 s in pages of 4,000).
 
     The age of a healthy idle view stays below probe_after_s + probe_s and one answer's time. A silent watch
     is dropped after at most probe_after_s + probe_s + probe_grace_s.
     """
 
     page: int = 500
+    page_most: int = 4_000
     list_timeout_s: float = 60.0
     watch_s_min: float = 240.0
     watch_s_max: float = 480.0
@@ -271,7 +278,10 @@ class Reflector(Generic[T]):
                         f"{self.path}: pages of versions {version} and {page.version} in one list"
                     )
                 self._count_odd(page.items)
-                self._view.add_page(page.items)
+                for start in range(0, len(page.items), SLICE):
+                    self._view.add_page(page.items[start : start + SLICE])
+                    # The next page is being sent: a connection that nobody reads holds up the server.
+                    await asyncio.sleep(0)
         self._view.close_list()
         if self._unreadable is not None:
             self._unreadable(None)
@@ -285,13 +295,14 @@ class Reflector(Generic[T]):
 
     async def _pages(self) -> AsyncGenerator[Page[T], None]:
         """The pages of one list; the server works on the next while the caller takes one in."""
-        params = {**self._params, "limit": str(self._timing.page)}
-        asked = asyncio.ensure_future(self._page(params))
+        limit = self._timing.page
+        asked = asyncio.ensure_future(self._page(limit, {}))
         try:
             while True:
                 page = await asked
                 if page.token:
-                    asked = asyncio.ensure_future(self._page({**params, "continue": page.token}))
+                    limit = min(2 * limit, max(self._timing.page_most, self._timing.page))
+                    asked = asyncio.ensure_future(self._page(limit, {"continue": page.token}))
                     await asyncio.sleep(0)
                 yield page
                 if not page.token:
@@ -300,7 +311,8 @@ class Reflector(Generic[T]):
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
 
-    async def _page(self, params: Mapping[str, str]) -> Page[T]:
+    async def _page(self, limit: int, further: Mapping[str, str]) -> Page[T]:
+        params = {**self._params, "limit": str(limit), **further}
         body = await self._reader.request(
             "GET", self.path, params=params, timeout_s=self._timing.list_timeout_s
         )

@@ -28,6 +28,7 @@ GANG: Final = "stowplan.dev/gang"
 MIN_MEMBER: Final = "stowplan.dev/gang-min-member"
 AT_ONCE: Final = 16
 SETTLE_S: Final = 40.0
+SWEEP_S: Final = 50.0
 LEASE: Final = "/apis/coordination.k8s.io/v1/namespaces/stowplan-system/leases/stowplan"
 
 Json = dict[str, Any]
@@ -216,7 +217,8 @@ async def sweep(api: Transport) -> None:
     """Remove what an earlier stage left: a killed scheduler's lease, nodes, pods, Gang objects and Events."""
     listed = await api.get("/api/v1/pods", _Names)
     for name in {item.metadata.namespace for item in listed.items}:
-        await api.delete(f"/api/v1/namespaces/{name}/pods", grace_s=0)
+        # Thousands of pods take longer than one request may.
+        await api.delete(f"/api/v1/namespaces/{name}/pods", grace_s=0, timeout_s=SWEEP_S)
         await api.delete(f"/apis/stowplan.dev/v1alpha1/namespaces/{name}/gangs")
         await api.delete(f"/apis/events.k8s.io/v1/namespaces/{name}/events")
     await api.delete("/api/v1/nodes")

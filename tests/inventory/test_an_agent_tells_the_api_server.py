@@ -60,6 +60,14 @@ async def test_a_call_that_hangs_is_a_state_and_passes(stage: Stage) -> None:
     assert after.usable == 8
 
 
+async def test_what_a_hanging_probe_says_in_the_end_is_not_a_period_late(stage: Stage) -> None:
+    alter(stage.node, 2, hang=("nvmlDeviceGetTemperatureV",))
+    async with stage.running(stage.agent(period_s=600.0)):
+        await stage.until(lambda status: status.state == "Hung")
+        alter(stage.node, 2, hang=())
+        await stage.until(lambda status: status.usable == 8)
+
+
 async def test_a_device_that_falls_off_is_out_and_the_others_are_not(stage: Stage) -> None:
     async with stage.running(stage.agent()):
         await stage.until(lambda status: status.usable == 8)
