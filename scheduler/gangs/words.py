@@ -83,6 +83,11 @@ def word(pod: Pod, key: str) -> str | None:
     return _said(pod.annotations, pod.labels).get(key)
 
 
+def _all_said(members: Sequence[Pod]) -> list[Mapping[str, str]]:
+    """All words of each member, looked up once: most gangs agree, and then nothing else is asked of a pod."""
+    return [_said(pod.annotations, pod.labels) for pod in members]
+
+
 @lru_cache(maxsize=1 << 16)
 def _said(annotations: _Pairs, labels: _Pairs) -> Mapping[str, str]:
     """All words of one pod. A gang's view asks for each of them several times a pod."""
@@ -176,15 +181,25 @@ def majority(members: Sequence[Pod], says: Callable[[Pod], str | None]) -> str |
 def dissenters(members: Sequence[Pod], keys: Sequence[str]) -> dict[str, Rejected]:
     """Members, by uid, whose words differ from what the gang agreed on; each one's reason."""
     found: dict[str, Rejected] = {}
+    said = _all_said(members)
     for key in keys:
+        if _is_one({words.get(key) for words in said}):
+            continue
         gang_says = agreed(members, key)
         for pod in members:
             _dissent(found, pod, key, gang_says, "its gang")
+    if _is_one({words.get(ROLE_MIN) for words in said}):
+        return found
     for role, pods in _by_role(members).items():
         role_says = agreed(pods, ROLE_MIN)
         for pod in pods:
             _dissent(found, pod, ROLE_MIN, role_says, f"its role {role}")
     return found
+
+
+def _is_one(values: set[str | None]) -> bool:
+    """Whether nobody contradicts anybody: at most one value beside none at all."""
+    return len(values) - (None in values) <= 1
 
 
 def _dissent(found: dict[str, Rejected], pod: Pod, key: str, agreed_on: str | None, whom: str) -> None:
@@ -195,9 +210,12 @@ def _dissent(found: dict[str, Rejected], pod: Pod, key: str, agreed_on: str | No
 
 
 def _by_role(members: Sequence[Pod]) -> Mapping[str, list[Pod]]:
+    said = _all_said(members)
+    if not any(ROLE in words for words in said):
+        return {ROLE_DEFAULT: list(members)}
     roles: dict[str, list[Pod]] = {}
-    for pod in members:
-        roles.setdefault(role_of(pod), []).append(pod)
+    for pod, words in zip(members, said, strict=True):
+        roles.setdefault(words.get(ROLE) or ROLE_DEFAULT, []).append(pod)
     return roles
 
 
@@ -209,6 +227,8 @@ def restarts_whole(members: Sequence[Pod]) -> bool:
 def roles_of(members: Sequence[Pod]) -> tuple[RoleSpec, ...]:
     """Roles with a minimum of their own, sorted by name."""
     found: list[RoleSpec] = []
+    if not any(ROLE_MIN in words for words in _all_said(members)):
+        return ()
     for role, pods in sorted(_by_role(members).items()):
         minimum = agreed(pods, ROLE_MIN)
         if minimum is not None:
@@ -219,8 +239,9 @@ def roles_of(members: Sequence[Pod]) -> tuple[RoleSpec, ...]:
 def topology_of(members: Sequence[Pod]) -> tuple[TopologySpec, ...]:
     """Topology the pods ask for, the required one first."""
     found: list[TopologySpec] = []
+    said = {key for words in _all_said(members) for key in TOPOLOGY if key in words}
     for key in TOPOLOGY:
-        label = agreed(members, key)
+        label = agreed(members, key) if key in said else None
         if label is not None:
             found.append(TopologySpec(label=label, is_required=key == TOPOLOGY_REQUIRED))
     return tuple(found)
