@@ -119,6 +119,8 @@ _LAST_ANSWERS: tuple[type[Event], ...] = (BindRefused, BindRetry, PodRead, Membe
 _UNWINDING_OPEN: tuple[type[Event], ...] = (BindAcked, EvictUnknown, *_OPEN_ANSWERS)
 _UNWINDING_LAST: tuple[type[Event], ...] = (*_LAST_ANSWERS, EvictAcked, EvictGone, EvictRetry)
 
+_GIVEN_BACK: tuple[type[Event], ...] = (PodRead, MemberGone, EvictAcked, EvictGone, EvictRetry)
+
 #: (phase, event) -> phases it may lead to. What is not here raises ``InvalidTransition``.
 TABLE: Mapping[tuple[Phase, type[Event]], frozenset[Phase]] = {
     (_P.CLAIMING, ClaimAcked): _CLAIMED,
@@ -138,6 +140,8 @@ TABLE: Mapping[tuple[Phase, type[Event]], frozenset[Phase]] = {
     (_P.BINDING, StandingGone): _STAY[_P.BINDING] | _GIVEN_UP,
     **{(_P.UNWINDING, event): _STAY[_P.UNWINDING] for event in _UNWINDING_OPEN},
     **{(_P.UNWINDING, event): _GIVEN_UP for event in _UNWINDING_LAST},
+    # A single pod that is given back has no status to write.
+    **{(_P.UNWINDING, event): _GIVEN_UP | _END for event in _GIVEN_BACK},
     # The claim given up at the deadline may be answered while its members are taken back.
     **{(_P.UNWINDING, event): _STAY[_P.UNWINDING] for event in (*_CLAIMS, AttemptWoken)},
     (_P.UNWINDING, StandingGone): _STAY[_P.UNWINDING],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.gangs import events
+from scheduler.gangs import events, machine
 from scheduler.gangs.recovery import give_back
 from scheduler.gangs.registry import resolve
 from scheduler.model.gang import SINGLE, GangKey
@@ -18,3 +18,6 @@ def test_a_single_pod_on_a_sick_device_is_evicted_once() -> None:
     evicted = [one.uid for one in todo if isinstance(one, events.EvictPod)]
     assert evicted == [lone.uid]
     assert not attempt.is_done
+    attempt, todo = machine.step(attempt, events.EvictAcked(at_s=10.5, uid=lone.uid))
+    assert attempt.is_done
+    assert [one.kind for one in todo if isinstance(one, events.Announce)] == ["Evicted", "NotPlaced"]

@@ -19,7 +19,7 @@ from scheduler.gangs.attempt import (
     verify,
 )
 from scheduler.gangs.machine import start, step
-from scheduler.gangs.recovery import Claim, recover
+from scheduler.gangs.recovery import Claim, give_back, recover
 from scheduler.model.gang import GangSpec
 from scheduler.model.plan import Assignment
 from tests.gangs.gang_cases import begin, gang_of, pod
@@ -79,7 +79,7 @@ def events_for(attempt: Attempt) -> list[ev.Event]:
 
 
 def openings() -> list[Attempt]:
-    """A gang of two of which both, or one, must start; one that grows; a single; two recovered."""
+    """A gang of two of which both, or one, must start; one that grows; two singles; two recovered."""
     single = gang_of({"w": (1, 1)}, min_member=1, dialect="pod")
     starts = [
         begin(2, limits=LIMITS)[0],
@@ -87,6 +87,10 @@ def openings() -> list[Attempt]:
         begin(1, min_member=2, standing=1, limits=LIMITS)[0],
         start(single, (Assignment(pod=single.pods[0], node=NODE),), epoch=1, at_s=0.0, limits=LIMITS)[0],
     ]
+    left = [pod("w-0", uid="w-0", node=NODE)]
+    starts.append(
+        give_back(single.key, left, min_member=1, epoch=1, at_s=0.0, reason="ill", limits=LIMITS)[0]
+    )
     spec = GangSpec(key=starts[0].key, min_member=2, generation=1)
     claim = Claim(key=spec.key, phase="Binding", epoch=1, placement={"w-0": NODE, "w-1": "node-1"})
     pods = [pod("w-0", uid="w-0", node=NODE), pod("w-1", uid="w-1")]
