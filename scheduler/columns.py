@@ -118,6 +118,11 @@ class NodeColumns:
             for row, want in need.items()
         )
 
+    def is_overfull(self, row: int, requests: Requests) -> bool:
+        """Whether more is charged of something that these requests name than the row has."""
+        asked = self.vector(requests) > 0
+        return bool((self._used[row] > self._total[row])[asked].any())
+
     def _add_row(self, node: Node) -> int:
         row = len(self.nodes)
         if row == len(self._total):

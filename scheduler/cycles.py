@@ -13,7 +13,7 @@ from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
-from scheduler.model.plan import Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
+from scheduler.model.plan import Assignment, Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.planner import plan
 from scheduler.record import record
 from scheduler.state import ClusterState
@@ -93,6 +93,18 @@ def clear(state: ClusterState, clearing: Clearing) -> tuple[Pod, ...]:
         nodes = {pod.uid: clearing.nominated[pod.uid] for pod in gang.pods if pod.uid in clearing.nominated}
         state.roll.nominate(gang.key, nodes, [victim.gang.key for victim in clearing.victims])
     return victims
+
+
+def unfit(state: ClusterState, placed: Assignment) -> str | None:
+    """Why a pod that is charged to a node should not be bound there as things are now, or None (INV1)."""
+    row = state.columns.row.get(placed.node)
+    if row is None:
+        return f"node {placed.node} is gone"
+    if not state.mask(placed.pod.shape)[row]:
+        return f"node {placed.node} no longer allows pod {placed.pod.name}"
+    if state.columns.is_overfull(row, placed.pod.shape.requests):
+        return f"node {placed.node} was filled meanwhile"
+    return state.devices.unwell(placed.node, placed.devices)
 
 
 def _is_there(state: ClusterState, pod: Pod) -> bool:

@@ -184,6 +184,16 @@ class DeviceBook:
                     return "a device was taken or fell ill meanwhile"
         return None
 
+    def unwell(self, node: str, devices: Sequence[str]) -> str | None:
+        """Why nothing should start on these devices of the node now, whoever holds them, or None."""
+        inventory = self.inventories.get(node)
+        if inventory is None or not devices:
+            return None
+        if not self._fresh[node]:
+            return f"nothing new is known of the devices of node {node}"
+        usable = {slot.uuid for slot in inventory.slots if slot.is_usable}
+        return next((f"device {uuid} is not usable" for uuid in devices if uuid not in usable), None)
+
     def view(self, rows: Mapping[str, int]) -> DeviceView | None:
         """Everything for a snapshot; None where no agent ever told anything."""
         arrays = self._written(rows)

@@ -120,6 +120,8 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     422: Invalid,
     429: TooManyRequests,
 }
+#: Answers to a write that do not say whether it was applied: the storage's or a proxy's timeout or failure.
+_UNTOLD = frozenset({500, 502, 504})
 _status = msgspec.json.Decoder(Status)
 
 
@@ -133,6 +135,18 @@ def answer_error(status: int, body: bytes, retry_after: str | None = None) -> Ap
     except (msgspec.MsgspecError, UnicodeDecodeError):
         told = Status(message=body[:MESSAGE_LENGTH_MAX].decode("utf-8", "replace"))
     return _build(status, told, retry_after)
+
+
+def failure(
+    what: str, status: int, body: bytes, retry_after: str | None = None, *, is_write: bool
+) -> ClusterError:
+    """The error of an answer, where a write may be of unknown outcome. what: the request, for people."""
+    answered = answer_error(status, body, retry_after)
+    if is_write and status in _UNTOLD:
+        unknown = OutcomeUnknown(f"{what}: {answered}")
+        unknown.__cause__ = answered
+        return unknown
+    return answered
 
 
 def event_error(told: Status) -> ApiError:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Self
 from urllib.parse import urlencode
 
 import aiohttp
-import msgspec
 from yarl import URL
 
+from scheduler.kube.client import (
+    JSON,
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_MERGE_PATCH,
+    Client,
+    closing,
+)
 from scheduler.kube.credential import Credential
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.errors import (
@@ -34,6 +40,7 @@ from scheduler.kube.errors import (
     Unauthorized,
     Unreachable,
     answer_error,
+    failure,
 )
 from scheduler.kube.lines import LineSplitter
 
@@ -46,6 +53,7 @@ __all__ = [
     "ApiError",
     "BadAnswer",
     "Cause",
+    "Client",
     "ClusterError",
     "Conflict",
     "Endpoint",
@@ -62,13 +70,6 @@ __all__ = [
     "Unreachable",
 ]
 
-T = TypeVar("T")
-
-JSON: Final = "application/json"
-JSON_PATCH: Final = "application/json-patch+json"
-MERGE_PATCH: Final = "application/merge-patch+json"
-STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
-
 BODY_BYTES_MAX = 512 * 2**20
 STREAMS_MAX = 128
 STREAM_CONNECT_TIMEOUT_S = 10.0
@@ -81,18 +82,12 @@ CONNECT_SHARE = 0.3
 SERVER_SHARE = 0.6
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Answers to a write that do not say whether it was applied: the storage's or a proxy's timeout or failure.
-_UNTOLD = frozenset({500, 502, 504})
 _NEVER_LEFT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.ServerFingerprintMismatch,
 )
 _BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
-
-
-#: One reused decoder a type: building one walks the whole type.
-_DECODERS: dict[object, msgspec.json.Decoder[Any]] = {}
 
 
 class _Severed(Exception):
@@ -111,7 +106,7 @@ async def _sent_once(
         raise _Severed(_told(error)) from error
 
 
-class Transport:
+class Transport(Client):
     """Requests and streams to one API server. An async context manager.
 
     connections_max: connections for requests; streams have their own, ``STREAMS_MAX``. A request that
@@ -222,24 +217,9 @@ class Transport:
             raise (lost if is_write else BadAnswer)(f"{method} {path}: {error}") from error
         if answer.status < 300:
             return content
-        failure = answer_error(answer.status, content, answer.headers.get("Retry-After"))
-        if is_write and failure.status in _UNTOLD:
-            raise OutcomeUnknown(f"{method} {path}: {failure}") from failure
-        raise failure
-
-    async def stream(
-        self, path: str, *, params: Mapping[str, str], read_timeout_s: float
-    ) -> AsyncGenerator[bytes, None]:
-        """The lines of a watch, one at a time. Close it (``contextlib.aclosing``) when leaving early.
-
-        Ends when the server ends the watch. Raises as ``stream_batches``.
-        """
-        async with _closing(
-            self.stream_batches(path, params=params, read_timeout_s=read_timeout_s)
-        ) as batches:
-            async for batch in batches:
-                for line in batch:
-                    yield line
+        raise failure(
+            f"{method} {path}", answer.status, content, answer.headers.get("Retry-After"), is_write=is_write
+        )
 
     async def stream_batches(
         self, path: str, *, params: Mapping[str, str], read_timeout_s: float
@@ -252,7 +232,7 @@ class Transport:
         """
         token = await self._credential.current()
         try:
-            async with _closing(self._stream(path, params, read_timeout_s, token)) as batches:
+            async with closing(self._stream(path, params, read_timeout_s, token)) as batches:
                 async for batch in batches:
                     yield batch
         except Unauthorized:
@@ -261,7 +241,7 @@ class Transport:
                 raise
         else:
             return
-        async with _closing(self._stream(path, params, read_timeout_s, renewed)) as batches:
+        async with closing(self._stream(path, params, read_timeout_s, renewed)) as batches:
             async for batch in batches:
                 yield batch
 
@@ -292,72 +272,10 @@ class Transport:
         if splitter.held_bytes:
             raise Unreachable(f"GET {path}: the stream ended in the middle of a line")
 
-    async def get(
-        self, path: str, kind: type[T], *, params: Mapping[str, str] | None = None, timeout_s: float = 10.0
-    ) -> T:
-        """Read an object (or a list) as ``kind``. Raises as ``request``; BadAnswer if it does not decode."""
-        return _decode(kind, await self.request("GET", path, params=params, timeout_s=timeout_s), path)
-
-    async def create(
-        self,
-        path: str,
-        value: object,
-        kind: type[T],
-        *,
-        params: Mapping[str, str] | None = None,
-        timeout_s: float = 10.0,
-    ) -> T:
-        """POST ``value`` (anything msgspec encodes) to a collection or subresource."""
-        body = msgspec.json.encode(value)
-        answer = await self.request("POST", path, body=body, params=params, timeout_s=timeout_s)
-        return _decode(kind, answer, path, OutcomeUnknown)
-
-    async def replace(self, path: str, value: object, kind: type[T], *, timeout_s: float = 10.0) -> T:
-        """PUT ``value``: a compare-and-swap if its metadata carries a resourceVersion."""
-        body = msgspec.json.encode(value)
-        answer = await self.request("PUT", path, body=body, timeout_s=timeout_s)
-        return _decode(kind, answer, path, OutcomeUnknown)
-
-    async def patch(
-        self,
-        path: str,
-        value: object,
-        kind: type[T],
-        *,
-        content_type: str = MERGE_PATCH,
-        params: Mapping[str, str] | None = None,
-        timeout_s: float = 10.0,
-    ) -> T:
-        """PATCH with ``value`` in the manner of ``content_type``."""
-        body = msgspec.json.encode(value)
-        answer = await self.request(
-            "PATCH", path, body=body, params=params, content_type=content_type, timeout_s=timeout_s
-        )
-        return _decode(kind, answer, path, OutcomeUnknown)
-
-    async def delete(
-        self, path: str, *, uid: str | None = None, grace_s: int | None = None, timeout_s: float = 10.0
-    ) -> None:
-        """DELETE, with the UID as precondition if given (another UID is a Conflict)."""
-        options: dict[str, object] = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
-        if grace_s is not None:
-            options["gracePeriodSeconds"] = grace_s
-        await self.request("DELETE", path, body=msgspec.json.encode(options), timeout_s=timeout_s)
-
     def _url(self, path: str, query: Mapping[str, str]) -> URL:
         # yarl would decode and encode each part again; names and our queries are already encoded.
         tail = f"?{urlencode(query)}" if query else ""
         return URL(f"{self._endpoint.base_url}{path}{tail}", encoded=True)
-
-
-@asynccontextmanager
-async def _closing(stream: AsyncGenerator[T, None]) -> AsyncGenerator[AsyncGenerator[T, None], None]:
-    try:
-        yield stream
-    finally:
-        await stream.aclose()
 
 
 def _open(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
@@ -383,14 +301,3 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 def _told(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def _decode(kind: type[T], content: bytes, path: str, failure: type[ClusterError] = BadAnswer) -> T:
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
-    try:
-        value: T = decoder.decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise failure(f"{path}: {error}") from error
-    return value

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from scheduler.cycles import unfit
 from scheduler.gangs import events, machine
-from scheduler.gangs.attempt import Attempt, Limits
+from scheduler.gangs.attempt import Attempt, Limits, Phase
 from scheduler.gangs.recovery import give_back
 from scheduler.gangs.view import stands
 from scheduler.live.announcer import Announcer
@@ -29,6 +30,8 @@ log = logger("actor")
 #: The watch shows a Binding within this time, or the pod is read (INV4).
 ASSUME_S_MAX = 30.0
 CONFIRM_EVERY_S = 5.0
+#: A Binding that waits for a current view is looked at again after this.
+STALE_RETRY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -48,7 +51,8 @@ class Running:
 
 class Actor:
     """``ended`` is told how each attempt ended; it decides about backing off. ``lost`` is told when a
-    write was not sent or was refused because the lease is not ours any more.
+    write was not sent or was refused because the lease is not ours any more. ``is_current``: whether every
+    view is complete and fresh (INV6).
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Actor:
         metrics: Metrics,
         clock: Callable[[], float],
         limits: Limits,
+        is_current: Callable[[], bool],
         workers: int,
         ended: Callable[[Attempt], None],
         lost: Callable[[], None],
@@ -72,6 +77,7 @@ class Actor:
         self._metrics = metrics
         self._clock = clock
         self._limits = limits
+        self._is_current = is_current
         self._workers = workers
         self._ended = ended
         self._lost = lost
@@ -219,15 +225,8 @@ class Actor:
     async def _perform(self, running: Running, instruction: events.Instruction) -> events.Event | None:
         attempt = running.attempt
         match instruction:
-            case events.BindPod(uid=uid, node=node, resource_version=version):
-                pod = self._state.pod(uid) or running.pods[uid]
-                return await self._binder.bind(
-                    pod,
-                    node,
-                    epoch=attempt.epoch,
-                    resource_version=version,
-                    devices=running.devices.get(uid, ()),
-                )
+            case events.BindPod():
+                return await self._bind(running, instruction)
             case events.ReadPod(uid=uid):
                 return await self._binder.read(running.pods[uid])
             case events.EvictPod(uid=uid, reason=reason):
@@ -241,6 +240,30 @@ class Actor:
                 return await self._claims.finish(attempt, instruction)
             case _:
                 return None
+
+    async def _bind(self, running: Running, asked: events.BindPod) -> events.Event:
+        """Send a Binding, if it may still be: since it was planned its claim was written, others were
+        sent, or this one was and is tried again, and the view has moved on or stands still.
+        """
+        if running.attempt.phase is not Phase.BINDING:
+            # It waited for a worker, and the gang is given up meanwhile.
+            return events.BindRefused(
+                at_s=self._clock(), uid=asked.uid, reason="the gang is given up", is_permanent=False
+            )
+        if not self._is_current():
+            return events.BindRetry(at_s=self._clock(), uid=asked.uid, after_s=STALE_RETRY_S)
+        pod = self._state.pod(asked.uid) or running.pods[asked.uid]
+        devices = running.devices.get(asked.uid, ())
+        objection = unfit(self._state, Assignment(pod=pod, node=asked.node, devices=devices))
+        if objection is not None:
+            return events.BindRefused(at_s=self._clock(), uid=asked.uid, reason=objection, is_permanent=False)
+        return await self._binder.bind(
+            pod,
+            asked.node,
+            epoch=running.attempt.epoch,
+            resource_version=asked.resource_version,
+            devices=devices,
+        )
 
     def _announce(self, running: Running, told: events.Announce) -> None:
         pods = [running.pods[uid] for uid in told.uids if uid in running.pods]

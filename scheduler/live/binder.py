@@ -12,6 +12,7 @@ import msgspec
 
 from scheduler.gangs import events
 from scheduler.kube import wire
+from scheduler.kube.client import Client
 from scheduler.kube.errors import lacks_role
 from scheduler.kube.transport import (
     ApiError,
@@ -20,7 +21,6 @@ from scheduler.kube.transport import (
     Invalid,
     NotFound,
     OutcomeUnknown,
-    Transport,
     Unreachable,
 )
 from scheduler.live.fence import is_fenced
@@ -37,7 +37,7 @@ class Binder:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Client,
         *,
         clock: Callable[[], float],
         may_act: Callable[[], bool],

@@ -16,13 +16,13 @@ import msgspec
 from scheduler.gangs import events
 from scheduler.gangs.attempt import Attempt
 from scheduler.kube import wire
+from scheduler.kube.client import Client
 from scheduler.kube.transport import (
     AlreadyExists,
     ApiError,
     ClusterError,
     NotFound,
     OutcomeUnknown,
-    Transport,
 )
 from scheduler.model.gang import GangKey, PendingGang
 
@@ -83,7 +83,7 @@ class ClaimBook:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Client,
         *,
         clock: Callable[[], float],
         may_act: Callable[[], bool],

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from scheduler.devices.cordon import CORDONED, FORGIVEN, CordonStep, cordon_steps
-from scheduler.kube.transport import MERGE_PATCH, ClusterError, Transport
+from scheduler.kube.client import Client
+from scheduler.kube.transport import MERGE_PATCH, ClusterError
 from scheduler.live.announcements import NodeEvent
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
@@ -32,7 +33,7 @@ class Cordoner:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Client,
         state: ClusterState,
         *,
         policy: CordonPolicy | None,

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from scheduler.kube.transport import ApiError, ClusterError, NotFound, Transport
+from scheduler.kube.client import Client
+from scheduler.kube.transport import ApiError, ClusterError, NotFound
 from scheduler.live.logs import logger
 from scheduler.model.written import EPOCH
 
@@ -31,7 +32,7 @@ def is_fenced(error: ApiError) -> bool:
 
 
 async def raised(
-    transport: Transport, *, namespace: str, epoch: int, took_over: bool, write_timeout_s: float
+    transport: Client, *, namespace: str, epoch: int, took_over: bool, write_timeout_s: float
 ) -> bool:
     """Return when older terms cannot bind any more; whether the API server sees to it.
 
@@ -54,7 +55,7 @@ async def raised(
     return False
 
 
-async def _is_refused(transport: Transport, namespace: str, epoch: int) -> bool:
+async def _is_refused(transport: Client, namespace: str, epoch: int) -> bool:
     body = {
         "apiVersion": "v1",
         "kind": "Binding",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from scheduler.kube.transport import ClusterError, Transport
+from scheduler.kube.client import Client
+from scheduler.kube.transport import ClusterError
 from scheduler.live.announcements import NodeEvent, node_event_body
 
 PATH: Final = "/apis/events.k8s.io/v1/namespaces/default/events"
@@ -16,7 +17,7 @@ class NodeEvents:
     """``clock`` is the wall clock."""
 
     def __init__(
-        self, transport: Transport, *, clock: Callable[[], float], controller: str, instance: str
+        self, transport: Client, *, clock: Callable[[], float], controller: str, instance: str
     ) -> None:
         self._transport = transport
         self._clock = clock

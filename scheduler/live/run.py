@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
-import socket
 import sys
-import time
-import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from scheduler.gangs.attempt import Attempt, Limits
+from scheduler.kube.client import Client
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.lease import Elector, Terms
 from scheduler.kube.transport import Transport
@@ -35,6 +32,7 @@ from scheduler.live.loop import Loop
 from scheduler.live.metrics import Metrics
 from scheduler.live.node_events import NodeEvents
 from scheduler.live.noticeboard import Noticeboard
+from scheduler.live.surroundings import Surroundings
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.views import Views
 from scheduler.model.objects import Pod
@@ -50,10 +48,13 @@ DRAIN_S = 5.0
 class Scheduler:
     """One process: views that fill the state, a lease, and the loop that acts while the lease is ours."""
 
-    def __init__(self, config: SchedulerConfiguration, transport: Transport) -> None:
+    def __init__(
+        self, config: SchedulerConfiguration, transport: Client, surroundings: Surroundings | None = None
+    ) -> None:
         self._config = config
         self._transport = transport
-        self._clock = time.monotonic
+        self._around = around = surroundings or Surroundings()
+        self._clock = around.clock
         self.metrics = Metrics()
         self.state = ClusterState(config.scheduler_name, config.teams.units())
         self._lost = asyncio.Event()
@@ -62,7 +63,7 @@ class Scheduler:
             transport,
             namespace=election.namespace,
             name=election.name,
-            me=f"{socket.gethostname()}_{uuid.uuid4()}",
+            me=f"{around.instance}_{around.serial}",
             terms=Terms(
                 lease_s=float(election.lease_seconds),
                 renew_deadline_s=election.renew_deadline_seconds,
@@ -70,8 +71,8 @@ class Scheduler:
                 write_timeout_s=config.api.write_timeout_seconds,
             ),
             clock=self._clock,
-            rng=random.random,
-            stamp=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            rng=around.chance,
+            stamp=lambda: datetime.fromtimestamp(around.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             epoch_floor=lambda: max((claim.epoch for claim in self.claims.all()), default=0),
         )
         self.claims = ClaimBook(
@@ -88,15 +89,16 @@ class Scheduler:
             seen=self._seen,
             wake=self._wake,
             clock=self._clock,
+            chance=around.chance,
         )
         self.announcer = Announcer(
             transport,
             metrics=self.metrics,
-            clock=time.time,
+            clock=self._around.wall,
             carried=self.views.pods.carried,
             may_act=self._holds_lease,
             controller="stowplan.dev/scheduler",
-            instance=socket.gethostname(),
+            instance=self._around.instance,
         )
         self.noticeboard = Noticeboard(self.claims)
         self.binder = Binder(
@@ -107,7 +109,7 @@ class Scheduler:
         )
         self.evictor = self._make_evictor()
         self.teamboard = Teamboard(
-            transport, self.state, metrics=self.metrics, clock=time.time, may_act=self._holds_lease
+            transport, self.state, metrics=self.metrics, clock=self._around.wall, may_act=self._holds_lease
         )
         events = self._make_node_events()
         self.reporter, self.cordoner = self._make_reporter(events), self._make_cordoner(events)
@@ -123,6 +125,17 @@ class Scheduler:
             self.health.role = "standby"
             ready.set()
         epoch = election.result()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in (self._hold_lease(), self._act(epoch))]
+            await self._lost.wait()
+            self.loop.actor.abandon()
+            self.metrics.leadership(is_leading=False, epoch=epoch)
+            for task in tasks:
+                task.cancel()
+        return 1
+
+    async def _act(self, epoch: int) -> None:
+        """Schedule until cancelled, once no write of an earlier term can land any more."""
         await raised(
             self._transport,
             namespace=self._config.leader_election.namespace,
@@ -133,26 +146,17 @@ class Scheduler:
         self.health.role = "leading"
         self.metrics.leadership(is_leading=True, epoch=epoch)
         async with asyncio.TaskGroup() as group:
-            tasks = [
+            for work in (
+                self.loop.actor.run(),
+                self.evictor.run(),
+                self.teamboard.run(),
+                self.announcer.run(),
+                self.noticeboard.run(),
+                self.reporter.run(),
+                self.cordoner.run(),
+                self.loop.run(epoch),
+            ):
                 group.create_task(work)
-                for work in (
-                    self.loop.actor.run(),
-                    self.evictor.run(),
-                    self.teamboard.run(),
-                    self.announcer.run(),
-                    self.noticeboard.run(),
-                    self.reporter.run(),
-                    self.cordoner.run(),
-                    self.loop.run(epoch),
-                )
-            ]
-            tasks.append(group.create_task(self._hold_lease()))
-            await self._lost.wait()
-            self.loop.actor.abandon()
-            self.metrics.leadership(is_leading=False, epoch=epoch)
-            for task in tasks:
-                task.cancel()
-        return 1
 
     async def drain(self) -> None:
         """Let attempts under way end, then give the lease back."""
@@ -181,7 +185,10 @@ class Scheduler:
 
     def _may_plan(self) -> bool:
         """The lease is ours and every view is complete and fresh (INV6)."""
-        return self._holds_lease() and not self.views.stale(float(self._config.watch.stale_seconds))
+        return self._holds_lease() and self._is_current()
+
+    def _is_current(self) -> bool:
+        return not self.views.stale(float(self._config.watch.stale_seconds))
 
     def _wake(self) -> None:
         self.loop.wake()
@@ -189,7 +196,7 @@ class Scheduler:
     def _beat(self) -> None:
         """The loop lives; time passes for what agents told."""
         self.health.beat()
-        self.state.at(time.time())
+        self.state.at(self._around.wall())
 
     def _seen(self, uid: str, pod: Pod | None) -> None:
         self.loop.actor.observe(uid, pod)
@@ -206,7 +213,7 @@ class Scheduler:
             binder=self.binder,
             announcer=self.announcer,
             metrics=self.metrics,
-            clock=time.time,
+            clock=self._around.wall,
             wake=self._wake,
             lost=self._lost.set,
         )
@@ -214,9 +221,9 @@ class Scheduler:
     def _make_node_events(self) -> NodeEvents:
         return NodeEvents(
             self._transport,
-            clock=time.time,
+            clock=self._around.wall,
             controller="stowplan.dev/scheduler",
-            instance=socket.gethostname(),
+            instance=self._around.instance,
         )
 
     def _make_cordoner(self, events: NodeEvents) -> Cordoner:
@@ -226,7 +233,7 @@ class Scheduler:
             policy=self._config.policy.as_cordon(),
             metrics=self.metrics,
             events=events,
-            clock=time.time,
+            clock=self._around.wall,
             may_act=self._may_plan,
         )
 
@@ -242,7 +249,7 @@ class Scheduler:
             policy=config.policy.as_policy(),
             budget=Budget(per_gang=config.policy.solver.per_gang, total=config.policy.solver.total),
             clock=self._clock,
-            wall=time.time,
+            wall=self._around.wall,
             may_act=self._may_plan,
             beat=self._beat,
             partial_s=config.gangs.partial_seconds,
@@ -269,6 +276,7 @@ class Scheduler:
                 deadline_s=0.8 * config.gangs.partial_seconds,
                 write_timeout_s=config.api.write_timeout_seconds,
             ),
+            is_current=self._is_current,
             workers=config.api.binds_in_flight,
             ended=ended,
             lost=self._lost.set,
@@ -294,19 +302,24 @@ async def run(config: SchedulerConfiguration, endpoint: Endpoint) -> int:
             )
         )
         _say_ready(config.health.address, server.port)
-        viewing = asyncio.create_task(scheduler.views.run())
-        leading = asyncio.create_task(scheduler.lead())
-        stopping = asyncio.create_task(_stopped(stop))
-        try:
-            await asyncio.wait({viewing, leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not stopping.done():
-                return await _first(leading, viewing)
-            await scheduler.drain()
-            return 0
-        finally:
-            for task in (leading, viewing, stopping):
-                task.cancel()
-            await asyncio.gather(leading, viewing, stopping, return_exceptions=True)
+        return await serve(scheduler, stop)
+
+
+async def serve(scheduler: Scheduler, stop: asyncio.Event) -> int:
+    """One life: watch, and lead when the lease is ours, until ``stop`` (exit code 0) or its term ends (1)."""
+    viewing = asyncio.create_task(scheduler.views.run())
+    leading = asyncio.create_task(scheduler.lead())
+    stopping = asyncio.create_task(_stopped(stop))
+    try:
+        await asyncio.wait({viewing, leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            return await _first(leading, viewing)
+        await scheduler.drain()
+        return 0
+    finally:
+        for task in (leading, viewing, stopping):
+            task.cancel()
+        await asyncio.gather(leading, viewing, stopping, return_exceptions=True)
 
 
 async def _first(leading: asyncio.Task[int], viewing: asyncio.Task[None]) -> int:

@@ -16,7 +16,8 @@ from quotas.accounts import PARTS, Account, accounts
 from quotas.amounts import Amounts
 from quotas.team import Condition
 from quotas.tree import overcommitted
-from scheduler.kube.transport import MERGE_PATCH, ClusterError, Transport
+from scheduler.kube.client import Client
+from scheduler.kube.transport import MERGE_PATCH, ClusterError
 from scheduler.live.logs import logger, printable
 from scheduler.live.metrics import Metrics
 from scheduler.model.plan import Snapshot
@@ -40,7 +41,7 @@ class Teamboard:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Client,
         state: ClusterState,
         *,
         metrics: Metrics,

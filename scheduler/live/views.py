@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
@@ -13,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from scheduler.gangs.groups import GroupKind
 from scheduler.gangs.registry import BY_NAME
 from scheduler.kube import wire
+from scheduler.kube.client import Client
 from scheduler.kube.decoding import HasMetadata
 from scheduler.kube.reflector import Reflector, Timing
-from scheduler.kube.transport import Transport
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.claims import ClaimBook
@@ -70,11 +69,14 @@ SLOW_AGE_S_MAX = 60.0
 
 
 class Views:
-    """``pods`` is the pod feed. ``wake`` is called after every batch of events."""
+    """``pods`` is the pod feed. ``wake`` is called after every batch of events.
+
+    clock: monotonic. chance: uniform in [0, 1).
+    """
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Client,
         state: ClusterState,
         claims: ClaimBook,
         *,
@@ -82,7 +84,9 @@ class Views:
         seen: Callable[[str, Pod | None], None],
         wake: Callable[[], None],
         clock: Callable[[], float],
+        chance: Callable[[], float],
     ) -> None:
+        self._chance = chance
         self.pods = PodFeed(state, seen, self._speaks)
         self._state = state
         metrics = WatchMetrics(registry)
@@ -96,7 +100,7 @@ class Views:
                 kind,
                 Waking(feed, wake, keeps_odd=keeps_odd),
                 clock=clock,
-                rng=random.random,
+                rng=self._chance,
                 timing=SLOW if is_slow else None,
                 metrics=metrics,
             )
@@ -131,7 +135,7 @@ class Views:
 
     def _look_for_other_projects(
         self,
-        transport: Transport,
+        transport: Client,
         wake: Callable[[], None],
         clock: Callable[[], float],
         metrics: WatchMetrics,
@@ -143,7 +147,7 @@ class Views:
                 source.wire_type,
                 Waking(GroupFeed(self._state, source.kind, source.parse), wake),
                 clock=clock,
-                rng=random.random,
+                rng=self._chance,
                 metrics=metrics,
                 is_optional=True,
                 unreadable=partial(self._note_unreadable, source.kind, wake),

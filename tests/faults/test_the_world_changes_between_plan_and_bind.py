@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from deploy.local.nodes.actor import NodeActor, Settings
 from deploy.local.nodes.pools import Pool
-from tests.faults import proxy
+from tests.faults import proxy, watches
 from tests.faults.proxy import nth
 from tests.faults.scheduler import Terms
 from tests.faults.stage import GPU, Stage, foreign, gang
@@ -58,21 +59,27 @@ async def test_a_node_changed_at_the_last_moment_leaves_no_part_of_a_gang(stage:
 
 @pytest.fixture
 def terms() -> Terms:
-    return Terms(partial_s=2.0)
+    # The view is held back on purpose, and is to be acted on all the same.
+    return Terms(partial_s=2.0, stale_s=60.0)
 
 
 async def test_what_a_kubelet_turns_away_takes_its_gang_along(stage: Stage, tmp_path: Path) -> None:
     pool = Pool(name=f"{stage.namespace}-k", count=2, gpus=2)
     async with NodeActor(stage.api, [pool], settings=Settings(logs=tmp_path)) as actor:
         taken = actor.nodes[0].name
+        silent, gate = asyncio.Event(), asyncio.Event()
 
         async def overtake() -> None:
+            silent.set()
             await stage.create([foreign("theirs", node=taken, gpus=2)])
             await stage.until(lambda _: stage.pods()["theirs"].phase == "Running", "theirs runs")
 
+        stage.proxy.add(proxy.call(resource="pods"), watch=watches.stall_when(silent, gate))
         stage.proxy.add(proxy.gang_status("Binding"), proxy.then(overtake), when=nth(1))
         await stage.create(gang("work", 4))
         await stage.start()
+        await stage.until_bound(*(f"work-{rank}" for rank in range(4)))
+        gate.set()
         await stage.until(lambda _: _failed(stage) > 0 and _left(stage) == 0, "taken back")
         # The second may be taken back before its kubelet has turned it away.
         assert sum(actor.report().rejected.values()) in (1, 2)

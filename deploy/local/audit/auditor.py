@@ -12,7 +12,8 @@ from deploy.local.audit.facts import Source, described, sources
 from deploy.local.audit.recorder import Recorder
 from scheduler.invariants import Entry, History, PodVersion, Violation, World, at_every_revision, settled
 from scheduler.invariants.world import Change
-from scheduler.kube.transport import NotFound, TooManyRequests, Transport
+from scheduler.kube.client import Client
+from scheduler.kube.transport import NotFound, TooManyRequests
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Auditor:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Client,
         *,
         ours: str = "stowplan",
         lease_namespace: str = "stowplan-system",

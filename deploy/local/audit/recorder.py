@@ -12,7 +12,8 @@ import msgspec
 from deploy.local.audit import wire
 from deploy.local.audit.facts import Source
 from scheduler.invariants import Entry
-from scheduler.kube.transport import ApiError, BadAnswer, ClusterError, Gone, Transport
+from scheduler.kube.client import Client
+from scheduler.kube.transport import ApiError, BadAnswer, ClusterError, Gone
 
 PAGE: Final = "1000"
 WATCH_S: Final = 300
@@ -33,7 +34,7 @@ class Recorder:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Client,
         source: Source,
         record: Callable[[Entry], None],
         *,
