@@ -10,7 +10,7 @@ import msgspec
 
 from scheduler.kube.transport import AlreadyExists, Conflict, NotFound, OutcomeUnknown, Unreachable
 from scheduler.kube.wire import Lease, LeaseSpec, Metadata
-from tests.kube.virtual_time import elapse
+from simulations.faults.virtual_time import elapse
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 
 from scheduler.kube.transport import Gone, Unreachable
-from tests.kube.virtual_time import elapse
+from simulations.faults.virtual_time import elapse
 
 Object = dict[str, object]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.kube.lease import Elector, Observed, Terms, decide, is_still_ours, may_write
+from simulations.faults.virtual_time import elapse, run_virtually
 from tests.kube.lease_store import NAME, NAMESPACE, LeaseClient, LeaseStore
-from tests.kube.virtual_time import elapse, run_virtually
 
 TERMS = Terms()
 

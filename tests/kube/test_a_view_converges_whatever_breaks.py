@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from scheduler.kube import wire
 from scheduler.kube.reflector import Reflector, Timing
+from simulations.faults.virtual_time import elapse, run_virtually
 from tests.kube.mirror import Mirror
 from tests.kube.store import Fault, MemoryReader, Store
-from tests.kube.virtual_time import elapse, run_virtually
 
 NAMES = ("a", "b", "c", "d", "e")
 #: What happens on the server: a verb, a name, and how long before.

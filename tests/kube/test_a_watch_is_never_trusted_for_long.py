@@ -22,9 +22,9 @@ from scheduler.kube.transport import (
     Unreachable,
 )
 from scheduler.kube.watch_metrics import WatchMetrics
+from simulations.faults.virtual_time import elapse, run_virtually
 from tests.kube.mirror import Mirror
 from tests.kube.store import Fault, MemoryReader, Store
-from tests.kube.virtual_time import elapse, run_virtually
 
 PATH = "/apis/example.dev/v1/things"
 

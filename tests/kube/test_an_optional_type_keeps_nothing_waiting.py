@@ -11,9 +11,9 @@ import pytest
 from scheduler.kube import wire
 from scheduler.kube.reflector import Reflector, Timing
 from scheduler.kube.transport import ApiError, Forbidden, NotFound
+from simulations.faults.virtual_time import elapse, run_virtually
 from tests.kube.mirror import Mirror
 from tests.kube.test_a_watch_is_never_trusted_for_long import PATH, Refusing, expired
-from tests.kube.virtual_time import elapse, run_virtually
 
 MISSING_S = Timing().missing_s
 

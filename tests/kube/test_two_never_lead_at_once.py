@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from scheduler.kube.lease import Elector, Terms
 from scheduler.kube.wire import Lease
+from simulations.faults.virtual_time import elapse, run_virtually
 from tests.kube.lease_store import NAME, NAMESPACE, LeaseClient, LeaseStore
-from tests.kube.virtual_time import elapse, run_virtually
 
 TERMS = Terms()
 SAMPLE_S = 0.05

@@ -21,11 +21,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tests.mutations.guards import MUTATIONS, Mutation
+from tests.mutations.guards import GUARDS, Mutation
+from tests.mutations.in_storms import IN_STORMS, STORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
 TEST_TIMEOUT_S = 300.0
+#: As many storms as the tests run.
+STORMS_COUNT = 300
+PYTEST = ("pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider")
+MUTATIONS = (*GUARDS, *IN_STORMS)
 
 Outcome = Literal["caught", "survived", "does not apply", "the test fails unmutated"]
 
@@ -38,20 +43,10 @@ class Result:
 
 
 def _run(tree: Path, test: str) -> int:
-    """pytest's exit code for one test in a copy of the tree."""
+    """The exit code of one test, or of all storms, in a copy of the tree."""
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-        test,
-    ]
+    what = ("simulations.faults", "0", str(STORMS_COUNT)) if test == STORMS else (*PYTEST, test)
+    command = [sys.executable, "-m", *what]
     try:
         done = subprocess.run(
             command, cwd=tree, env=environment, capture_output=True, timeout=TEST_TIMEOUT_S, check=False

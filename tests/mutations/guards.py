@@ -48,7 +48,7 @@ class Mutation:
     test: str
 
 
-MUTATIONS: tuple[Mutation, ...] = (
+GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a Binding carries the pod's UID",
         file="scheduler/live/binder.py",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutations.__main__ import ROOT
-from tests.mutations.guards import MUTATIONS, Mutation
+from tests.mutations.__main__ import MUTATIONS, ROOT
+from tests.mutations.guards import Mutation
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import TypeVar, TypeVarTuple, Unpack
+
+from scheduler.gangs.faults import require
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 TICK_S = 1e-6
 
@@ -28,20 +32,37 @@ class _Jumping(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Only for code that reads no socket and uses no thread."""
+    """Only for code that reads no socket. What others run in a thread runs at once.
+
+    thinking_s: how long that takes in virtual time, so that the world moves on while a plan is made.
+    """
 
     def __init__(self) -> None:
         self._jumping = _Jumping()
+        self.thinking_s: Callable[[], float] = lambda: 0.0
         super().__init__(self._jumping)
 
     def time(self) -> float:
         return self._jumping.now_s
 
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Call now, answer later."""
+        answered: asyncio.Future[T] = self.create_future()
+        self.call_later(self.thinking_s(), _give, answered, func(*args))
+        return answered
+
+
+def _give(answered: asyncio.Future[T], found: T) -> None:
+    if not answered.done():
+        answered.set_result(found)
+
 
 async def elapse(seconds: float) -> None:
     """Let virtual time pass. Costs no real time, and does not work on an ordinary loop."""
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
+    require(isinstance(loop, VirtualLoop), "virtual time passes on a virtual loop only")
     passed = loop.create_future()
     timer = loop.call_later(seconds, passed.set_result, None)
     try:

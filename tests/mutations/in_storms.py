@@ -1,0 +1,314 @@
+"""Guards whose loss some of the 300 storms of ``tests/simulations`` notices, and nothing else is asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutations.guards import Mutation
+
+#: Not a test of pytest's: the storms themselves, one after the other, until one breaks a rule.
+STORMS: Final = "simulations/faults/__main__.py"
+
+
+def _mutation(name: str, file: str, old: str, new: str) -> Mutation:
+    return Mutation(name=f"{name} (storms)", file=file, old=old, new=new, test=STORMS)
+
+
+IN_STORMS: tuple[Mutation, ...] = (
+    # -- the binding protocol
+    _mutation(
+        "no Binding before the claim is acknowledged",
+        "scheduler/gangs/machine.py",
+        "    return replace(attempt, writing=Writing.SENT), (WriteClaim(),)\n\n\ndef step",
+        "    return _bind_planned(attempt)\n\n\ndef step",
+    ),
+    _mutation(
+        "a Binding answered late is taken back while unwinding",
+        "scheduler/gangs/machine.py",
+        "        case Phase.UNWINDING if attempt.tally.get(MemberState.BOUND, 0):\n"
+        "            return _evict_late(attempt)\n",
+        "",
+    ),
+    _mutation(
+        "a gang below its minimum is unwound",
+        "scheduler/gangs/machine.py",
+        "        case Phase.BINDING if attempt.is_lost:\n            return unwind(attempt)\n",
+        "",
+    ),
+    _mutation(
+        "what was bound is taken back when the gang cannot stand",
+        "scheduler/gangs/machine.py",
+        "    for uid in dropped.uids(MemberState.BOUND):\n",
+        "    for uid in ():\n",
+    ),
+    _mutation(
+        "an unknown outcome waits until the write can no longer land",
+        "scheduler/gangs/member_rules.py",
+        "    if member.asked_at_s < member.quiet_at_s:",
+        "    if False:",
+    ),
+    _mutation(
+        "a pod that another node holds is not called ours",
+        "scheduler/gangs/member_rules.py",
+        "    if event.node == member.node:\n",
+        "    if event.node:\n",
+    ),
+    _mutation(
+        "a pod that is gone is not read as unbound",
+        "scheduler/gangs/member_rules.py",
+        "    if event.is_gone:\n        return _gone(attempt, member)\n    if event.node == member.node:",
+        "    if event.node == member.node:",
+    ),
+    _mutation(
+        "capacity comes back when a member is given up",
+        "scheduler/gangs/member_rules.py",
+        "    return after, (Forget(uid=member.uid),)\n\n\ndef evict",
+        "    return after, ()\n\n\ndef evict",
+    ),
+    _mutation(
+        "a deleting member does not stand",
+        "scheduler/gangs/view.py",
+        '    if pod.is_deleting or pod.phase == "Failed":',
+        '    if pod.phase == "Failed":',
+    ),
+    _mutation(
+        "a failed member does not stand",
+        "scheduler/gangs/view.py",
+        '    if pod.is_deleting or pod.phase == "Failed":',
+        "    if pod.is_deleting:",
+    ),
+    _mutation(
+        "a gang starts with its minimum only",
+        "scheduler/gangs/view.py",
+        "    if there < spec.min_member:\n",
+        "    if there < 1:\n",
+    ),
+    _mutation(
+        "a gated pod is not planned",
+        "scheduler/gangs/view.py",
+        ' and pod.phase == "Pending" and not pod.is_deleting and not pod.gates',
+        ' and pod.phase == "Pending" and not pod.is_deleting',
+    ),
+    # -- the state
+    _mutation(
+        "assumed capacity is charged",
+        "scheduler/state.py",
+        "            record.assumed, record.devices = assignment.node, assignment.devices\n",
+        "            record.devices = assignment.devices\n",
+    ),
+    _mutation(
+        "a deleting pod holds its node until it is gone",
+        "scheduler/model/objects.py",
+        '        return bool(self.node_name) and self.phase not in ("Succeeded", "Failed")',
+        "        return bool(self.node_name) and not self.is_deleting",
+    ),
+    _mutation(
+        "a finished pod holds nothing",
+        "scheduler/model/objects.py",
+        '        return bool(self.node_name) and self.phase not in ("Succeeded", "Failed")',
+        "        return bool(self.node_name)",
+    ),
+    _mutation(
+        "a pod that is gone holds nothing",
+        "scheduler/state.py",
+        '            self._charge(record, "")\n            self.roll.touch(record.key)\n',
+        "            self.roll.touch(record.key)\n",
+    ),
+    _mutation(
+        "a plan is checked against capacity as it is now",
+        "scheduler/state.py",
+        "        if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):",
+        "        if False:",
+    ),
+    _mutation(
+        "a plan is checked against pods as they are now",
+        "scheduler/state.py",
+        "            if record is None or record.effective.node_name or record.observed.is_deleting:",
+        "            if record is None:",
+    ),
+    _mutation(
+        "what a plan places is occupied for the rest of the plan",
+        "scheduler/planner.py",
+        "    for role, where in zip(gang.roles, placement, strict=True):\n"
+        "        run.packing.take(role, where)\n    assignments",
+        "    assignments",
+    ),
+    _mutation(
+        "a node that was filled after the plan gets no Binding",
+        "scheduler/cycles.py",
+        "    if state.columns.is_overfull(row, placed.pod.shape.requests):",
+        "    if False:",
+    ),
+    _mutation(
+        "a device that fell ill after the plan gets no Binding",
+        "scheduler/cycles.py",
+        "    return state.devices.unwell(placed.node, placed.devices)",
+        "    return None",
+    ),
+    _mutation(
+        "a device that is not usable has no room",
+        "scheduler/devices/book.py",
+        "whole if slot.is_usable and is_fresh else 0",
+        "whole if is_fresh else 0",
+    ),
+    _mutation(
+        "the devices of a pod are held",
+        "scheduler/devices/book.py",
+        "            room[at] = 0 if hold.ask.whole else",
+        "            room[at] = room[at] if hold.ask.whole else",
+    ),
+    _mutation(
+        "a limit is asked before packing",
+        "scheduler/teams/allowance.py",
+        "if isinstance(answer, Allowed) or answer.by.kind == PACKING_SAYS:",
+        "if True:",
+    ),
+    # -- the term
+    _mutation(
+        "a lease is taken only when it was seen unchanged for its whole duration",
+        "scheduler/kube/lease.py",
+        '    return "take" if now_s - seen.since_s > seen.lease_s else "wait"',
+        '    return "take"',
+    ),
+    _mutation(
+        "every term has an epoch of its own",
+        "scheduler/kube/lease.py",
+        "        epoch = max(self._epoch_seen, self._epoch_floor()) + 1",
+        "        epoch = max(self._epoch_seen, self._epoch_floor(), 1)",
+    ),
+    _mutation(
+        "no write leaves that could outlive the renew deadline",
+        "scheduler/kube/lease.py",
+        "    return renewed_s is not None and now_s + terms.write_timeout_s < renewed_s + terms.renew_deadline_s",
+        "    return True",
+    ),
+    _mutation(
+        "a term whose lease went to another ends",
+        "scheduler/kube/lease.py",
+        "    return seen is not None and (seen.uid, seen.holder, seen.epoch) == (uid, me, epoch)",
+        "    return True",
+    ),
+    _mutation(
+        "a Binding carries its term",
+        "scheduler/live/binder.py",
+        "annotations={EPOCH: str(epoch), **(",
+        "annotations={**(",
+    ),
+    _mutation(
+        "a new leader waits until no earlier write can land",
+        "scheduler/live/fence.py",
+        "    await asyncio.sleep(write_timeout_s)\n",
+        "",
+    ),
+    _mutation(
+        "an attempt ends with the term",
+        "scheduler/live/run.py",
+        "            self.loop.actor.abandon()\n            self.metrics.leadership(is_leading=False, epoch=epoch)\n"
+        "            for task in tasks:\n                task.cancel()\n",
+        "            await asyncio.sleep(60.0)\n            for task in tasks:\n                task.cancel()\n",
+    ),
+    _mutation(
+        "the claim names where each pod goes",
+        "scheduler/live/claims.py",
+        "                for uid, node in attempt.placement.items()",
+        "                for uid, node in ()",
+    ),
+    _mutation(
+        "a claim of a later term is not overwritten",
+        "scheduler/live/claims.py",
+        "            if claim.epoch > epoch:\n",
+        "            if False:\n",
+    ),
+    _mutation(
+        "a new leader ends the claims of the one before",
+        "scheduler/live/noticeboard.py",
+        '            elif claim.phase == "Binding" and',
+        "            elif False and",
+    ),
+    # -- views
+    _mutation(
+        "a view never goes back in time",
+        "scheduler/kube/view.py",
+        "        if 0 < item.version <= self.version:\n",
+        "        if False:\n",
+    ),
+    _mutation(
+        "what a list does not hold is gone",
+        "scheduler/kube/view.py",
+        "        for key in [key for key in self._known if key not in self._listed]:\n            self._drop(key)\n        self._listed",
+        "        self._listed",
+    ),
+    _mutation(
+        "a history that is gone is listed anew",
+        "scheduler/kube/reflector.py",
+        "        except (Gone, BadAnswer) as error:\n            self._needs_list = True\n",
+        "        except (Gone, BadAnswer) as error:\n",
+    ),
+    _mutation(
+        "a silent watch is found out",
+        "scheduler/kube/reflector.py",
+        "                if self._view.version == before:\n                    raise _Stalled",
+        "                if False:\n                    raise _Stalled",
+    ),
+    _mutation(
+        "nothing is acted on when a view may be stale",
+        "scheduler/live/run.py",
+        "        return not self.views.stale(float(self._config.watch.stale_seconds))",
+        "        return True",
+    ),
+    # -- the loop
+    _mutation(
+        "a gang that stays partly bound is given back",
+        "scheduler/live/loop.py",
+        "        self._watch_partial(epoch)\n",
+        "",
+    ),
+    _mutation(
+        "a gang on a fatal device is replaced",
+        "scheduler/live/loop.py",
+        "self._metrics.replaced(self._outages.react(epoch))",
+        "self._metrics.replaced(0)",
+    ),
+    _mutation(
+        "one attempt of a gang at a time",
+        "scheduler/cycles.py",
+        "            if is_running(place.gang.key):\n                continue\n",
+        "",
+    ),
+    _mutation(
+        "a gang that backed off is planned again",
+        "scheduler/cycles.py",
+        "            if held.until_s <= now_s:\n                self._state.unhold(key)\n",
+        "            if False:\n                self._state.unhold(key)\n",
+    ),
+    _mutation(
+        "the attempt hears of members that are gone",
+        "scheduler/live/actor.py",
+        "        if uid in running.pods and is_gone:\n",
+        "        if False:\n",
+    ),
+    _mutation(
+        "a Binding waits for a current view",
+        "scheduler/live/actor.py",
+        "        if not self._is_current():\n",
+        "        if False:\n",
+    ),
+    _mutation(
+        "what is said of a pod is said of this version of it",
+        "scheduler/live/announcements.py",
+        '            "metadata": {"uid": pod.uid, "resourceVersion": resource_version},',
+        '            "metadata": {"uid": pod.uid},',
+    ),
+    _mutation(
+        "a verdict that could not be written is said again",
+        "scheduler/live/announcer.py",
+        "            del self._told[item.pod.uid]\n",
+        "            pass\n",
+    ),
+    _mutation(
+        "a 409 is no failure: the pod is read",
+        "scheduler/live/binder.py",
+        "            return events.BindConflict(at_s=self._clock(), uid=pod.uid)",
+        "            return events.BindAcked(at_s=self._clock(), uid=pod.uid)",
+    ),
+)
