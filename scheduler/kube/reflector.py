@@ -145,7 +145,7 @@ class Reflector(Generic[T]):
         self._evidence_s = float("-inf")
         self._hopeless_since_s: float | None = None
         series = metrics or WatchMetrics(CollectorRegistry())
-        self._series = series.of(_resource(path), age_s=self.age_s, objects=lambda: len(self._view))
+        self._series = series.of(resource_of(path), age_s=self.age_s, objects=lambda: len(self._view))
 
     @property
     def version(self) -> int:
@@ -411,10 +411,10 @@ class Reflector(Generic[T]):
         return newest
 
 
-def _resource(path: str) -> str:
-    """``pods``, or ``podgroups.scheduling.k8s.io``, as kubectl names the type of a list's path."""
+def resource_of(path: str) -> str:
+    """``pods``, or ``mpijobs.v1.kubeflow.org``, as kubectl names the type and version of a list's path."""
     parts = path.strip("/").split("/")
-    return f"{parts[-1]}.{parts[1]}" if parts[0] == "apis" else parts[-1]
+    return f"{parts[-1]}.{parts[2]}.{parts[1]}" if parts[0] == "apis" else parts[-1]
 
 
 def _is_refusal(error: ClusterError) -> bool:

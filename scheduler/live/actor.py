@@ -64,6 +64,7 @@ class Actor:
         announcer: Announcer,
         metrics: Metrics,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         limits: Limits,
         is_current: Callable[[], bool],
         workers: int,
@@ -76,6 +77,7 @@ class Actor:
         self._announcer = announcer
         self._metrics = metrics
         self._clock = clock
+        self._wall = wall
         self._limits = limits
         self._is_current = is_current
         self._workers = workers
@@ -271,6 +273,8 @@ class Actor:
             case "Scheduled":
                 placed = [(pod, running.attempt.members[pod.uid].node) for pod in pods]
                 self._announcer.bound(placed)
+                if not running.gang.standing:
+                    self._metrics.placed(self._wall() - running.gang.created_s)
                 if not running.attempt.key.is_single:
                     log.info("gang bound", gang=str(running.attempt.key), pods=len(pods))
             case "Evicted":

@@ -25,6 +25,7 @@ AnnouncementKind = Literal["condition", "event"]
 
 _FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _PLAN_S = (*_FAST_S, 5.0, 10.0, 30.0)
+_WAIT_S = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 604_800.0)
 
 
 #: Teams that metrics tell of: every one is a label value.
@@ -58,6 +59,9 @@ class Metrics:
         self._cycles = self._counter("cycles", "Scheduling cycles run")
         self._pending = self._gauge("gangs_pending", "Gangs left waiting by the last plan", "reason")
         self._binds = self._counter("binds", "Bindings written, by outcome", "outcome")
+        self._waited = self._histogram(
+            "gang_wait_seconds", "Time from the first pod of a gang to its last Binding", _WAIT_S
+        )
         self._evictions = self._counter("evictions", "Evictions written, by outcome", "outcome")
         self._leading = self._gauge("leading", "1 while this process may act")
         self._epoch = self._gauge("epoch", "Leader epoch of this process's last term")
@@ -108,6 +112,10 @@ class Metrics:
 
     def bind(self, outcome: BindOutcome) -> None:
         self._binds.labels(outcome).inc()
+
+    def placed(self, waited_s: float) -> None:
+        """A gang, or a single pod, is bound whole for the first time."""
+        self._waited.observe(max(0.0, waited_s))
 
     def eviction(self, outcome: EvictOutcome) -> None:
         self._evictions.labels(outcome).inc()

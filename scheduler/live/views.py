@@ -14,7 +14,7 @@ from scheduler.gangs.registry import BY_NAME
 from scheduler.kube import wire
 from scheduler.kube.client import Client
 from scheduler.kube.decoding import HasMetadata
-from scheduler.kube.reflector import Reflector, Timing
+from scheduler.kube.reflector import Reflector, Timing, resource_of
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.claims import ClaimBook
@@ -193,18 +193,16 @@ class Views:
 
     def unsynced(self) -> tuple[str, ...]:
         """Resource types whose first list is not complete."""
-        return tuple(_resource(view.path) for view in (*self._fast, *self._slow) if not view.synced.is_set())
+        return tuple(
+            resource_of(view.path) for view in (*self._fast, *self._slow) if not view.synced.is_set()
+        )
 
     def stale(self, age_s_max: float) -> tuple[str, ...]:
         """Resource types whose view is not complete or not known to be current (INV6)."""
         limits = [(view, age_s_max) for view in self._fast]
         limits += [(view, max(age_s_max, SLOW_AGE_S_MAX)) for view in self._slow]
         return tuple(
-            _resource(view.path)
+            resource_of(view.path)
             for view, limit_s in limits
             if not view.synced.is_set() or view.age_s() > limit_s
         )
-
-
-def _resource(path: str) -> str:
-    return path.rsplit("/", 1)[-1]

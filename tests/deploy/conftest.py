@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy.local import helm
@@ -80,3 +82,11 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
+
+
+@pytest.fixture
+async def namespace(api: Transport) -> str:
+    """One of the test's own."""
+    name = f"d{uuid.uuid4().hex[:8]}"
+    await api.request("POST", "/api/v1/namespaces", body=msgspec.json.encode({"metadata": {"name": name}}))
+    return name

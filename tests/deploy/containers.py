@@ -20,6 +20,8 @@ import msgspec
 from yarl import URL
 
 from deploy.local.cluster import Cluster
+from deploy.local.nvml.build import ensure_library
+from deploy.local.nvml.library import TABLE_VARIABLE, FakeNode
 from scheduler.kube.transport import NotFound, Transport
 from tests.deploy.documents import Json, named
 
@@ -190,3 +192,11 @@ async def kubelet(
     finally:
         for container in made.started:
             await container.stop()
+
+
+def fake_driver(node: FakeNode) -> dict[str, str]:
+    """The environment in which a container finds what its runtime would bring in: the driver's library."""
+    return {
+        "LD_LIBRARY_PATH": str(ensure_library().parent),
+        TABLE_VARIABLE: str(node.table_file),
+    }

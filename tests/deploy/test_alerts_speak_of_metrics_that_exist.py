@@ -12,12 +12,14 @@ from prometheus_client import generate_latest
 
 from deploy.local import helm
 from deploy.local.manifests import DEPLOY
+from deploy.local.prometheus import promtool
 from scheduler.inventory.metrics import AgentMetrics
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.live.metrics import Metrics
 from tests.deploy.documents import Json, named, parsed
 
 FILE = DEPLOY / "monitoring" / "alerts.yaml"
+EXAMPLES = Path(__file__).with_name("alerts.test.yaml")
 RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]
@@ -54,3 +56,16 @@ def test_the_chart_brings_the_rules_only_where_asked() -> None:
             for rule in group["rules"]] == [rule["alert"] for rule in RULES]  # fmt: skip
     assert named(asked, "ServiceMonitor", "stowplan")["spec"]["endpoints"][0]["port"] == "http"
     assert named(asked, "PodMonitor", "stowplan-agent")
+
+
+def test_promtool_takes_the_rules() -> None:
+    assert f"SUCCESS: {len(RULES)} rules found" in promtool(["check", "rules", "--lint-fatal", str(FILE)])
+
+
+def test_each_alert_fires_on_what_it_is_for_and_on_nothing_else() -> None:
+    promtool(["test", "rules", str(EXAMPLES)])
+    asked: dict[str, set[bool]] = {}
+    for example in yaml.safe_load(EXAMPLES.read_text(encoding="utf-8"))["tests"]:
+        for one in example["alert_rule_test"]:
+            asked.setdefault(one["alertname"], set()).add(bool(one.get("exp_alerts")))
+    assert asked == {rule["alert"]: {False, True} for rule in RULES}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,27 +14,18 @@ from deploy.local.audit import Auditor
 from deploy.local.nodes.pools import Pool, specs
 from deploy.local.nodes.register import register
 from deploy.local.nodes.writer import Writer
-from deploy.local.nvml.library import TABLE_VARIABLE, FakeLibrary, FakeNode, shipped
+from deploy.local.nvml.library import FakeNode, shipped
 from scheduler.inventory.writer import PATH as GPUNODES
 from scheduler.kube.transport import NotFound, Transport
-from tests.deploy.containers import Kubelet
+from tests.deploy.containers import Kubelet, fake_driver
 from tests.deploy.documents import Json, of_kind
-from tests.deploy.waiting import until_ready
+from tests.deploy.waiting import SETTLE_S, until_ready
 from tests.faults.stage import gang
-
-SETTLE_S = 40.0
-
-
-async def make_namespace(api: Transport) -> str:
-    name = f"d{uuid.uuid4().hex[:8]}"
-    await api.request("POST", "/api/v1/namespaces", body=msgspec.json.encode({"metadata": {"name": name}}))
-    return name
 
 
 async def test_a_gang_is_placed_by_the_rendered_deployment(
-    kubelet_of: Kubelet, api: Transport, free_port: Callable[[], int]
+    kubelet_of: Kubelet, api: Transport, free_port: Callable[[], int], namespace: str
 ) -> None:
-    namespace = await make_namespace(api)
     nodes = specs([Pool(name=f"{namespace}-n", count=2, gpus=4)])
     await register(Writer(api), nodes, clock=time.time)
     first, second = [await kubelet_of.start("Deployment", "stowplan", port=free_port()) for _ in range(2)]
@@ -62,14 +52,13 @@ async def test_a_gang_is_placed_by_the_rendered_deployment(
 
 
 async def test_the_agent_writes_its_node_from_the_rendered_daemon_set(
-    kubelet_of: Kubelet, api: Transport, free_port: Callable[[], int], tmp_path: Path
+    kubelet_of: Kubelet, api: Transport, free_port: Callable[[], int], tmp_path: Path, namespace: str
 ) -> None:
-    namespace = await make_namespace(api)
     nodes = specs([Pool(name=f"{namespace}-a", count=1, gpus=8)])
     await register(Writer(api), nodes, clock=time.time)
-    node = FakeNode(tmp_path, nodes[0].name, shipped("h100-nvswitch"))
+    driver = fake_driver(FakeNode(tmp_path, nodes[0].name, shipped("h100-nvswitch")))
     agent = await kubelet_of.start(
-        "DaemonSet", "stowplan-agent-nvidia", port=free_port(), node=nodes[0].name, extra=_fake_driver(node)
+        "DaemonSet", "stowplan-agent-nvidia", port=free_port(), node=nodes[0].name, extra=driver
     )
     async with asyncio.timeout(SETTLE_S):
         while True:
@@ -83,14 +72,6 @@ async def test_the_agent_writes_its_node_from_the_rendered_daemon_set(
     assert found["status"]["gpus"] == 8
     assert found["metadata"]["ownerReferences"][0]["kind"] == "Node"
     assert await agent.stop() == 0, agent.tail()
-
-
-def _fake_driver(node: FakeNode) -> dict[str, str]:
-    """What a node's container runtime would bring in: the driver's library."""
-    return {
-        "LD_LIBRARY_PATH": str(FakeLibrary().path.parent),
-        TABLE_VARIABLE: str(node.table_file),
-    }
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])

@@ -30,7 +30,7 @@ def _blocks() -> list[str]:
 
 def _run(cluster: Cluster, block: str) -> str:
     """What a block prints; every one of its commands must succeed."""
-    path = [str(Path(sys.executable).parent), str(helm.ensure_helm().parent), os.environ["PATH"]]
+    path = [str(Path(sys.executable).parent), str(helm.HELM.ensure().parent), os.environ["PATH"]]
     environment = {
         **os.environ,
         "PATH": ":".join(path),

@@ -1,0 +1,1 @@
+"""Grafana dashboards from one source: ``python -m deploy.dashboards`` writes deploy/monitoring/dashboards."""
