@@ -94,12 +94,12 @@ class Admission(Section):
 
 
 class Monitoring(Section):
-    dashboards: bool = False
-    """One ConfigMap each, as Grafana's sidecar picks them up by their labels."""
-    dashboard_labels: dict[str, str] = {"grafana_dashboard": "1"}
     service_monitor: bool = False
     """Needs the Prometheus Operator, as do the rules."""
     rules: bool = False
+    dashboards: bool = False
+    """One ConfigMap each, as Grafana's sidecar picks them up by their labels."""
+    dashboard_labels: dict[str, str] = {"grafana_dashboard": "1"}
 
 
 class Values(Section):
