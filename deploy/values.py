@@ -9,6 +9,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from scheduler.live.config import SchedulerConfiguration, Section
+from scheduler.model.platforms import GPU_MARKS
 
 SCHEMA: Final = Path(__file__).parent / "chart" / "values.schema.json"
 #: The chart sets them: they follow from the release, and RBAC and the epoch fence name the same.
@@ -58,19 +59,9 @@ class AgentPool(Section):
     env: dict[str, str] = {}
 
 
-#: Each platform's word for "has GPUs".
-GPU_LABELS: Final = (
-    "nvidia.com/gpu.present=true",
-    "cloud.google.com/gke-accelerator",
-    "karpenter.k8s.aws/instance-gpu-name",
-    "eks.amazonaws.com/instance-gpu-name",
-    "kubernetes.azure.com/accelerator=nvidia",
-    "gpu.nvidia.com/model",
-    "stowplan.dev/gpu=nvidia",
-)
 NVIDIA: Final = AgentPool(
     name="nvidia",
-    node_labels=list(GPU_LABELS),
+    node_labels=list(GPU_MARKS),
     env={
         "NVIDIA_VISIBLE_DEVICES": "all",
         "NVIDIA_DRIVER_CAPABILITIES": "utility",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from scheduler.cli.rights import missing, needed
 from scheduler.kube import wire
 from scheduler.kube.transport import Forbidden, NotFound, Transport
 from scheduler.live.config import SchedulerConfiguration
+from scheduler.model.platforms import is_spot, platforms_of, topology_of
 
 FENCE = "stowplan-epoch-fence"
 POLICIES = "/apis/admissionregistration.k8s.io/v1"
@@ -195,12 +197,25 @@ async def _gang_apis(transport: Transport) -> Finding:
 async def _nodes(transport: Transport) -> Finding:
     nodes = await list_all(transport, "/api/v1/nodes", wire.Node)
     gpus = [int(count) for node in nodes if (count := _gpus(node)).isdigit() and int(count)]
-    detail = f"{len(nodes)}, of which {len(gpus)} offer {sum(gpus)} GPUs"
+    detail = f"{len(nodes)}, of which {len(gpus)} offer {sum(gpus)} GPUs{_told(nodes)}"
     if gpus:
         return Finding(check="nodes", state="ok", detail=detail)
     return Finding(
         check="nodes", state="warn", detail=detail, remedy="install the vendor's device plugin on GPU nodes"
     )
+
+
+def _told(nodes: Sequence[wire.Node]) -> str:
+    """Whose labels the nodes carry, what domains of the network they name, how many may be taken back."""
+    labels = [node.metadata.labels or {} for node in nodes]
+    found = Counter(platform.name for one in labels for platform in platforms_of(one))
+    parts = [", ".join(f"{name} on {count}" for name, count in found.most_common())] if found else []
+    domains = topology_of({key: value for one in labels for key, value in one.items()})
+    if len(domains) > 1:
+        parts.append("domains " + " > ".join(domains))
+    if spot := sum(map(is_spot, labels)):
+        parts.append(f"{spot} of them are spot")
+    return "".join(f"; {part}" for part in parts)
 
 
 def _gpus(node: wire.Node) -> str:

@@ -1,6 +1,6 @@
-"""GPU model and memory by node labels, for all clouds' profiles, and by inventory; the inventory wins.
+"""GPU model and memory by node labels and by inventory; the inventory wins.
 
-Keys and their traps: ecosystem notes of the vendors; spellings differ, so models are compared by their words.
+Spellings differ from platform to platform, so models are compared by their words.
 """
 
 from __future__ import annotations
@@ -13,29 +13,11 @@ from typing import Final
 from scheduler.devices.book import DeviceBook
 from scheduler.model.devices import Inventory
 from scheduler.model.objects import Node
+from scheduler.model.platforms import memory_mib_of, product_of
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 MEMORY: Final = "nvidia.com/gpu.memory"
 CLIQUE: Final = "nvidia.com/gpu.clique"
-#: First hit wins: GPU Feature Discovery, CoreWeave, GKE, EKS Auto Mode, Karpenter, AKS.
-PRODUCTS: Final = (
-    PRODUCT,
-    "gpu.nvidia.com/model",
-    "gpu.nvidia.com/class",
-    "cloud.google.com/gke-accelerator",
-    "eks.amazonaws.com/instance-gpu-name",
-    "karpenter.k8s.aws/instance-gpu-name",
-    "karpenter.azure.com/sku-gpu-name",
-)
-_MIB: Final = 1
-_GIB: Final = 1024
-#: Memory of one device and the unit of each key, in MiB.
-MEMORIES: Final = (
-    (MEMORY, _MIB),
-    ("karpenter.k8s.aws/instance-gpu-memory", _MIB),
-    ("eks.amazonaws.com/instance-gpu-memory", _MIB),
-    ("gpu.nvidia.com/vram", _GIB),
-)
 #: Vendors round memory sizes; more than this share apart is another device.
 MEMORY_SLACK: Final = 0.1
 _CHIP: Final = re.compile(r"gb\d{2,4}|[a-z]{1,3}\d{1,4}[a-z]?")
@@ -52,28 +34,14 @@ def chip(model: str) -> str:
     return next((word for word in words if _CHIP.fullmatch(word)), "")
 
 
-def model_of(labels: Mapping[str, str]) -> str:
-    """What the labels call the GPU model; empty where none does."""
-    return next((labels[key] for key in PRODUCTS if labels.get(key)), "")
-
-
-def memory_of(labels: Mapping[str, str]) -> int:
-    """MiB of one device by labels; 0 where none says it."""
-    for key, unit in MEMORIES:
-        text = labels.get(key, "")
-        if text.isascii() and text.isdigit() and len(text) < 10:
-            return int(text) * unit
-    return 0
-
-
 def disagreement(labels: Mapping[str, str], inventory: Inventory) -> str:
     """Where labels say something else than the devices themselves; empty where they do not."""
     told: list[str] = []
-    by_label, by_device = chip(model_of(labels)), chip(inventory.model)
+    by_label, by_device = chip(product_of(labels)), chip(inventory.model)
     if by_label and by_device and by_label != by_device:
-        told.append(f"labels say {model_of(labels)}, NVML says {inventory.model}")
+        told.append(f"labels say {product_of(labels)}, NVML says {inventory.model}")
     # MIG's single strategy writes the instances' memory there.
-    memory = 0 if "mig" in labels.get(PRODUCT, "").lower() else memory_of(labels)
+    memory = 0 if "mig" in labels.get(PRODUCT, "").lower() else memory_mib_of(labels)
     apart = abs(memory - inventory.memory_mib)
     if memory and inventory.memory_mib and apart > MEMORY_SLACK * inventory.memory_mib:
         told.append(f"labels say {memory} MiB a device, NVML says {inventory.memory_mib} MiB")

@@ -21,11 +21,11 @@ MESSAGE_MAX = 1024
 _NAME_MAX = 200
 
 #: Reason of the condition PodScheduled=False. Cluster autoscalers add nodes for ``Unschedulable``
-#: and for nothing else; on new nodes a refused pod, or one that its team's quota keeps back, would not be
-#: scheduled either.
+#: and for nothing else; on new nodes a refused pod, one whose gang is not complete, or one that its team's
+#: quota keeps back, would not be scheduled either.
 CONDITION_REASONS: dict[Reason, str] = {
     "Rejected": "Rejected",
-    "Waiting": "Unschedulable",
+    "Waiting": "Waiting",
     "QuotaExceeded": "QuotaExceeded",
     "WaitingForVictims": "WaitingForVictims",
     "Unschedulable": "Unschedulable",

@@ -10,27 +10,17 @@ from quotas.amounts import Amounts
 from quotas.units import MILLI, MODEL, UnitTable
 from scheduler.columns import Requests
 from scheduler.model.objects import CPU, GPU, MEMORY
+from scheduler.model.platforms import product_of
 
 #: Resources that count whole GPUs.
 GPUS = frozenset({GPU, "amd.com/gpu"})
-#: Labels that name a node's GPU model; the first that is there counts.
-LABELS = (
-    "stowplan.dev/gpu-model",
-    "nvidia.com/gpu.product",
-    "cloud.google.com/gke-accelerator",
-    "gpu.nvidia.com/model",
-    "amd.com/gpu.product-name",
-)
 _MEMORY = re.compile(r"[0-9]{1,4}gb")
 _FAMILY = re.compile(r"(?!sxm|hbm|nvl)[a-z]{1,3}[0-9]{1,4}[a-z]{0,2}")
 
 
 def model_of(labels: Mapping[str, str]) -> str:
     """The canonical model of a node's GPUs, such as ``h100-80gb``; empty where no label says it."""
-    for label in LABELS:
-        if label in labels:
-            return canonical(labels[label])
-    return ""
+    return canonical(product_of(labels))
 
 
 @lru_cache(maxsize=1_024)

@@ -302,8 +302,8 @@ def test_any_text_makes_an_event_the_api_accepts(text: str, name: str) -> None:
 
 
 @given(st.text(max_size=3000), st.sampled_from(REASONS))
-def test_only_a_lack_of_room_or_members_asks_for_nodes(text: str, reason: Reason) -> None:
+def test_only_a_lack_of_room_asks_for_nodes(text: str, reason: Reason) -> None:
     condition = Condition.of(reason, text)
-    assert condition.reason == ("Rejected" if reason == "Rejected" else "Unschedulable")
+    assert condition.reason == {"Rejected": "Rejected", "Waiting": "Waiting"}.get(reason, "Unschedulable")
     assert len(condition.message) <= 1024
     assert condition.message.isprintable()
