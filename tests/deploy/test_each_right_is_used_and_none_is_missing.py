@@ -11,55 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from deploy.local.cluster import running_cluster
 from deploy.local.manifests import DEPLOY
 from tests.deploy.documents import Json
+from tests.deploy.rights import granted, used
 from tests.dialects.served import serve
 from tests.faults import proxy
-from tests.faults.calls import Call
-from tests.faults.proxy import Logged, nth
+from tests.faults.proxy import nth
 from tests.faults.scheduler import Terms
 from tests.faults.stage import Stage, gang, pod, staged
-
-#: (verb, API group, resource or resource/subresource)
-Right = tuple[str, str, str]
 
 IDENTITY: Final = DEPLOY / "rbac" / "scheduler.yaml"
 NATIVE: Final = "/apis/scheduling.k8s.io/v1beta1/namespaces/{}/podgroups"
 COSCHEDULING: Final = "/apis/scheduling.x-k8s.io/v1alpha1/namespaces/{}/podgroups"
 TEAMS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
-WRITES: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-
-
-def granted() -> set[Right]:
-    """Every right that the identity's manifest gives, a role's as well as a cluster role's."""
-    documents: list[Json] = list(yaml.safe_load_all(IDENTITY.read_text(encoding="utf-8")))
-    rules: list[Json] = [rule for one in documents for rule in one.get("rules", ())]
-    return {
-        (verb, group, resource)
-        for rule in rules
-        for verb in rule["verbs"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
-
-
-def right_of(call: Call) -> Right:
-    resource = f"{call.resource}/{call.subresource}" if call.subresource else call.resource
-    if call.method in WRITES:
-        verb = WRITES[call.method]
-    elif call.is_watch:
-        verb = "watch"
-    else:
-        verb = "get" if call.name else "list"
-    return (verb, call.group, resource)
-
-
-def used(logged: list[Logged]) -> set[Right]:
-    """The rights behind the requests for objects; the pages that say which APIs there are need none."""
-    return {right_of(one.call) for one in logged if one.call.resource}
 
 
 async def does_everything(stage: Stage) -> None:
@@ -98,7 +63,7 @@ async def does_everything(stage: Stage) -> None:
     await stage.until(lambda _: not {f"back-{i}" for i in range(3)} & set(stage.pods()), "taken back")
     for name in ("work-0", "work-1", "work-2", "work-3"):
         await stage.delete(name)
-    rights = granted()
+    rights = granted(IDENTITY)
     async with asyncio.timeout(60):
         while not rights <= used([*stage.proxy.calls, *stage.proxy.watches]):
             await stage.proxy.next_answer()
@@ -118,9 +83,9 @@ async def test_what_is_granted_is_what_is_used(tmp_path: Path) -> None:
             with suppress(TimeoutError):
                 await does_everything(stage)
             seen = [*stage.proxy.calls, *stage.proxy.watches]
-            unused = granted() - used(seen)
+            unused = granted(IDENTITY) - used(seen)
             assert not unused, "\n".join(map(str, sorted(unused)))
             refused = [one for one in seen if one.status == 403 and "epoch fence" not in one.told]
             assert refused == []
-            assert used(seen) - granted() == set()
+            assert used(seen) - granted(IDENTITY) == set()
             await stage.judge()
