@@ -113,7 +113,7 @@ async def _rights(transport: Transport, settings: SchedulerConfiguration) -> Fin
     election = settings.leader_election
     account = f"system:serviceaccount:{election.namespace}:stowplan"
     me = await _whoami(transport)
-    rights = needed(election.namespace, election.name)
+    rights = needed(election.namespace, election.name, cordons=settings.policy.cordon.enabled)
     whose = account
     try:
         lacking = await missing(transport, rights, None if me.username == account else account)
@@ -128,7 +128,7 @@ async def _rights(transport: Transport, settings: SchedulerConfiguration) -> Fin
         check="rights",
         state="fail",
         detail=f"{whose} may not {shown}{more}",
-        remedy="kubectl apply -f deploy/rbac/scheduler.yaml",
+        remedy="kubectl apply -f " + " -f ".join(sorted({right.manifest for right in lacking})),
     )
 
 

@@ -33,7 +33,15 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("events.k8s.io", "events", ("create",)),
 )
 #: Only in the lease's own namespace.
-LEASE_RIGHTS = ("coordination.k8s.io", "leases", ("get", "create", "update"))
+LEASE_RIGHTS: tuple[str, str, tuple[str, ...]] = (
+    "coordination.k8s.io",
+    "leases",
+    ("get", "create", "update"),
+)
+#: Only where the policy cordons nodes.
+CORDON_RIGHTS: tuple[str, str, tuple[str, ...]] = ("", "nodes", ("patch",))
+SCHEDULER_MANIFEST = "deploy/rbac/scheduler.yaml"
+CORDON_MANIFEST = "deploy/optional/cordon.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,8 @@ class Right:
     #: Empty for all namespaces.
     namespace: str = ""
     name: str = ""
+    #: What grants it.
+    manifest: str = SCHEDULER_MANIFEST
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
@@ -58,13 +68,18 @@ class _Review(msgspec.Struct, frozen=True):
     status: _Allowed = _Allowed()
 
 
-def needed(lease_namespace: str, lease_name: str) -> list[Right]:
-    """Every right of the scheduler as a question to ask."""
+def needed(lease_namespace: str, lease_name: str, *, cordons: bool) -> list[Right]:
+    """Every right of the scheduler as a question to ask. cordons: whether its policy cordons nodes."""
     everywhere = [
         Right(group=group, resource=resource, verb=verb)
         for group, resource, verbs in RIGHTS
         for verb in verbs
     ]
+    if cordons:
+        group, resource, verbs = CORDON_RIGHTS
+        everywhere += [
+            Right(group=group, resource=resource, verb=verb, manifest=CORDON_MANIFEST) for verb in verbs
+        ]
     group, resource, verbs = LEASE_RIGHTS
     return everywhere + [
         Right(

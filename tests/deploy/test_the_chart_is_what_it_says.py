@@ -62,6 +62,19 @@ def test_the_charts_rules_are_the_plain_ones(documents: list[Json]) -> None:
     assert sorted(map(_text, found)) == sorted(map(_text, plain))
 
 
+def test_the_right_to_cordon_comes_with_the_policy_that_cordons(documents: list[Json]) -> None:
+    """Without it the charts' rules are the plain ones (above); with it, those and this one."""
+    plain = parsed((DEPLOY / "optional" / "cordon.yaml").read_text(encoding="utf-8"))
+    cordons = parsed(helm.template({"scheduler": {"config": {"policy": {"cordon": {"enabled": True}}}}}))
+    known = {(one["kind"], one["metadata"]["name"]) for one in documents}
+    found = [one for one in cordons if (one["kind"], one["metadata"]["name"]) not in known]
+    for document in found:
+        del document["metadata"]["labels"]
+    assert sorted(map(_text, found)) == sorted(map(_text, plain))
+    off = parsed(helm.template({"scheduler": {"config": {"policy": {"cordon": {"enabled": False}}}}}))
+    assert {(one["kind"], one["metadata"]["name"]) for one in off} == known
+
+
 def test_another_namespace_and_name_reach_every_rule() -> None:
     text = helm.template({"scheduler": {"config": {"schedulerName": "gpus"}}}, namespace="elsewhere")
     assert "stowplan-system" not in "\n".join(

@@ -135,6 +135,21 @@ def test_the_schedulers_own_identity_has_every_right_it_uses(
     assert (code, states["rights"]) == (0, "ok")
 
 
+@pytest.mark.parametrize("cordons", [False, True])
+def test_doctor_asks_for_the_right_to_cordon_only_where_the_policy_does(
+    stand: Stand, capsys: pytest.CaptureFixture[str], cordons: bool
+) -> None:
+    head = "apiVersion: stowplan.dev/v1alpha1\nkind: SchedulerConfiguration\n"
+    config = stand.cluster.directory / f"cordons-{cordons}.yaml"
+    config.write_text(f"{head}policy: {{cordon: {{enabled: {str(cordons).lower()}}}}}\n")
+    words = ["doctor", "--kubeconfig", stand.kubeconfig(), "--config", str(config), "-o", "json"]
+    code, out, _ = told(words, capsys)
+    (rights,) = [finding for finding in json.loads(out) if finding["check"] == "rights"]
+    assert (code, rights["state"]) == ((1, "fail") if cordons else (0, "ok"))
+    assert ("may not patch nodes" in rights["detail"]) == cordons
+    assert rights["remedy"] == ("kubectl apply -f deploy/optional/cordon.yaml" if cordons else "")
+
+
 def test_doctor_says_who_does_not_lead(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     path = "/apis/coordination.k8s.io/v1/namespaces/stowplan-system/leases"
     lease: dict[str, object] = {

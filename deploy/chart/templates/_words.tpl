@@ -25,11 +25,12 @@ seccompProfile: {type: RuntimeDefault}
 
 {{- /*
 The plain manifests beside the chart, which `kubectl apply` installs as well, are its one source: each object
-but the Namespace, in the release's namespace, with the chart's labels.
+but the Namespace, in the release's namespace, with the chart's labels. The right to cordon comes with the policy that needs it.
 */ -}}
 {{- define "stowplan.plain" -}}
 {{- $root := . -}}
-{{- range $path, $_ := .Files.Glob "files/{rbac,admission}/*.yaml" }}
+{{- $cordons := dig "policy" "cordon" "enabled" false .Values.scheduler.config }}
+{{- range $path, $_ := .Files.Glob (ternary "files/{rbac/*,admission/*,optional/cordon}.yaml" "files/{rbac,admission}/*.yaml" $cordons) }}
 {{- $ours := printf "schedulerName != '%s'" (dig "schedulerName" "stowplan" $root.Values.scheduler.config) }}
 {{- range $text := regexSplit "(?m)^---$" ($root.Files.Get $path) -1 }}
 {{- $object := replace "stowplan-system" $root.Release.Namespace $text | replace "schedulerName != 'stowplan'" $ours | fromYaml }}
