@@ -44,6 +44,8 @@ class Noticeboard:
         self._wanted: dict[GangKey, Notice] = {}
         self._queue: asyncio.Queue[GangKey] = asyncio.Queue()
         self._writing: set[GangKey] = set()
+        #: Until when the API server asked not to be asked again, by the loop's clock.
+        self._held_s: dict[GangKey, float] = {}
 
     def pending(self, gang: PendingGang, verdict: Verdict, epoch: int) -> None:
         """A gang waits: show its verdict."""
@@ -76,7 +78,8 @@ class Noticeboard:
             is_said = notice.gang is None
         else:
             is_said = (claim.phase, claim.reason, claim.message) == (notice.phase, notice.reason, message)
-        if is_said or key in self._writing or len(self._wanted) >= QUEUE_MAX:
+        is_held = self._held_s.get(key, 0.0) > asyncio.get_running_loop().time()
+        if is_said or is_held or key in self._writing or len(self._wanted) >= QUEUE_MAX:
             return
         if key not in self._wanted:
             self._queue.put_nowait(key)
@@ -87,9 +90,11 @@ class Noticeboard:
             key = await self._queue.get()
             notice = self._wanted.pop(key)
             self._writing.add(key)
+            self._held_s.pop(key, None)
             try:
                 await self._write(key, notice)
             except ApiError as error:
+                self._hold(key, error)
                 # Gone or changed meanwhile: the next cycle says what is true then.
                 if error.status not in (404, 409):
                     log.warning("notice not written", gang=str(key), status=error.status)
@@ -97,6 +102,10 @@ class Noticeboard:
                 log.warning("notice not written", gang=str(key), error=str(error))
             finally:
                 self._writing.discard(key)
+
+    def _hold(self, key: GangKey, error: ApiError) -> None:
+        if error.retry_after_s is not None and len(self._held_s) < QUEUE_MAX:
+            self._held_s[key] = asyncio.get_running_loop().time() + error.retry_after_s
 
     async def _write(self, key: GangKey, notice: Notice) -> None:
         if notice.gang is None:

@@ -337,7 +337,9 @@ def reset() -> Action:
     return act
 
 
-def refuse_with(status: int, *, reason: str = "", retry_after_s: int | None = None) -> Action:
+def refuse_with(
+    status: int, *, reason: str = "", message: str = "by the proxy", retry_after_s: int | None = None
+) -> Action:
     """An error answer without asking the API server."""
     headers = {"Content-Type": "application/json"}
     if retry_after_s is not None:
@@ -347,7 +349,7 @@ def refuse_with(status: int, *, reason: str = "", retry_after_s: int | None = No
         "status": "Failure",
         "code": status,
         "reason": reason,
-        "message": "by the proxy",
+        "message": message,
     }
 
     async def act(one: Call, forward: Forward) -> Answer:
