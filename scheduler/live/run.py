@@ -272,7 +272,7 @@ class Scheduler:
             announcer=self.announcer,
             metrics=self.metrics,
             clock=self._clock,
-            wall=time.time,
+            wall=self._around.wall,
             limits=Limits(
                 deadline_s=0.8 * config.gangs.partial_seconds,
                 write_timeout_s=config.api.write_timeout_seconds,
