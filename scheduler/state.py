@@ -279,10 +279,10 @@ class ClusterState(DeviceState):
         return words.restarts_whole(self.members(key))
 
     def remains(self, key: GangKey) -> tuple[PendingGang, tuple[Pod, ...]]:
-        """A gang as one to be given back, and its members that hold capacity."""
-        pods = tuple(p for p in self.members(key) if p.holds_capacity and not p.is_deleting)
-        _, minimum = self._partial.get(key, (0, 1))
-        return as_remains(key, pods, minimum), pods
+        """A gang as one to be given back, and its members that hold capacity, seen bound or told so."""
+        found = (self._pods[uid].effective for uid in self._members.get(key, ()))
+        pods = tuple(pod for pod in found if pod.holds_capacity and not pod.is_deleting)
+        return as_remains(key, pods, self._partial.get(key, (0, 1))[1]), pods
 
     def view(self, key: GangKey) -> PendingGang | None:
         if key in self._dirty:

@@ -164,6 +164,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     #: The failure would come again: back off before the next attempt (INV12).
     is_permanent: bool = False
     is_abandoned: bool = False
+    #: A gang that stands is taken back: what is claimed is to evict its members, not to bind them.
+    is_taking_back: bool = False
+    #: An earlier leader began it, and some of its evictions landed: each member is read first.
+    is_inherited: bool = False
     #: Last 50 events, oldest first.
     story: tuple[str, ...] = ()
     #: Members by state, and viable (open or bound) members by role; kept with ``members``.

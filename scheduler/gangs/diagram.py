@@ -21,7 +21,8 @@ not declare raises `InvalidTransition` with the last 50 events of the gang.
 
 An attempt is one try to place a gang: its claim is written, then its pods are bound, and when the
 gang cannot stand what was bound is taken back. A single pod takes the same way without a claim and
-without a status.
+without a status. A gang that stands and has to leave its nodes begins by claiming that (phase `Unwinding`
+of the Gang object), and a claim that cannot be written in time does not keep it.
 """
 
 _MEMBERS = """\

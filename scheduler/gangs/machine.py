@@ -8,7 +8,8 @@ Theory of operation. Two machines: one for each placed pod (``member_rules.TABLE
 whole attempt (``TABLE``). An event moves at most one member; then state-triggered transitions of the
 attempt follow until nothing moves (``finish``): what can no longer stand unwinds, what has no open
 member left is bound, what unwinds gives back every member it bound, late answers included. The order
-of events so does not matter, only what is known. A single pod takes the same way without a claim.
+of events so does not matter, only what is known. A single pod takes the same way without a claim. A
+gang that stands and is taken back claims that first, so that the next leader evicts the rest of it.
 
 What is never done: a bind before the claim is acknowledged; a second bind while the first one may
 still land; an end of unwinding while an outcome is unknown; an announcement before the API's answer.
@@ -60,6 +61,7 @@ from scheduler.gangs.events import (
     MemberWoken,
     PodRead,
     ReadClaim,
+    ReadPod,
     ReadRetry,
     StandingGone,
     StatusAcked,
@@ -274,7 +276,7 @@ def _claim(attempt: Attempt, event: Event) -> Outcome:
 
 def _claimed(attempt: Attempt) -> Outcome:
     claimed = replace(attempt, writing=Writing.IDLE)
-    if claimed.is_lost:
+    if claimed.is_lost or claimed.is_taking_back:
         return unwind(claimed)
     return _then_finish(_bind_planned(claimed))
 
@@ -339,6 +341,10 @@ def unwind(attempt: Attempt) -> Outcome:
     members = dict(dropped.members)
     todo: list[Instruction] = []
     for uid in dropped.uids(MemberState.BOUND):
+        if attempt.is_inherited:
+            members[uid] = replace(members[uid], state=MemberState.EVICT_READING, tries=0)
+            todo.append(ReadPod(uid=uid))
+            continue
         members[uid] = replace(members[uid], state=MemberState.EVICTING, tries=0)
         todo.extend(evict(dropped, members[uid])[1])
     return _join((*forgotten, *todo), finish(dropped.put_all(members)))

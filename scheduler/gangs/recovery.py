@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -17,8 +17,10 @@ from scheduler.gangs.words import ROLE_DEFAULT
 from scheduler.model.gang import GangKey, GangSpec
 from scheduler.model.objects import Pod
 
-#: Phases of a Gang object whose attempt may be unfinished.
-UNFINISHED = frozenset({"Claiming", "Binding", "Unwinding"})
+#: Phases of a Gang object whose attempt to place the gang may be unfinished.
+UNFINISHED = frozenset({"Claiming", "Binding"})
+#: Of a Gang object whose placement names members that are to be evicted; what is left goes by ``left_over``.
+TAKING_BACK = Phase.UNWINDING.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +125,13 @@ def give_back(
     at_s: float,
     reason: str,
     limits: Limits | None = None,
+    is_inherited: bool = False,
 ) -> Outcome:
-    """The attempt that takes back a gang which stayed partly bound, whoever left it so (INV2).
+    """The attempt that takes back a gang that stands or stayed partly bound, whoever left it so (INV2).
 
-    ``pods`` are the members that hold capacity.
+    ``pods`` are the members to evict. That they will be is written first: a leader that comes in between
+    evicts the rest, each once, and none of those who replace them. A single pod speaks for itself.
+    is_inherited: such a leader's, so some of the evictions may have landed.
     """
     limits = limits or Limits()
     role = _one_role if key.is_single else BY_NAME[key.dialect].role
@@ -141,7 +146,19 @@ def give_back(
         deadline_s=at_s + limits.deadline_s,
         limits=limits,
         story=(f"{at_s:.3f} given back: {reason}",),
+        is_taking_back=not key.is_single,
+        is_inherited=is_inherited,
     ).put_all(
         {p.uid: Member(uid=p.uid, node=p.node_name, role=role(p), state=MemberState.BOUND) for p in pods}
     )
-    return unwind(attempt.failed(reason, is_permanent=False))
+    attempt = attempt.failed(reason, is_permanent=False)
+    if key.is_single:
+        return unwind(attempt)
+    return replace(attempt, writing=Writing.SENT), (WriteClaim(),)
+
+
+def left_over(placement: Collection[str], members: Sequence[Pod]) -> tuple[Pod, ...]:
+    """Of the members whose UIDs a leader wrote down to take back, those that still hold capacity."""
+    return tuple(
+        pod for pod in members if pod.uid in placement and pod.holds_capacity and not pod.is_deleting
+    )

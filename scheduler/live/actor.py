@@ -110,8 +110,16 @@ class Actor:
         self._announcer.withdraw(running.pods)
         self._begin(running, todo)
 
-    def unwind(self, gang: PendingGang, pods: tuple[Pod, ...], *, epoch: int, reason: str) -> None:
-        """Give back a gang that stayed partly bound: evict the members that hold capacity (INV2)."""
+    def unwind(
+        self,
+        gang: PendingGang,
+        pods: tuple[Pod, ...],
+        *,
+        epoch: int,
+        reason: str,
+        is_inherited: bool = False,
+    ) -> None:
+        """Give back a gang: evict these members of it (INV2). is_inherited: an earlier leader began to."""
         attempt, todo = give_back(
             gang.key,
             pods,
@@ -120,6 +128,7 @@ class Actor:
             at_s=self._clock(),
             reason=reason,
             limits=self._limits,
+            is_inherited=is_inherited,
         )
         self._begin(Running(attempt, gang, {pod.uid: pod for pod in pods}, set()), todo)
 

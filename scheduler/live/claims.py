@@ -15,6 +15,7 @@ import msgspec
 
 from scheduler.gangs import events
 from scheduler.gangs.attempt import Attempt
+from scheduler.gangs.recovery import TAKING_BACK
 from scheduler.kube import wire
 from scheduler.kube.client import Client
 from scheduler.kube.transport import (
@@ -118,14 +119,8 @@ class ClaimBook:
 
     async def write(self, attempt: Attempt, gang: PendingGang, names: Mapping[str, str]) -> events.Event:
         """WriteClaim. ``names`` gives the pod's name by UID."""
-        status = {
-            "phase": "Binding",
-            "reason": "Claimed",
-            "message": f"binding {len(attempt.members)} pods",
+        status = _intent(attempt, gang) | {
             "epoch": attempt.epoch,
-            "minMember": attempt.min_member,
-            "members": attempt.standing + len(gang.pods),
-            "bound": attempt.standing,
             "placement": [
                 {"pod": names.get(uid, ""), "uid": uid, "node": node}
                 for uid, node in attempt.placement.items()
@@ -287,6 +282,20 @@ class ClaimBook:
 
 class _Overtaken(Exception):
     """Another leader owns the object now."""
+
+
+def _intent(attempt: Attempt, gang: PendingGang) -> dict[str, object]:
+    """What the attempt is about to do to the pods of its placement."""
+    if attempt.is_taking_back:
+        return {"phase": TAKING_BACK, "reason": "TakenBack", "message": attempt.failure[:MESSAGE_MAX]}
+    return {
+        "phase": "Binding",
+        "reason": "Claimed",
+        "message": f"binding {len(attempt.members)} pods",
+        "minMember": attempt.min_member,
+        "members": attempt.standing + len(gang.pods),
+        "bound": attempt.standing,
+    }
 
 
 def _newer(one: Claim, other: Claim) -> bool:

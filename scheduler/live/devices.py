@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from scheduler.kube.wire.inventory import GPUNode
@@ -41,6 +41,7 @@ class Outages:
 
     Level-triggered: what is due follows from the state. One outage of one device, named by its UUID and its
     beginning, asks once for each gang that holds it, and again only while members of the gang still hold it.
+    What was asked is written in the Gang object before the first eviction, so a new leader goes on with it.
     """
 
     def __init__(self, state: ClusterState, actor: Actor, *, clock: Callable[[], float]) -> None:
@@ -52,15 +53,22 @@ class Outages:
     def react(self, epoch: int) -> int:
         """Begin to replace what is due; how many gangs that were."""
         begun = 0
+        by_gang: dict[GangKey, list[Slot]] = {}
         for slot, key in self._state.struck():
-            if slot.fatal_s is None or self._actor.is_running(key):
+            by_gang.setdefault(key, []).append(slot)
+        for key, slots in by_gang.items():
+            if self._actor.is_running(key):
                 continue
-            name = (slot.uuid, slot.fatal_s, key)
-            if self._clock() - self._asked_s.get(name, -RETRY_S) < RETRY_S:
-                continue
-            self._remember(name)
-            begun += self._replace(slot, key, epoch)
+            due = [slot for slot in slots if self._is_due(slot, key)]
+            if due:
+                # One replacement answers for all its devices: the watch may show its members for a while.
+                self._remember(slots, key)
+                begun += self._replace(due[0], key, epoch)
         return begun
+
+    def _is_due(self, slot: Slot, key: GangKey) -> bool:
+        name = (slot.uuid, slot.fatal_s or 0.0, key)
+        return self._clock() - self._asked_s.get(name, -RETRY_S) >= RETRY_S
 
     def _replace(self, slot: Slot, key: GangKey, epoch: int) -> bool:
         gang, pods = self._state.remains(key)
@@ -71,10 +79,11 @@ class Outages:
         self._actor.unwind(gang, pods, epoch=epoch, reason=reason)
         return True
 
-    def _remember(self, name: tuple[str, float, GangKey]) -> None:
-        if len(self._asked_s) >= REMEMBERED_MAX:
-            self._asked_s.pop(next(iter(self._asked_s)))
-        self._asked_s[name] = self._clock()
+    def _remember(self, slots: Sequence[Slot], key: GangKey) -> None:
+        for slot in slots:
+            if len(self._asked_s) >= REMEMBERED_MAX:
+                self._asked_s.pop(next(iter(self._asked_s)))
+            self._asked_s[slot.uuid, slot.fatal_s or 0.0, key] = self._clock()
 
 
 class DeviceReporter:

@@ -9,11 +9,13 @@ from scheduler.cycles import Cycles
 from scheduler.gangs.attempt import Attempt
 from scheduler.live.actor import Actor
 from scheduler.live.announcer import Announcer
+from scheduler.live.claims import ClaimBook
 from scheduler.live.devices import Outages
 from scheduler.live.evictor import Evictor
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
+from scheduler.live.takeover import Takeover
 from scheduler.live.teamboard import Teamboard
 from scheduler.model.gang import GangKey
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
@@ -39,6 +41,7 @@ class Loop:
         *,
         state: ClusterState,
         actor: Callable[[Callable[[Attempt], None]], Actor],
+        claims: ClaimBook,
         evictor: Evictor,
         announcer: Announcer,
         noticeboard: Noticeboard,
@@ -70,6 +73,7 @@ class Loop:
         self._is_paused = False
         self._incomplete: dict[GangKey, tuple[str, float]] = {}
         self._outages = Outages(state, self.actor, clock=clock)
+        self._takeover = Takeover(state, self.actor, claims)
 
     def pause(self) -> None:
         """Start nothing new; attempts under way go on."""
@@ -94,6 +98,7 @@ class Loop:
                 continue
 
     async def _cycle(self, epoch: int) -> None:
+        self._takeover.finish(epoch)
         started = self._clock()
         cycle = self._cycles.begin(started, self._wall())
         snapshot_s = self._clock() - started

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from scheduler.gangs.recovery import TAKING_BACK
 from scheduler.kube.transport import ApiError, ClusterError
 from scheduler.live.claims import MESSAGE_MAX, ClaimBook
 from scheduler.live.logs import logger
@@ -62,7 +63,7 @@ class Noticeboard:
                 continue
             if not state.members(key):
                 self._want(key, Notice(None))
-            elif claim.phase == "Binding" and state.view(key) is None and key not in partial:
+            elif claim.phase in ("Binding", TAKING_BACK) and state.view(key) is None and key not in partial:
                 self._want(key, Notice(state.remains(key)[0], "Bound", "Bound", "", epoch))
 
     async def run(self) -> None:

@@ -242,6 +242,7 @@ class Scheduler:
         return Loop(
             state=self.state,
             actor=self._make_actor,
+            claims=self.claims,
             evictor=self.evictor,
             announcer=self.announcer,
             noticeboard=self.noticeboard,

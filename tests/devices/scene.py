@@ -14,7 +14,7 @@ from deploy.local.nodes.actor import NodeActor, Settings
 from deploy.local.nodes.pools import Pool
 from scheduler.invariants import PodVersion, World
 from scheduler.inventory.scenario import Event, Process, Scenario
-from tests.faults.scheduler import Terms
+from tests.faults.scheduler import SchedulerProcess, Terms
 from tests.faults.stage import GANG, MIN_MEMBER, Stage, staged
 
 DEVICES: Final = "stowplan.dev/devices"
@@ -34,6 +34,8 @@ class Scene:
         self._stack = stack
         self._folder = folder
         self.actor: NodeActor
+        #: The scheduler that ``nodes`` started.
+        self.process: SchedulerProcess
         self.health_url = ""
 
     async def nodes(self, *pools: Pool, period_s: float = 0.5) -> list[str]:
@@ -45,8 +47,8 @@ class Scene:
                 settings=Settings(logs=self._folder, inventory=True, inventory_period_s=period_s),
             )
         )
-        process = await self.stage.start()
-        self.health_url = process.health_url
+        self.process = await self.stage.start()
+        self.health_url = self.process.health_url
         return [node.name for node in self.actor.nodes]
 
     def pool(self, name: str, count: int = 1, **more: Any) -> Pool:

@@ -14,9 +14,9 @@ from binpacking.choice import Ask, Devices
 from scheduler.devices.labels import chip, corrected, disagreement
 from scheduler.model.devices import PROBE_AGE_S_MAX, WHOLE_GPU, Inventory, Slot
 from scheduler.model.objects import Node
-from scheduler.model.plan import Snapshot
+from scheduler.model.plan import Assignment, Snapshot
 from scheduler.state import ClusterState
-from tests.builders import pod
+from tests.builders import gang, pod
 
 NOW_S = 1_000_000.0
 
@@ -113,6 +113,20 @@ def test_rows_follow_their_nodes_when_one_is_removed(state: ClusterState) -> Non
     assert [_free(state.snapshot(), name) for name in "abc"] == [4, 3, 2]
     state.remove_node("a")
     assert [_free(state.snapshot(), name) for name in "bc"] == [3, 2]
+
+
+def test_a_gang_is_taken_back_whole_before_the_watch_has_shown_all_of_it(state: ClusterState) -> None:
+    """Its Bindings were acknowledged, one was seen, and already a device under it turned fatal."""
+    members = gang("train", 3, gpu=1)
+    for i, member in enumerate(members):
+        state.set_pod(member)
+        state.assume(Assignment(pod=member, node="a", devices=(f"a-{i}",)))
+    state.set_pod(replace(members[0], node_name="a"))
+    sick = _inventory("a", sick=1)
+    fatal = replace(sick.slots[0], fatal_s=NOW_S)
+    state.set_inventory(replace(sick, slots=(fatal, *sick.slots[1:])))
+    [(_, key)] = state.struck()
+    assert {pod.uid for pod in state.remains(key)[1]} == {pod.uid for pod in members}
 
 
 @pytest.mark.parametrize(

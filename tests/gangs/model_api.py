@@ -48,6 +48,8 @@ class Server:
     #: Evictions that began a deletion, and every eviction answered 201.
     evictions: list[str] = field(default_factory=list)
     evictions_acked: set[str] = field(default_factory=set)
+    #: Every eviction that was carried out, of whatever there still was.
+    evicted: list[str] = field(default_factory=list)
 
     def bind(self, uid: str, node: str, version: int, epoch: int) -> int:
         """Status code of a Binding with uid and resourceVersion preconditions."""
@@ -65,10 +67,12 @@ class Server:
         self.bindings.append((uid, node, epoch))
         return 201
 
-    def write_claim(self, version: int, epoch: int, placement: dict[str, str]) -> bool:
+    def write_claim(
+        self, version: int, epoch: int, placement: dict[str, str], phase: str = "Binding"
+    ) -> bool:
         if version != self.claim_version:
             return False
-        self.claim, self.claim_phase = (epoch, placement), "Binding"
+        self.claim, self.claim_phase = (epoch, placement), phase
         self.claim_version += 1
         return True
 
@@ -79,6 +83,7 @@ class Server:
         if not target.is_deleting:
             self.evictions.append(uid)
         self.evictions_acked.add(uid)
+        self.evicted.append(uid)
         target.is_deleting = True
         target.version += 1
         return 201
@@ -257,7 +262,8 @@ class Shell:
             return self.tell(ev.ClaimUnknown(at_s=at_s))
         if fate == "refuse":
             return self.tell(ev.ClaimRefused(at_s=at_s, reason="forbidden"))
-        is_written = self.server.write_claim(self.claim_version, self.epoch, placement)
+        phase = "Unwinding" if self.attempt.is_taking_back else "Binding"
+        is_written = self.server.write_claim(self.claim_version, self.epoch, placement, phase)
         if is_written and fate != "lost":
             self.claim_version = self.server.claim_version
         if fate == "lost":
@@ -274,7 +280,8 @@ class Shell:
         if isinstance(late.write, ev.BindPod):
             self.server.bind(late.write.uid, late.write.node, late.version, late.epoch)
         else:
-            self.server.write_claim(late.version, late.epoch, late.placement)
+            phase = "Unwinding" if self.attempt.is_taking_back else "Binding"
+            self.server.write_claim(late.version, late.epoch, late.placement, phase)
 
     def pass_time(self, seconds: float) -> None:
         self.now_s += seconds

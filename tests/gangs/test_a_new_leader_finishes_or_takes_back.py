@@ -35,7 +35,7 @@ def recovered(
     return recover(claim, spec, pods, still_fits=still_fits, epoch=2, at_s=100.0)
 
 
-@pytest.mark.parametrize("phase", ["Claiming", "Binding", "Unwinding"])
+@pytest.mark.parametrize("phase", ["Claiming", "Binding"])
 def test_a_gang_that_stands_is_finished_and_no_pod_touched(phase: str) -> None:
     found = recovered([member(i, f"node-{i}") for i in range(3)], phase=phase)
     assert found is not None

@@ -79,7 +79,7 @@ def events_for(attempt: Attempt) -> list[ev.Event]:
 
 
 def openings() -> list[Attempt]:
-    """A gang of two of which both, or one, must start; one that grows; two singles; two recovered."""
+    """A gang of two of which both, or one, must start; one that grows; two singles; recovered; taken back."""
     single = gang_of({"w": (1, 1)}, min_member=1, dialect="pod")
     starts = [
         begin(2, limits=LIMITS)[0],
@@ -97,6 +97,19 @@ def openings() -> list[Attempt]:
     for still_fits in (True, False):
         found = recover(claim, spec, pods, still_fits=still_fits, epoch=2, at_s=0.0, limits=LIMITS)
         assert found is not None
+        starts.append(found[0])
+    both = [pod(f"w-{i}", uid=f"w-{i}", node=f"node-{i}") for i in range(2)]
+    for is_inherited in (False, True):
+        found = give_back(
+            spec.key,
+            both,
+            min_member=1,
+            epoch=2,
+            at_s=0.0,
+            reason="its device failed",
+            limits=LIMITS,
+            is_inherited=is_inherited,
+        )
         starts.append(found[0])
     return starts
 
@@ -150,7 +163,8 @@ def signature(attempt: Attempt) -> tuple[object, ...]:
         for m in attempt.members.values()
     )
     doubt = (attempt.writing, attempt.write_tries, attempt.is_claim_doubtful)
-    return (attempt.key.is_single, attempt.need, attempt.phase, doubt, *members)
+    back = (attempt.is_taking_back, attempt.is_inherited)
+    return (back, attempt.key.is_single, attempt.need, attempt.phase, doubt, *members)
 
 
 @pytest.fixture(scope="module")

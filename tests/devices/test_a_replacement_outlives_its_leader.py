@@ -1,0 +1,110 @@
+"""On the control plane: a leader is killed while it replaces a gang, and the next one goes on with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.local.cluster import Cluster
+from scheduler.invariants import GangRef, World
+from tests.devices.scene import Json, Scene, gang, scene_on
+from tests.faults import proxy
+from tests.faults.calls import Match
+from tests.faults.proxy import eviction, gang_status, nth
+from tests.faults.scheduler import Terms
+from tests.faults.stage import MIN_MEMBER
+
+PATIENCE_S = 40.0
+NAMES = ("train-0", "train-1", "train-2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The leader is killed when the proxy has this write in hand, or just saw it applied."""
+
+    name: str
+    match: Match
+    number: int
+    is_applied: bool
+
+
+SITES = (
+    Site(name="intent", match=gang_status("Unwinding"), number=1, is_applied=True),
+    Site(name="first-eviction", match=eviction, number=1, is_applied=False),
+    Site(name="second-eviction", match=eviction, number=2, is_applied=True),
+    Site(name="end", match=gang_status("Pending"), number=1, is_applied=False),
+)
+
+
+@pytest.fixture
+async def scene(device_cluster: Cluster, tmp_path: Path) -> AsyncIterator[Scene]:
+    """With leases long enough that no leader loses its own on a busy machine."""
+    terms = Terms(lease_s=6, renew_deadline_s=5.0)
+    async with scene_on(device_cluster, tmp_path, terms) as found:
+        yield found
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
+async def test_each_member_is_evicted_once_and_the_gang_ends_whole_elsewhere(
+    scene: Scene, site: Site
+) -> None:
+    """One member is enough for the gang to stand: nothing but what is written tells the others to go."""
+    await scene.nodes(scene.pool("n", 2))
+    bodies = gang("train", 3, gpus=2, words={MIN_MEMBER: "1"})
+    await scene.stage.create(bodies)
+    await scene.stage.until_bound(*NAMES)
+    first = {name: scene.pod(name) for name in NAMES}
+    leader = scene.process
+    kill = (proxy.after if site.is_applied else proxy.before)(leader.kill)
+    scene.stage.proxy.add(site.match, kill, when=nth(site.number))
+    controller = asyncio.create_task(_controller(scene, bodies))
+    # Two members are struck at once, one falls off the bus: there is one replacement for both.
+    struck = [first[name].devices[0] for name in ("train-1", "train-2")]
+    scene.strike(first["train-1"].node, scene.device(first["train-1"].node, struck[0]), 79)
+    scene.alter(first["train-2"].node, scene.device(first["train-2"].node, struck[1]), lost=True)
+    assert await leader.ended(PATIENCE_S) == -9
+    scene.stage.proxy.clear()
+    await scene.stage.start()
+    old = {pod.uid for pod in first.values()}
+
+    def is_new(world: World) -> bool:
+        told = world.gangs.get(GangRef(scene.stage.namespace, "own", "train"))
+        pods = scene.stage.pods()
+        return (
+            told is not None
+            and told.phase == "Bound"
+            and all(name in pods and pods[name].node and pods[name].uid not in old for name in NAMES)
+        )
+
+    await scene.stage.until(is_new, "the gang stands anew")
+    again = {name: scene.pod(name) for name in NAMES}
+    await scene.stage.beats(3)
+    controller.cancel()
+    assert {name: scene.pod(name).uid for name in NAMES} == {name: pod.uid for name, pod in again.items()}
+    assert not set(struck) & {uuid for pod in again.values() for uuid in pod.devices}
+    asked = [logged.call.name for logged in scene.stage.proxy.answered(eviction)]
+    assert sorted(asked) == sorted(NAMES), "exactly one eviction per member"
+    await scene.stage.judge(partial_s=60.0)
+    assert scene.actor.report().rejected == {}
+
+
+async def _controller(scene: Scene, bodies: Sequence[Json]) -> None:
+    """Makes a member anew as soon as it is gone, while others still stand."""
+    by_name = {body["metadata"]["name"]: body for body in bodies}
+    while True:
+        await scene.stage.auditor.wait_until(
+            lambda _: bool(by_name.keys() - scene.stage.pods().keys()),
+            2 * PATIENCE_S,
+            what="a member is gone",
+        )
+        missing = by_name.keys() - scene.stage.pods().keys()
+        await scene.stage.create([by_name[name] for name in missing])
+
+        def are_there(_: World, made: Set[str] = missing) -> bool:
+            return made <= scene.stage.pods().keys()
+
+        await scene.stage.auditor.wait_until(are_there, PATIENCE_S, what="members made anew")
