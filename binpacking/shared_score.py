@@ -18,7 +18,7 @@ REFRESH_PODS = 200
 #: CPU and memory kept for a free fraction, as a share of what the mix asks for that much worth ...
 KEPT_FOR_FRACTIONS = 0.8
 #: ... and for a wholly free GPU, which can still wait for a pod that asks little of them.
-KEPT_FOR_WHOLE = 0.24
+KEPT_FOR_WHOLE = 0.2
 #: Share of the reserve that follows free milli rather than their worth, while both are abundant.
 FLAT_SHARE = 0.1
 #: Standard deviations of demand for each to hedge against, while both are abundant.

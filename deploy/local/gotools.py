@@ -23,16 +23,20 @@ ERROR_CHARACTERS_MAX: Final = 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoTool:
-    """One command. ``module``: the folder of its go.mod; ``package``: the import path of its main package."""
+    """One command. ``module``: the folder of its go.mod; ``package``: the import path of its main package.
+
+    oldest: the Go that its go.mod asks for.
+    """
 
     name: str
     module: Path
     package: str
     tags: tuple[str, ...] = ()
+    oldest: tuple[int, int, int] = toolchain.OLDEST
 
     def ensure(self) -> Path:
         """The command, built now unless it was before. Raises: BuildFailed."""
-        chosen = toolchain.choose()
+        chosen = toolchain.choose(self.oldest)
         binary = cache_root() / self.name / self._content_hash(chosen.version) / self.name
         with locked(binary.parent.with_suffix(".lock")):
             if not binary.exists():

@@ -25,14 +25,20 @@ from deploy.local.gotools import GoTool
 
 MODULE: Final = Path(__file__).with_name("prometheusmodule")
 TAGS: Final = ("remove_all_sd",)
+OLDEST: Final = (1, 26, 7)
 PROMETHEUS: Final = GoTool(
     name="prometheus",
     module=MODULE,
     package="github.com/prometheus/prometheus/cmd/prometheus",
     tags=TAGS,
+    oldest=OLDEST,
 )
 PROMTOOL: Final = GoTool(
-    name="promtool", module=MODULE, package="github.com/prometheus/prometheus/cmd/promtool", tags=TAGS
+    name="promtool",
+    module=MODULE,
+    package="github.com/prometheus/prometheus/cmd/promtool",
+    tags=TAGS,
+    oldest=OLDEST,
 )
 COMMAND_S_MAX: Final = 120.0
 READY_S_MAX: Final = 60.0

@@ -15,8 +15,8 @@ from deploy.local.directories import cache_root
 from deploy.local.errors import BuildFailed
 from deploy.local.locks import locked
 
-#: What the newest of our go.mod files asks for.
-OLDEST: Final = (1, 26, 7)
+#: What the control plane's go.mod asks for.
+OLDEST: Final = (1, 26, 0)
 #: Pinned, so that the hash of a build is known before the wheel is installed.
 WHEEL_VERSION: Final = "1.27.3"
 INSTALL_TIMEOUT_S: Final = 600.0
@@ -31,12 +31,12 @@ class Toolchain:
     go: Path | None
 
 
-def choose() -> Toolchain:
-    """The toolchain a build will use. Installs nothing."""
+def choose(oldest: tuple[int, int, int] = OLDEST) -> Toolchain:
+    """The toolchain a build will use, no older than asked. Installs nothing."""
     on_path = shutil.which("go")
     if on_path is not None:
         version = _version(Path(on_path))
-        if _is_new_enough(version):
+        if _is_new_enough(version, oldest):
             return Toolchain(version=version, go=Path(on_path))
     return Toolchain(version=f"go{WHEEL_VERSION}", go=None)
 
@@ -100,9 +100,9 @@ def _version(go: Path) -> str:
     return done.stdout.strip()
 
 
-def _is_new_enough(version: str) -> bool:
+def _is_new_enough(version: str, oldest: tuple[int, int, int]) -> bool:
     found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
-    return found is not None and tuple(int(part or 0) for part in found.groups()) >= OLDEST
+    return found is not None and tuple(int(part or 0) for part in found.groups()) >= oldest
 
 
 def _dotted(version: tuple[int, int, int]) -> str:

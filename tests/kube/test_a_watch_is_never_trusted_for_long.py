@@ -58,7 +58,7 @@ class Stage:
         await self.reflector.synced.wait()
 
     def count(self, name: str, **labels: str) -> float:
-        labels = {"resource": "things.example.dev", **labels}
+        labels = {"resource": "things.v1.example.dev", **labels}
         return self.registry.get_sample_value(f"stowplan_watch_{name}", labels) or 0.0
 
     async def worst_age_s(self, span_s: float) -> float:
