@@ -75,8 +75,8 @@ class Noticeboard:
     def _want(self, key: GangKey, notice: Notice) -> None:
         claim = self._claims.get(key)
         message = notice.message[:MESSAGE_MAX]
-        if claim is None:
-            is_said = notice.gang is None
+        if notice.gang is None or claim is None:
+            is_said = notice.gang is None and claim is None
         else:
             is_said = (claim.phase, claim.reason, claim.message) == (notice.phase, notice.reason, message)
         is_held = self._held_s.get(key, 0.0) > asyncio.get_running_loop().time()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from scheduler.invariants import History, PodVersion, World, replay
 from simulations.faults.process import Replica
-from simulations.faults.server import GANGS, GPU_NODES, PODS, Server
+from simulations.faults.server import GPU_NODES, PODS, Server
 from simulations.faults.users import GPU, OURS, free
 
 _UNIT = 1000
@@ -46,8 +46,8 @@ def unplaced(server: Server, world: World) -> list[str]:
     return found
 
 
-def misremembered(server: Server, leaders: Iterable[Replica]) -> list[str]:
-    """INV4: what the leader charges is what the API server says is bound; and no claim is left open."""
+def misremembered(server: Server, world: World, leaders: Iterable[Replica]) -> list[str]:
+    """INV4: what the leader charges is what the API server says is bound. No claim or Gang object is left."""
     bound: dict[str, str] = {}
     for stored in server.store.at(PODS).objects.values():
         pod = stored.read()
@@ -58,9 +58,11 @@ def misremembered(server: Server, leaders: Iterable[Replica]) -> list[str]:
         if replica.scheduler is not None:
             charged = {pod.uid: node for pod, node in replica.scheduler.state.charged()}
             found += [f"INV4: {replica.name} {line}" for line in _differences(charged, bound)]
-    for (namespace, name), stored in server.store.at(GANGS).objects.items():
-        if stored.read().get("status", {}).get("phase") == "Binding":
-            found.append(f"INV4: the Gang object {namespace}/{name} still says Binding")
+    for ref in sorted(world.gangs):
+        if world.gangs[ref].phase == "Binding":
+            found.append(f"INV4: the Gang object of {ref} still says Binding")
+        if ref not in set(world.refs()):
+            found.append(f"INV16: the Gang object of {ref} is left, and no pod of it")
     return found
 
 

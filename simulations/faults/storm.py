@@ -223,7 +223,7 @@ class Storm:
             await asyncio.sleep(LOOK_S)
             leaders = [replica for replica in self._replicas if replica.is_leading]
             unplaced = [] if self._scenario.limits else rest.unplaced(self._server, auditor.world)
-            wrong = [*unplaced, *rest.misremembered(self._server, leaders)]
+            wrong = [*unplaced, *rest.misremembered(self._server, auditor.world, leaders)]
             is_quiet = bool(leaders) and rest.is_settled(auditor.world) and not wrong
             looks = looks + 1 if is_quiet else 0
             if looks == 2:

@@ -311,4 +311,53 @@ IN_STORMS: tuple[Mutation, ...] = (
         "            return events.BindConflict(at_s=self._clock(), uid=pod.uid)",
         "            return events.BindAcked(at_s=self._clock(), uid=pod.uid)",
     ),
+    _mutation(
+        "a claim without an answer is read",
+        "scheduler/live/claims.py",
+        "            return events.ClaimUnknown(at_s=self._clock())",
+        "            return events.ClaimAcked(at_s=self._clock())",
+    ),
+    _mutation(
+        "a Binding without an answer is of unknown outcome",
+        "scheduler/live/binder.py",
+        "            return events.BindUnknown(at_s=self._clock(), uid=pod.uid)",
+        "            return events.BindAcked(at_s=self._clock(), uid=pod.uid)",
+    ),
+    _mutation(
+        "a Binding without an answer is not sent again blindly",
+        "scheduler/live/binder.py",
+        "            return events.BindUnknown(at_s=self._clock(), uid=pod.uid)",
+        "            return events.BindRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)",
+    ),
+    _mutation(
+        "a single pod given back ends its attempt",
+        "scheduler/gangs/machine.py",
+        "_GIVEN_UP | _END for event in _GIVEN_BACK",
+        "_GIVEN_UP for event in _GIVEN_BACK",
+    ),
+    _mutation(
+        "the lease is renewed while a new term waits for the fence",
+        "scheduler/live/run.py",
+        "            await self._elector.hold()\n",
+        '            while self.health.role != "leading":\n                await asyncio.sleep(0.1)\n'
+        "            await self._elector.hold()\n",
+    ),
+    _mutation(
+        "the object of a gang that is gone goes too",
+        "scheduler/live/noticeboard.py",
+        "            if not state.members(key):\n",
+        "            if False:\n",
+    ),
+    _mutation(
+        "an Eviction without an answer is read",
+        "scheduler/live/binder.py",
+        "            return events.EvictUnknown(at_s=self._clock(), uid=pod.uid)",
+        "            return events.EvictAcked(at_s=self._clock(), uid=pod.uid)",
+    ),
+    _mutation(
+        "a failure of the storage does not say that nothing happened",
+        "scheduler/kube/errors.py",
+        "_UNTOLD = frozenset({500, 502, 504})",
+        "_UNTOLD = frozenset({502})",
+    ),
 )
