@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: bench-simulate help demo demo-frameworks test test-deploy test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: bench-simulate help images sbom demo demo-frameworks test test-deploy test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,9 +78,23 @@ bench-verdict: $(VENV)/installed ## how fast "cannot fit" is proven
 bench-simulate: $(VENV)/installed ## the FGD stream, 100,000 jobs, and Muri's trace under each policy
 	$(RUN)/python -m tests.benchmarks.simulate
 
-lock: $(VENV)/installed ## resolve the dependencies anew
-	$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--all-extras --group dev pyproject.toml -o requirements.lock
+COMPILE := $(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock: $(VENV)/installed ## resolve the dependencies anew, those of the images among them
+	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock --extra scheduler --extra speed pyproject.toml -o deploy/image/scheduler.lock
+	$(COMPILE) --constraint requirements.lock --extra agent pyproject.toml -o deploy/image/agent.lock
+	echo hatchling | $(COMPILE) --constraint requirements.lock - -o deploy/image/build.lock
+
+BASES ?=
+TAG ?= dev
+images: $(VENV)/installed ## both container images; BASES=--unpinned for one that is not released
+	@arguments=$$($(RUN)/python -m deploy.image.bases $(BASES)) && for target in scheduler agent; do \
+		docker build --file deploy/image/Dockerfile --target $$target --tag stowplan-$$target:$(TAG) $$arguments . \
+			|| exit 1; \
+	done
+
+sbom: $(VENV)/installed ## what is in each image, and under which licences: build/sbom
+	$(RUN)/python -m deploy.image.contents
 
 clean: ## remove what was built in the checkout
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

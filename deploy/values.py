@@ -21,13 +21,19 @@ SET_BY_THE_CHART: Final = (
 _DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$"
 
 
+class Digests(Section):
+    """Each image has its own; it wins over the tag."""
+
+    scheduler: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    agent: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+
+
 class Image(Section):
     repository: str = Field(default="stowplan", min_length=1, max_length=400)
     """The images are REPOSITORY-scheduler and REPOSITORY-agent."""
     tag: str = Field(default="", max_length=128)
     """The chart's appVersion unless given."""
-    digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
-    """Wins over the tag."""
+    digests: Digests = Digests()
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
 
 

@@ -38,7 +38,7 @@ def test_the_schema_and_the_values_are_the_models() -> None:
         ({"scheduler": {"replica": 3}}, "replica"),
         ({"scheduler": {"config": {"policy": {"strategy": "best"}}}}, "strategy"),
         ({"scheduler": {"config": {"leaderElection": {"name": "mine"}}}}, "name"),
-        ({"image": {"digest": "latest"}}, "digest"),
+        ({"image": {"digests": {"agent": "latest"}}}, "agent"),
         ({"agent": {"pools": [{"name": "x"}]}}, "nodeLabels"),
     ],
 )
@@ -73,6 +73,17 @@ def test_the_right_to_cordon_comes_with_the_policy_that_cordons(documents: list[
     assert sorted(map(_text, found)) == sorted(map(_text, plain))
     off = parsed(helm.template({"scheduler": {"config": {"policy": {"cordon": {"enabled": False}}}}}))
     assert {(one["kind"], one["metadata"]["name"]) for one in off} == known
+
+
+def test_each_image_is_named_by_its_own_digest() -> None:
+    digests = {"scheduler": f"sha256:{'a' * 64}", "agent": f"sha256:{'b' * 64}"}
+    found = parsed(helm.template({"image": {"repository": "r/stowplan", "digests": digests}}))
+    images = {
+        container["image"]
+        for one in of_kind(found, "Deployment", "DaemonSet")
+        for container in one["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {f"r/stowplan-{target}@{digest}" for target, digest in digests.items()}
 
 
 def test_another_namespace_and_name_reach_every_rule() -> None:

@@ -8,7 +8,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "stowplan.image" -}}
 {{- $image := .root.Values.image -}}
 {{- $name := printf "%s-%s" $image.repository .target -}}
-{{- if $image.digest -}}{{ $name }}@{{ $image.digest }}
+{{- $digest := index $image.digests .target -}}
+{{- if $digest -}}{{ $name }}@{{ $digest }}
 {{- else -}}{{ $name }}:{{ $image.tag | default .root.Chart.AppVersion }}{{- end -}}
 {{- end }}
 
