@@ -20,8 +20,8 @@ class RolePlacement:
 class Binding:
     """Why a gang cannot stand, one item of the core: what runs out, where, and by how much.
 
-    what:  "resource", "mask", "topology", "limit", "skew", "fragmentation", or "gangs", the others that
-           stand in a joint answer.
+    what:  "resource", "mask", "topology", "limit", "skew", "fragmentation", "devices" where shares and whole
+           devices do not fit side by side, or "gangs", the others that stand in a joint answer.
     name:  the resource, level or role meant. need/have: in that resource's units (pods otherwise).
     """
 

@@ -79,7 +79,7 @@ class Devices:
             for island in range(int(islands.max(initial=-1)) + 1):
                 total += (empty & (islands == island)).sum(axis=1) // ask.whole
             return np.asarray(np.minimum(total, most // ask.whole))
-        each = room // np.maximum(self._need(ask, size), 1)
+        each = room // np.maximum(self.need(ask, size), 1)
         opened = np.where(empty, 0, each).sum(axis=1)
         fresh = -np.sort(-np.where(empty, each, 0), axis=1)
         allowed = np.arange(fresh.shape[1]) < most[:, None]
@@ -88,7 +88,7 @@ class Devices:
     def opened(self, ask: Ask) -> NDArray[np.bool_]:
         """bool[N]: where a share fits on a device that is shared already."""
         partly = (self.room < self.size) & (self.room > 0)
-        return np.asarray((partly & (self.room >= np.maximum(self._need(ask, self.size), 1))).any(axis=1))
+        return np.asarray((partly & (self.room >= np.maximum(self.need(ask, self.size), 1))).any(axis=1))
 
     def choose(self, node: int, ask: Ask) -> tuple[int, ...] | None:
         """The devices for one pod, or None where it does not fit. Does not ``take`` them.
@@ -99,7 +99,7 @@ class Devices:
         room, size, island = self.room[node], self.size[node], self.island[node]
         empty = np.flatnonzero((room == size) & (size > 0))
         if ask.is_share:
-            need = np.maximum(self._need(ask, size), 1)
+            need = np.maximum(self.need(ask, size), 1)
             fits = np.flatnonzero((room < size) & (room >= need))
             if len(fits):
                 return (int(fits[np.argmin(room[fits])]),)
@@ -118,7 +118,7 @@ class Devices:
         """Occupy them. Raises: InvalidProblem where there is no room, which is the caller's slip."""
         self._log.append((node, self.room[node].copy(), int(self.most[node])))
         for device in devices:
-            need = self.room[node, device] if ask.whole else int(self._need(ask, self.size[node])[device])
+            need = self.room[node, device] if ask.whole else int(self.need(ask, self.size[node])[device])
             is_empty = self.room[node, device] == self.size[node, device]
             require(0 < need <= self.room[node, device], f"device {device} of node {node} has no room")
             require(bool(is_empty) or not ask.whole, f"device {device} of node {node} is shared")
@@ -138,7 +138,7 @@ class Devices:
         return sorted({node for node, _, _ in undone})
 
     @staticmethod
-    def _need(ask: Ask, size: NDArray[np.int64]) -> NDArray[np.int64]:
+    def need(ask: Ask, size: NDArray[np.int64]) -> NDArray[np.int64]:
         """Milli-units of each device that the share takes there; more than there is of an absent one."""
         if ask.units:
             return np.full(size.shape, ask.units * MILLI, dtype=np.int64)

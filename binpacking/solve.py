@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.answer import (
+    Binding,
     Certificate,
     Feasible,
     GangAnswer,
@@ -22,6 +23,7 @@ from binpacking.answer import (
 from binpacking.capacity import column_sums, demand, domain_sums, slots, unpinned
 from binpacking.check import check
 from binpacking.core import name_core
+from binpacking.device_model import DeviceDemand
 from binpacking.greedy import Packing, as_placement, dense, place_greedy
 from binpacking.least_slack import fill_least_slack
 from binpacking.model import Model, Outcome
@@ -42,18 +44,21 @@ def solve_gang(
     budget: float,
     seed: int,
     hint: tuple[RolePlacement, ...] | None = None,
+    demand: DeviceDemand | None = None,
 ) -> GangAnswer:
     """The placement with the most pods of the gang, or a proof that it cannot stand.
 
-    The certificate speaks of pods placed: ``Optimal(pods)``, ``Feasible(pods, bound)``,
+    demand: what roles ask of devices, where their kinds meet and the packing's columns do not count them
+    together; ``device_model.arrange`` then finds each node's. The certificate
+    speaks of pods placed: ``Optimal(pods)``, ``Feasible(pods, bound)``,
     ``Infeasible(core)`` or ``Unknown(budget)``. budget: CP-SAT's deterministic work units (about seconds).
     """
     core = prove_unfit(packing, gang)
     if core is not None:
         return GangAnswer(placement=None, certificate=core)
-    if hint is None:
+    if hint is None and demand is None:
         hint = place_greedy(packing, gang)
-    search = _Search(packing, gang, budget, seed)
+    search = _Search(packing, gang, budget, seed, demand)
     if hint is not None:
         search.accept(dense(hint, len(packing.nodes)))
     for rows, bound in _areas(packing, gang):
@@ -97,7 +102,10 @@ def _room(packing: Packing, gang: Gang, codes: NDArray[np.int32], size: int) -> 
 class _Search:
     """One gang's search over the domains that it may be in."""
 
-    def __init__(self, packing: Packing, gang: Gang, budget: float, seed: int) -> None:
+    def __init__(
+        self, packing: Packing, gang: Gang, budget: float, seed: int, demand: DeviceDemand | None
+    ) -> None:
+        self._demand = demand
         self._packing = packing
         self._gang = gang
         self._budget = budget
@@ -122,7 +130,11 @@ class _Search:
         if bound <= self._pods:
             return
         left = self._budget - self._spent
-        if left <= 0 or len(rows) * len(self._gang.roles) > SIZE_MAX:
+        width = 1
+        if self._demand is not None:
+            rows = self._demand.enough_of(self._packing.free, self._gang.roles, rows)
+            width = max(1, self._demand.devices.room.shape[1])
+        if left <= 0 or len(rows) * len(self._gang.roles) * width > SIZE_MAX:
             self._is_complete = False
             self._bound = max(self._bound, bound)
             return
@@ -142,7 +154,7 @@ class _Search:
     def _fill(self, rows: NDArray[np.int64], budget: float) -> None:
         """Try the least-slack heuristic for all pods, which finds the tight packings that greedy misses."""
         roles = self._gang.roles
-        if len(roles) == 1 or any(role.limits or role.skews for role in roles):
+        if self._demand is not None or len(roles) == 1 or any(role.limits or role.skews for role in roles):
             return
         narrow = [
             replace(role, minimum=0, allowed=None if role.allowed is None else role.allowed[rows])
@@ -159,7 +171,10 @@ class _Search:
 
     def _solve(self, rows: NDArray[np.int64], budget: float) -> Outcome:
         gang = self._gang
-        model = Model(self._packing.free, gang.roles, rows)
+        apart = () if self._demand is None else (np.arange(len(self._packing.nodes), dtype=np.int64),)
+        model = Model(self._packing.free, gang.roles, rows, apart)
+        if self._demand is not None:
+            self._demand.constrain(model, rows)
         for role, total in zip(gang.roles, model.totals, strict=True):
             model.cp.add(total >= role.minimum)
             model.cp.add(total <= role.count)
@@ -168,14 +183,26 @@ class _Search:
         model.cp.maximize(placed)
         return model.solve(budget=budget, seed=self._seed)
 
+    def _core(self) -> tuple[Binding, ...]:
+        """What binds a gang that cannot stand; where counts would let it stand, its devices do."""
+        if self._demand is None:
+            core, spent = name_core(self._packing, self._gang, self._budget, self._seed)
+            self._spent += spent
+            return core
+        counted = solve_gang(self._packing, self._gang, budget=self._budget, seed=self._seed)
+        self._spent += counted.spent
+        if isinstance(counted.certificate, Infeasible):
+            return counted.certificate.core
+        need = self._gang.need
+        return (Binding(what="devices", name="", need=need, have=need - 1),)
+
     def answer(self) -> GangAnswer:
         """What was found and how far it is proven, checked."""
         certificate: Certificate
         if self._best is None:
             certificate = Unknown(self._budget)
             if self._is_complete:
-                core, spent = name_core(self._packing, self._gang, self._budget, self._seed)
-                certificate, self._spent = Infeasible(core), self._spent + spent
+                certificate = Infeasible(self._core())
             return GangAnswer(placement=None, certificate=certificate, spent=self._spent)
         bound = max(self._bound, self._pods)
         certificate = (

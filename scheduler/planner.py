@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from binpacking.answer import Certificate, Feasible, Infeasible, Optimal, RolePlacement, Unknown
+from binpacking.device_model import DeviceDemand
 from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import BrokenInvariant, Gang
 from binpacking.prove import prove_unfit
@@ -19,6 +20,7 @@ from binpacking.solve import solve_gang
 from quotas.order import Entry, order
 from scheduler.displacing import WHY, Displacer
 from scheduler.explain.verdict import Explainer
+from scheduler.in_turn import place_in_turn
 from scheduler.model.gang import GangKey, PendingGang, TopologySpec
 from scheduler.model.plan import Assignment, Budget, Ordering, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.service import rank
@@ -163,9 +165,7 @@ def _is_kept(run: Run, gang: PendingGang) -> bool:
                 # A device that the promise counted on fell ill: the gang is looked at anew.
                 run.translation.give(kept, run.packing)
                 return False
-            wanted, got = len(gang.pods), len(kept)
-            proof = Optimal(float(got)) if got == wanted else Feasible(float(got), float(wanted))
-            _accept(run, gang, chosen, proof, "greedy")
+            _accept(run, gang, chosen, _placed(gang, chosen), "greedy")
     return True
 
 
@@ -263,6 +263,8 @@ def _asked(run: Run, pending: PendingGang) -> Asked | None:
 
 def _displaced(run: Run, pending: PendingGang, gang: Gang) -> list[Verdict]:
     """The verdict of a gang for which later gangs leave; none where it would not fit even then."""
+    if any(run.translation.devices.column(role.shape) is not None for role in pending.roles):
+        return []
     if run.displacer is None or pending.standing or run.displacer.make_room(pending, gang) is None:
         return []
     run.unfit.clear()
@@ -279,7 +281,7 @@ def _equals(singles: Sequence[PendingGang]) -> list[list[PendingGang]]:
 
 
 def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
-    if _roles_see_each_other(pending) or run.translation.devices.is_mixed(pending):
+    if _roles_see_each_other(pending):
         _place_in_turn(run, pending, within)
         return
     asked = _asked(run, pending)
@@ -287,6 +289,11 @@ def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
         run.verdicts.append(replace(run.unfit[asked], key=pending.key))
         return
     gang = run.translation.gang(pending, within=within)
+    if run.translation.devices.is_mixed(pending):
+        _place_mixed(run, pending, gang, within)
+        if asked is not None and run.verdicts and run.verdicts[-1].key == pending.key:
+            run.unfit[asked] = run.verdicts[-1]
+        return
     placement, certificate, solver = _find(run, pending, gang)
     if placement is None:
         made = _room(run, [pending], within) or _displaced(run, pending, gang)
@@ -297,9 +304,7 @@ def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
     for role, where in zip(gang.roles, placement, strict=True):
         run.packing.take(role, where)
     assignments = _with_devices(run, _assign(run.translation, pending, placement))
-    wanted, got = sum(role.count for role in gang.roles), len(assignments)
-    proof = Optimal(float(got)) if got == wanted else Feasible(float(got), float(wanted))
-    _accept(run, pending, assignments, proof, solver)
+    _accept(run, pending, assignments, _placed(pending, assignments), solver)
 
 
 def _find(run: Run, pending: PendingGang, gang: Gang) -> tuple[Placement | None, Certificate, Solver]:
@@ -307,60 +312,63 @@ def _find(run: Run, pending: PendingGang, gang: Gang) -> tuple[Placement | None,
     placement = place_greedy(run.packing, gang, prefer=run.translation.preference(pending.roles))
     if placement is not None:
         return placement, Optimal(), "greedy"
+    return _settle(run, gang)
+
+
+def _settle(
+    run: Run, gang: Gang, demand: DeviceDemand | None = None
+) -> tuple[Placement | None, Certificate, Solver]:
+    """A proof that nothing will do, or what CP-SAT finds. demand: where devices decide, not counts alone."""
     core = prove_unfit(run.packing, gang)
     if core is not None:
         return None, core, "greedy"
     allowance = min(run.budget.per_gang, run.budget.total - run.spent)
     if allowance <= 0:
         return None, Unknown(0.0), "greedy"
-    answer = solve_gang(run.packing, gang, budget=allowance, seed=run.budget.seed)
+    answer = solve_gang(run.packing, gang, budget=allowance, seed=run.budget.seed, demand=demand)
     run.spent += answer.spent
     return answer.placement, answer.certificate, "cp-sat"
 
 
 def _place_in_turn(run: Run, pending: PendingGang, within: Mask | None) -> None:
-    """A gang whose pods see each other's labels: pod by pod, each seeing those before it.
-
-    Valid but not exact: a failure here is never called proven.
-    """
-    translation = run.translation
-    taken: list[Assignment] = []
-    short: Gang | None = None
-    mark, devices = translation.mark(), translation.devices.mark()
-    free = run.packing.free.copy()
-    for role in pending.roles:
-        for pod in role.pods:
-            alone = replace(pending, roles=(replace(role, pods=(pod,), minimum=1),))
-            gang = translation.gang(alone, count=1, minimum=1, within=within)
-            placement = place_greedy(run.packing, gang, prefer=translation.preference(alone.roles))
-            if placement is None:
-                short = short or gang
-                continue
-            bare = Assignment(pod=pod, node=translation.node_names(placement[0])[0])
-            run.packing.take(gang.roles[0], placement[0])
-            chosen = translation.choose([bare], run.packing)
-            if chosen is None:
-                run.packing.give(gang.roles[0], placement[0])
-                short = short or gang
-                continue
-            translation.note(chosen)
-            taken += chosen
-    translation.rewind(mark)
-    if short is None or _stands(pending, taken):
-        certificate = Feasible(float(len(taken)), float(len(pending.pods)))
-        _accept(run, pending, taken, certificate, "greedy")
+    """A gang whose pods see each other's labels. A failure here is never called proven."""
+    tried = place_in_turn(run.translation, run.packing, pending, within)
+    if tried.assignments:
+        _accept(run, pending, tried.assignments, _placed(pending, tried.assignments), "greedy")
         return
-    translation.devices.rewind(devices)
-    run.packing.free[:] = free
+    short = tried.short or run.translation.gang(pending, within=within)
     run.verdicts.append(run.explainer.unfit(run.packing, pending, short, Unknown(0.0)))
 
 
-def _stands(pending: PendingGang, assignments: Sequence[Assignment]) -> bool:
-    """Whether these pods are enough for the gang and for each of its roles."""
-    placed = {a.pod.uid for a in assignments}
-    return len(placed) >= pending.need and all(
-        sum(pod.uid in placed for pod in role.pods) >= role.minimum for role in pending.roles
-    )
+def _place_mixed(run: Run, pending: PendingGang, gang: Gang, within: Mask | None) -> None:
+    """A gang whose roles ask of devices in several ways: in turn where that works, else device by device.
+
+    Nobody is evicted for it: counts do not say whether it would then fit.
+    """
+    translation = run.translation
+    in_order = replace(pending, roles=tuple(translation.devices.in_order(pending.roles)))
+    tried = place_in_turn(translation, run.packing, in_order, within)
+    if tried.assignments:
+        _accept(run, pending, tried.assignments, _placed(pending, tried.assignments), "greedy")
+        return
+    placement, certificate, solver = _settle(run, gang, translation.demand(pending, run.packing))
+    if placement is not None:
+        for role, where in zip(gang.roles, placement, strict=True):
+            run.packing.take(role, where)
+        chosen = translation.choose(_assign(translation, pending, placement), run.packing)
+        if chosen is not None:
+            _accept(run, pending, chosen, _placed(pending, chosen), solver)
+            return
+        for role, where in zip(gang.roles, placement, strict=True):
+            run.packing.give(role, where)
+        certificate = Unknown(run.budget.per_gang)
+    run.verdicts.append(run.explainer.unfit(run.packing, pending, gang, certificate))
+
+
+def _placed(pending: PendingGang, assignments: Sequence[Assignment]) -> Certificate:
+    """Of a gang that stands: best possible where no pod of it is left."""
+    wanted, got = len(pending.pods), len(assignments)
+    return Optimal(float(got)) if got == wanted else Feasible(float(got), float(wanted))
 
 
 def _roles_see_each_other(pending: PendingGang) -> bool:

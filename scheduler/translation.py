@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.answer import RolePlacement
+from binpacking.device_model import DeviceDemand
 from binpacking.greedy import Packing
 from binpacking.problem import Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
@@ -100,6 +101,10 @@ class Translation:
             topology=tuple(topology),
         )
 
+    def required_levels(self, pending: PendingGang) -> tuple[int, ...]:
+        """The topology levels in one domain of which all pods of the gang have to be."""
+        return tuple(dict.fromkeys(self._levels[t.label] for t in pending.topology if t.is_required))
+
     def rules(self, role: PendingRole) -> Interpod:
         """What pods on nodes, those placed in this run included, ask of this role."""
         if not len(self._crowd) and not role.shape.sees_pods:
@@ -161,6 +166,10 @@ class Translation:
     def choose(self, assignments: Sequence[Assignment], packing: Packing) -> list[Assignment] | None:
         """The same with devices, where the nodes' are known; None where they cannot be had after all."""
         return self.devices.choose(assignments, [self._row[a.node] for a in assignments], packing)
+
+    def demand(self, pending: PendingGang, packing: Packing) -> DeviceDemand:
+        """What the gang's roles ask of the devices that are free now, less what is held for others."""
+        return self.devices.demand(pending, packing)
 
     def give(self, assignments: Sequence[Assignment], packing: Packing) -> None:
         """What these pods had taken of their nodes is free again."""

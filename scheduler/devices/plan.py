@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.choice import Ask, Devices
+from binpacking.device_model import DeviceDemand, arrange
 from binpacking.greedy import Packing
 from scheduler.model.device_view import DeviceView, ask_of, column_of, mig_of
 from scheduler.model.devices import WHOLE_GPU
-from scheduler.model.gang import PendingGang
+from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment
+
+#: How many devices were taken, and by MIG resource and node how many instances.
+Mark = tuple[int, dict[str, dict[int, int]]]
 
 
 class DevicePlan:
@@ -34,6 +38,8 @@ class DevicePlan:
     ) -> None:
         self._view = view
         self._devices = _nothing(nodes) if view is None else view.devices()
+        #: bool[N]: nodes whose devices and their holders are all known.
+        self._is_known = np.zeros(nodes, dtype=np.bool_) if view is None else view.has_report & view.is_exact
         self._first = len(resources)
         self._gpu = resources.index(WHOLE_GPU) if WHOLE_GPU in resources else None
         self._asks: dict[Shape, Ask | None] = {}
@@ -75,6 +81,9 @@ class DevicePlan:
                 most=(devices.size > 0).sum(axis=1),
             )
         extra = [devices.slots(ask) for ask in self._columns]
+        if not is_empty:
+            # Where somebody holds devices that nobody named, none is chosen for anybody.
+            extra = [np.where(self._is_known, slots, 0) for slots in extra]
         return np.concatenate((amounts, np.stack(extra, axis=1)), axis=1)
 
     def is_mixed(self, gang: PendingGang) -> bool:
@@ -98,11 +107,26 @@ class DevicePlan:
             total = own if total is None else total + own
         return total
 
-    def mark(self) -> int:
-        return self._devices.mark()
+    def in_order(self, roles: Iterable[PendingRole]) -> list[PendingRole]:
+        """As they are best placed one after another: whole devices first, then large shares."""
+        return sorted(roles, key=lambda role: self._order(role.shape))
 
-    def rewind(self, mark: int) -> None:
-        self._devices.rewind(mark)
+    def demand(self, gang: PendingGang, packing: Packing) -> DeviceDemand:
+        """What the gang's roles ask of the devices that are free now, less what is held for others."""
+        devices = self._devices
+        most = devices.most if self._gpu is None else np.minimum(devices.most, packing.free[:, self._gpu])
+        left = Devices(room=devices.room, size=devices.size, island=devices.island, most=most)
+        asks = tuple(self.ask(role.shape) for role in gang.roles)
+        return DeviceDemand(devices=left, asks=asks, is_known=self._is_known)
+
+    def mark(self) -> Mark:
+        """A point to rewind to."""
+        return self._devices.mark(), {name: dict(by_row) for name, by_row in self._taken.items()}
+
+    def rewind(self, mark: Mark) -> None:
+        """Undo what was chosen since."""
+        self._devices.rewind(mark[0])
+        self._taken = mark[1]
 
     def choose(
         self, assignments: Sequence[Assignment], rows: Sequence[int], packing: Packing
@@ -119,12 +143,39 @@ class DevicePlan:
             found = self._choose(chosen[i].pod.shape, rows[i])
             if found is None:
                 self.rewind(mark)
-                return None
+                return self._choose_exactly(assignments, rows, packing)
             chosen[i] = replace(chosen[i], devices=found)
         self._refresh(packing, sorted(set(rows)))
         return chosen
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _choose_exactly(
+        self, assignments: Sequence[Assignment], rows: Sequence[int], packing: Packing
+    ) -> list[Assignment] | None:
+        """As ``choose``, where one pod after another leads nowhere; that settles it for pods of one kind."""
+        mark = self.mark()
+        chosen = list(assignments)
+        asks = {i: ask for i, a in enumerate(assignments) if (ask := self.ask(a.pod.shape)) is not None}
+        if self._view is None or len(set(asks.values())) < 2:
+            return None
+        for row in sorted(set(rows)):
+            here = [i for i in asks if rows[i] == row]
+            if not self._is_known[row] and not any(asks[i].is_share or asks[i].linked for i in here):
+                continue
+            found = arrange(self._devices, row, [asks[i] for i in here]) if self._is_known[row] else None
+            if found is None:
+                self.rewind(mark)
+                return None
+            for i, devices in zip(here, found, strict=True):
+                self._devices.take(row, asks[i], devices)
+                named = tuple(self._view.uuids[row][device] for device in devices)
+                chosen[i] = replace(chosen[i], devices=named)
+        for i, assignment in enumerate(chosen):
+            mig = self._choose_mig(assignment.pod.shape, rows[i])
+            chosen[i] = replace(assignment, devices=assignment.devices + mig)
+        self._refresh(packing, sorted(set(rows)))
+        return chosen
 
     def _order(self, shape: Shape) -> tuple[int, int, int]:
         """Whole ones first, then the largest shares."""
@@ -137,7 +188,7 @@ class DevicePlan:
         named = self._choose_mig(shape, row)
         if ask is None:
             return named
-        if view is None or not view.has_report[row] or not view.is_exact[row]:
+        if view is None or not self._is_known[row]:
             # A node without a report, or one where somebody holds devices that nobody named.
             return None if ask.is_share or ask.linked else ()
         devices = self._devices.choose(row, ask)
@@ -162,7 +213,7 @@ class DevicePlan:
         view = self._view
         if view is None:
             return
-        at = np.array([row for row in rows if view.has_report[row] and view.is_exact[row]], dtype=np.int64)
+        at = np.array([row for row in rows if self._is_known[row]], dtype=np.int64)
         if self._gpu is not None:
             column = packing.free[at, self._gpu]
             packing.free[at, self._gpu] = np.minimum(column, self._devices.most[at])

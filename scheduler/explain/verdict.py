@@ -131,6 +131,8 @@ def _sentence(item: Binding) -> str:
             return f"the nodes it may go to have room for {item.have} of {item.need} pods"
         case "topology":
             return f"no single {item.name} has room for more than {item.have} of {item.need} pods"
+        case "devices":
+            return f"shares and whole devices do not fit side by side: fewer than {need} pods have room"
         case "limit" | "skew":
             return f"spread or anti-affinity of {item.name} allows {item.have} of {item.need} pods"
         case _:

@@ -1,4 +1,4 @@
-"""Guards of what devices decide."""
+"""Guards of what devices decide: taking a gang back once, and placing shares beside whole devices."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from tests.mutations.guards import Mutation
 TAKEN_BACK = "tests/gangs/test_a_gang_is_taken_back_once_whoever_leads.py"
 OUTLIVES = "tests/devices/test_a_replacement_outlives_its_leader.py"
 ONCE = "test_each_member_is_evicted_once_and_the_gang_ends_whole_elsewhere"
+KINDS = "tests/binpacking/test_kinds_of_devices_meet_exactly.py"
+MIXED = "tests/devices/test_a_gang_mixes_shares_and_whole_devices.py"
 
 DEVICE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
@@ -36,5 +38,33 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         old="        if not pods:",
         new="        if True:",
         test=f"{OUTLIVES}::{ONCE}[second-eviction]",
+    ),
+    Mutation(
+        name="a device opened for shares is not taken whole",
+        file="binpacking/device_model.py",
+        old="cp.add(sum([*taken, *self._opened.values()]) <= allowed)",
+        new="cp.add(sum(taken) <= allowed)",
+        test=KINDS,
+    ),
+    Mutation(
+        name="a linked set is counted by its island",
+        file="binpacking/device_model.py",
+        old="            if sets:\n                self._cp.add",
+        new="            if False:\n                self._cp.add",
+        test=KINDS,
+    ),
+    Mutation(
+        name="pods placed in turn keep to one domain of their topology",
+        file="scheduler/in_turn.py",
+        old="inside: Mask = codes == domain",
+        new="inside: Mask = codes >= 0",
+        test=MIXED,
+    ),
+    Mutation(
+        name="no share is given where devices are held that nobody named",
+        file="scheduler/devices/plan.py",
+        old="np.where(self._is_known, slots, 0)",
+        new="slots",
+        test=MIXED,
     ),
 )
