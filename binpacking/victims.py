@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from binpacking.answer import Certificate, Feasible, GangAnswer, Infeasible, Opt
 from binpacking.capacity import demand, slots, unpinned
 from binpacking.check import check
 from binpacking.core import name_core
+from binpacking.debts import Ledger, Terms
 from binpacking.greedy import Packing, as_placement, dense, place_greedy
+from binpacking.minimal import Standing
 from binpacking.model import Model
 from binpacking.problem import AMOUNT_MAX, BrokenInvariant, Gang, require, require_match
 from binpacking.prove import prove_unfit
@@ -33,11 +35,13 @@ class Part:
     """Pods that can be taken without the rest of their gang, since they are above its minimum.
 
     cost: what losing them costs, >= 0. nodes: int64[K] distinct. amounts: int64[K, R] released there.
+    frees: int64[Q], what that counts for in ``Terms``.
     """
 
     cost: int
     nodes: NDArray[np.int64]
     amounts: NDArray[np.int64]
+    frees: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         require(0 <= self.cost <= AMOUNT_MAX, f"victim.cost is {self.cost}, from 0 to {AMOUNT_MAX}")
@@ -51,18 +55,21 @@ class Part:
         require(
             least >= 0 and most <= AMOUNT_MAX, f"victim.amounts from {least} to {most}, 0 to {AMOUNT_MAX}"
         )
+        require(self.frees.dtype == np.int64 and self.frees.ndim == 1, "victim.frees must be int64[Q]")
+        require(int(self.frees.min(initial=0)) >= 0, "victim.frees holds less than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Victim:
     """A gang that may be taken: ``base`` is the pods it stands on, ``extra`` what can go alone.
 
-    Taking the base takes every extra part with it, and costs the sum.
+    Taking the base takes every extra part with it, and costs the sum. debtor: an index into ``Terms.levels``.
     """
 
     name: str
     base: Part
     extra: tuple[Part, ...] = ()
+    debtor: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +86,9 @@ class VictimAnswer:
     """taken: who goes, ascending; empty with no placement. placement: where the gang then stands.
 
     certificate: of the cost: ``Optimal(cost)``, ``Feasible(cost, bound)`` with bound <= cost, ``Infeasible``
-    when not even all candidates together make room, or ``Unknown``. The set is minimal in any case: with
-    any one taken part kept, this placement would not fit.
+    when not even all candidates together make room, or ``Unknown``. The set is minimal: with any one taken
+    part kept the gang would not fit, or less would come free than has to. Where the budget ran out this is
+    shown for this placement only.
     """
 
     taken: tuple[Taken, ...]
@@ -90,17 +98,31 @@ class VictimAnswer:
 
 
 def victims(
-    packing: Packing, gang: Gang, candidates: Sequence[Victim], *, budget: float, seed: int
+    packing: Packing,
+    gang: Gang,
+    candidates: Sequence[Victim],
+    *,
+    budget: float,
+    seed: int,
+    terms: Terms | None = None,
+    barred: Sequence[tuple[Taken, ...]] = (),
 ) -> VictimAnswer:
-    """The cheapest candidates whose removal lets the gang stand. Nobody is taken unless it then does."""
+    """The cheapest candidates whose removal lets the gang stand. Nobody is taken unless it then does.
+
+    terms: of whom how much may go, and has to. barred: sets that are no answer, nor is any that holds one.
+    """
     require(len(candidates) <= VICTIMS_MAX, f"candidates has {len(candidates)}, at most {VICTIMS_MAX}")
     require_match(packing.nodes, [gang])
-    search = _Search(packing, gang, _pieces(candidates, packing))
+    search = _Search(packing, gang, candidates, terms, barred)
+    if not search.is_payable:
+        return VictimAnswer(taken=(), placement=None, certificate=Unknown(0.0))
     proof = prove_unfit(search.relieved(search.all), gang)
     if proof is not None:
         return VictimAnswer(taken=(), placement=None, certificate=proof)
     search.start()
     certificate, spent = search.improve(budget, seed)
+    if not isinstance(certificate, Optimal):
+        spent += search.lessen(budget - spent, seed)
     return search.answer(certificate, spent)
 
 
@@ -131,14 +153,40 @@ def _pieces(candidates: Sequence[Victim], packing: Packing) -> list[_Piece]:
 class _Search:
     """The cheapest set so far, and where the gang stands without it."""
 
-    def __init__(self, packing: Packing, gang: Gang, pieces: list[_Piece]) -> None:
+    def __init__(
+        self,
+        packing: Packing,
+        gang: Gang,
+        candidates: Sequence[Victim],
+        terms: Terms | None,
+        barred: Sequence[tuple[Taken, ...]],
+    ) -> None:
         self._packing = packing
         self._gang = gang
-        self._pieces = pieces
+        self._pieces = pieces = _pieces(candidates, packing)
+        self._ledger = Ledger(
+            terms,
+            victim=[piece.victim for piece in pieces],
+            debtor=[candidates[piece.victim].debtor for piece in pieces],
+            frees=[piece.part.frees for piece in pieces],
+            along=[piece.needs for piece in pieces],
+        )
+        self._bases = {piece.victim: i for i, piece in enumerate(pieces) if piece.extra < 0}
+        self._is_free = terms is None and not barred
+        at = {(piece.victim, piece.extra): index for index, piece in enumerate(pieces)}
+        self._barred = [
+            [at[t.victim, e] for t in taken for e in (*t.extra, *((-1,) if t.base else ()))]
+            for taken in barred
+        ]
         self._costs = np.array([piece.part.cost for piece in pieces], dtype=np.int64)
         self._counts: NDArray[np.int64] | None = None
         self._taken = np.zeros(len(pieces), dtype=np.bool_)
         self.all = np.ones(len(pieces), dtype=np.bool_)
+
+    @property
+    def is_payable(self) -> bool:
+        """Whether all pieces together free what has to come free."""
+        return self._ledger.margin(self.all).is_met
 
     @property
     def _cost(self) -> int:
@@ -155,14 +203,16 @@ class _Search:
 
     def start(self) -> None:
         """Take in a promising order until the gang fits, by two orders; keep the cheaper set."""
-        for order in self._orders():
+        for order in map(self._ledger.walk, self._orders()):
             shortest, longest = 0, len(order)
             found: NDArray[np.int64] | None = None
             taken = self.all
             while shortest <= longest:
                 middle = (shortest + longest) // 2
                 tried = self._closed(order[:middle])
-                placement = place_greedy(self.relieved(tried), self._gang)
+                placement = None
+                if self._ledger.margin(tried).is_met:
+                    placement = place_greedy(self.relieved(tried), self._gang)
                 if placement is None:
                     shortest = middle + 1
                 else:
@@ -186,14 +236,34 @@ class _Search:
         outcome = model.solve(budget=budget, seed=seed, hint=self._counts, watch=gone)
         if outcome.counts is not None:
             self._keep(outcome.counts, np.array(outcome.watched, dtype=np.bool_))
-        if outcome.status == "infeasible":
+        if outcome.status == "infeasible" and self._counts is None and self._is_free:
             core, spent = name_core(self.relieved(self.all), self._gang, budget, seed)
             return Infeasible(core), outcome.spent + spent
         bound = outcome.bound if outcome.status != "unknown" else 0.0
         return self._unproven(bound, budget), outcome.spent
 
+    def lessen(self, budget: float, seed: int) -> float:
+        """Keep whatever need not go, dearest first, wherever the gang then stands; solver units spent."""
+        if self._counts is None:
+            return 0.0
+        standing = Standing(self.relieved(self._taken), self._gang, budget=budget, seed=seed)
+        taken, margin = self._taken.copy(), self._ledger.margin(self._taken)
+        for index in self._dearest(taken):
+            part = self._pieces[index].part
+            if self._is_loose(index, taken) and margin.keep(index):
+                if standing.without(part.nodes, part.amounts):
+                    taken[index] = False
+                else:
+                    margin.count(index, +1)
+        placement = standing.placement()
+        if placement is not None and taken.sum() < self._taken.sum():
+            self._counts, self._taken = dense(placement, len(self._packing.nodes)), taken
+        return standing.spent
+
     def answer(self, certificate: Certificate, spent: float) -> VictimAnswer:
         """Who goes and where the gang then stands, checked."""
+        if isinstance(certificate, Feasible) and self._counts is not None:
+            certificate = self._unproven(certificate.bound, 0.0)
         if self._counts is None:
             return VictimAnswer(taken=(), placement=None, certificate=certificate, spent=spent)
         placement = as_placement(list(self._counts))
@@ -223,6 +293,9 @@ class _Search:
         for var, piece in zip(gone, self._pieces, strict=True):
             for extra in piece.needs:
                 model.cp.add_implication(var, gone[extra])
+        self._ledger.bind(model, gone)
+        for together in self._barred:
+            model.cp.add(sum(gone[index] for index in together) < len(together))
         self._charge(model, gone, own)
         return model, gone
 
@@ -314,21 +387,29 @@ class _Search:
         used = np.zeros_like(self._packing.free)
         for role, placed in zip(self._gang.roles, counts, strict=True):
             used += placed[:, None] * role.request
-        free = self.relieved(taken).free
-        is_extra = [piece.extra >= 0 for piece in self._pieces]
-        order = sorted(np.flatnonzero(taken).tolist(), key=lambda i: (is_extra[i], -self._costs[i]))
-        bases = {piece.victim: i for i, piece in enumerate(self._pieces) if piece.extra < 0}
-        for index in order:
-            piece = self._pieces[index]
-            if piece.extra >= 0 and taken[bases[piece.victim]]:
+        free, margin = self.relieved(taken).free, self._ledger.margin(taken)
+        for index in self._dearest(taken):
+            if not self._is_loose(index, taken):
                 continue
-            at = piece.part.nodes
-            left = free[at] - piece.part.amounts
-            if ((used[at] == 0) | (left >= used[at])).all():
+            part = self._pieces[index].part
+            at, left = part.nodes, free[part.nodes] - part.amounts
+            if ((used[at] == 0) | (left >= used[at])).all() and margin.keep(index):
                 taken[index] = False
                 free[at] = left
+        if any(taken[barred].all() for barred in self._barred):
+            return
         if self._counts is None or int(self._costs[taken].sum()) < self._cost:
             self._counts, self._taken = counts, taken
+
+    def _dearest(self, taken: NDArray[np.bool_]) -> list[int]:
+        """What is taken, whole gangs first, the dearest first."""
+        extra = [piece.extra >= 0 for piece in self._pieces]
+        return sorted(np.flatnonzero(taken).tolist(), key=lambda i: (extra[i], -self._costs[i]))
+
+    def _is_loose(self, index: int, taken: NDArray[np.bool_]) -> bool:
+        """Whether the piece could stay by itself: what a gang stands on is not gone with it."""
+        piece = self._pieces[index]
+        return piece.extra < 0 or not taken[self._bases[piece.victim]]
 
     def _closed(self, chosen: Sequence[int]) -> NDArray[np.bool_]:
         """The chosen pieces, and with each base its extras."""

@@ -32,3 +32,9 @@ def add_to(row: Row, other: Iterable[int]) -> None:
     """Add in place."""
     for r, amount in enumerate(other):
         row[r] += amount
+
+
+def add_amounts(total: dict[str, int], other: Amounts) -> None:
+    """Add in place."""
+    for name, amount in other.items():
+        total[name] = total.get(name, 0) + amount

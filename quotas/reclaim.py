@@ -74,6 +74,52 @@ def sources(books: Books, claimed: Claim) -> dict[str, dict[str, int]]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lack:
+    """So much of a resource has to come free below a node of the tree (0: anywhere), by index."""
+
+    node: int
+    resource: str
+    amount: int
+
+
+def lacks(books: Books, team: str, request: Amounts) -> list[Lack]:
+    """What has to come free, and where, before no limit and nothing kept for others forbids the request."""
+    row, tree = row_of(request, books.resources), books.tree
+    missing = [(0, r, amount) for r, amount in enumerate(shortfall(books, team, row))]
+    for i in tree.path(tree.leaf(team)):
+        node = tree.nodes[i]
+        for r, name in enumerate(books.resources):
+            missing.append((i, r, books.used[i][r] + row[r] - node.most(name) if row[r] else 0))
+    return [Lack(node=i, resource=books.resources[r], amount=lack) for i, r, lack in missing if lack > 0]
+
+
+def closed(books: Books, claimed: Claim) -> list[Lack]:
+    """What has to come free inside each department over the claimant before others outside of it give.
+
+    From the inside out; see ``Exchange.gives``.
+    """
+    exchange, found = Exchange(books=books, claim=claimed), []
+    for i in books.tree.path(books.tree.leaf(claimed.team)):
+        for name in claimed.resources:
+            lack = exchange.exceeds(i, name)
+            if lack > 0:
+                found.append(Lack(node=i, resource=name, amount=lack))
+    return found
+
+
+def owing(books: Books, claimed: Claim, team: str) -> list[tuple[int, dict[str, int]]]:
+    """Nodes over a team and not over the claimant, its own first, with what each uses above its guarantee."""
+    tree = books.tree
+    mine = set(tree.path(tree.leaf(claimed.team)))
+    at = [(name, books.resources.index(name)) for name in claimed.resources]
+    return [
+        (i, {name: max(0, books.used[i][r] - books.owned[i][r]) for name, r in at})
+        for i in tree.path(tree.leaf(team))
+        if i not in mine
+    ]
+
+
 def _preference(books: Books, claimed: Claim, team: str) -> tuple[bool, int, str]:
     tree, leaf = books.tree, books.tree.leaf(team)
     wanted = [books.resources.index(name) for name in claimed.lacking or claimed.resources]
@@ -118,11 +164,16 @@ class Exchange:
         givers = [i for i in theirs if i not in meet]
         found = {}
         for name in self.claim.resources if takers and givers else ():
-            r, asked = self.books.resources.index(name), self.claim.request[name]
+            r = self.books.resources.index(name)
             spare = min(self._used(i, r) - owned[i][r] for i in givers)
-            if spare > 0 and all(self._used(i, r) + asked <= self._most(i, r) for i in takers):
+            if spare > 0 and all(self.exceeds(i, name) <= 0 for i in takers):
                 found[name] = spare
         return found
+
+    def exceeds(self, index: int, resource: str) -> int:
+        """By how much a node over the claimant would be above what it may take back from outside of it."""
+        r = self.books.resources.index(resource)
+        return self._used(index, r) + self.claim.request[resource] - self._most(index, r)
 
     def _most(self, index: int, r: int) -> int:
         owned = self.books.owned[index][r]

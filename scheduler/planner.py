@@ -24,7 +24,7 @@ from scheduler.in_turn import place_in_turn
 from scheduler.model.gang import GangKey, PendingGang, TopologySpec
 from scheduler.model.plan import Assignment, Budget, Ordering, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.service import rank
-from scheduler.teams.desk import Desk, Mask
+from scheduler.teams.desk import Admitted, Desk, Mask
 from scheduler.translation import Translation
 
 Solver = Literal["greedy", "cp-sat"]
@@ -133,22 +133,38 @@ def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     if run.desk is None or gang.blocked is not None or _roles_see_each_other(gang):
         return known
     admitted = run.desk.admit([gang])
-    return (admitted.verdicts or _room(run, admitted.gangs, admitted.within) or [known])[0]
+    if not admitted.gangs:
+        return (admitted.verdicts or _refuse(run, admitted))[0]
+    return (_room(run, admitted.gangs, admitted.within) or [known])[0]
 
 
 def _place(run: Run, batch: Sequence[PendingGang]) -> None:
     """Place one gang, or equal single pods, as far as their teams allow it."""
-    admitted, within = list(batch), None
-    if run.desk is not None:
-        answer = run.desk.admit(batch)
-        run.verdicts.extend(answer.verdicts)
-        admitted, within = answer.gangs, answer.within
+    if run.desk is None:
+        _place_admitted(run, list(batch), None)
+        return
+    answer = run.desk.admit(batch)
+    run.verdicts.extend(answer.verdicts)
+    _place_admitted(run, answer.gangs, answer.within)
+    run.verdicts.extend(_refuse(run, answer))
+
+
+def _place_admitted(run: Run, admitted: list[PendingGang], within: Mask | None) -> None:
     if not admitted or _is_kept(run, admitted[0]):
         return
     if admitted[0].key.is_single:
         _place_singles(run, admitted, within)
     else:
         _place_gang(run, admitted[0], within)
+
+
+def _refuse(run: Run, answer: Admitted) -> list[Verdict]:
+    """Verdicts of those whom a quota forbids."""
+    if run.desk is None:
+        return []
+    verdicts, spent = run.desk.refuse(answer.refusals, run.budget, run.budget.total - run.spent)
+    run.spent += spent
+    return verdicts
 
 
 def _is_kept(run: Run, gang: PendingGang) -> bool:

@@ -56,6 +56,8 @@ class Teamboard:
         self._latest: Snapshot | None = None
         self._said: dict[str, Status] = {}
         self._history_at_s: dict[str, float] = {}
+        #: Whether each team is as written, and since when.
+        self._accepted: dict[str, tuple[str, str]] = {}
 
     def offer(self, snapshot: Snapshot) -> None:
         """The newest moment; the board takes it up when it is time."""
@@ -73,7 +75,9 @@ class Teamboard:
             self._metrics.teams({name: account for name, account in found.items() if name})
             told = (*self._state.roll.conditions, *odd)
             for name in sorted(set(found) & set(self._state.roll.quotas)):
-                await self._tell(name, _status(found[name], told), snapshot.teams.history.get(name, {}))
+                generation = snapshot.teams.table.generations.get(name, 0)
+                status = _status(found[name], told, generation)
+                await self._tell(name, status, snapshot.teams.history.get(name, {}))
 
     async def _tell(self, name: str, status: Status, history: Amounts) -> None:
         """Write one team's status if it changed, or if its history was not written for long."""
@@ -83,7 +87,10 @@ class Teamboard:
             return
         body = dict(status)
         since = _time(now_s)
-        body["conditions"] = [{**_accepted(status), "lastTransitionTime": since}]
+        accepted = _accepted(status)
+        kept, kept_since = self._accepted.get(name, ("", ""))
+        changed = since if accepted["status"] != kept else kept_since
+        body["conditions"] = [{**accepted, "lastTransitionTime": changed}]
         if history:
             body["history"] = {"asOf": since, "usage": shown_amounts(history)}
         try:
@@ -98,6 +105,7 @@ class Teamboard:
             log.warning("team status not written", team=name, error=str(error)[:256])
             return
         self._said[name] = status
+        self._accepted[name] = (str(accepted["status"]), changed)
         self._history_at_s[name] = now_s
 
 
@@ -108,9 +116,10 @@ def _standing(snapshot: Snapshot) -> tuple[dict[str, Account], tuple[Condition, 
     return accounts(books), overcommitted(snapshot.teams.table.tree, capacity(snapshot, snapshot.teams))
 
 
-def _status(account: Account, told: tuple[Condition, ...]) -> Status:
-    """What the status says, apart from times and history."""
+def _status(account: Account, told: tuple[Condition, ...], generation: int) -> Status:
+    """What the status says, apart from times and history; of which writing of the spec."""
     return {
+        "observedGeneration": generation,
         "share": f"{account.holds_ppm / PARTS:.6f}",
         "usage": shown_amounts(account.used),
         "fairShareNow": shown_amounts(account.due),
@@ -121,14 +130,18 @@ def _status(account: Account, told: tuple[Condition, ...]) -> Status:
     }
 
 
-def _accepted(status: Mapping[str, object]) -> dict[str, str]:
+def _accepted(status: Mapping[str, object]) -> Status:
     """One condition: all is as written, or the first thing that is not, with all in the message."""
     own = status["conditions"]
     odd = own if isinstance(own, list) else []
-    if not odd:
-        return {"type": "Accepted", "status": "True", "reason": "AsWritten", "message": ""}
     text = printable("; ".join(f"{kind}: {message}" for kind, message in odd), MESSAGE_MAX)
-    return {"type": "Accepted", "status": "False", "reason": str(odd[0][0]), "message": text}
+    return {
+        "type": "Accepted",
+        "status": "False" if odd else "True",
+        "reason": str(odd[0][0]) if odd else "AsWritten",
+        "message": text,
+        "observedGeneration": status["observedGeneration"],
+    }
 
 
 def _time(at_s: float) -> str:

@@ -26,6 +26,8 @@ class TeamTable:
     pod_defaults: Mapping[str, Amounts]
     pod_maximum: Mapping[str, Amounts]
     units: UnitTable
+    #: By team, which writing of its TeamQuota this was made of.
+    generations: Mapping[str, int] = field(default_factory=dict)
 
     def team(self, namespace: str) -> str:
         return self.namespaces.get(namespace, "")
@@ -54,8 +56,9 @@ class Teams:
     usage: Mapping[str, Amounts]
     #: Decayed use by team, with everything below it.
     history: Mapping[str, Amounts]
-    #: GPU models by name, and int64[N]: the model of each node, an index into them.
+    #: GPU models by name, MiB of one such GPU (0: unknown), and int64[N]: each node's, an index into them.
     models: tuple[str, ...]
+    memory_mib: tuple[int, ...]
     model_of: NDArray[np.int64]
     running: tuple[RunningGang, ...]
     #: int64[N, R]: held by pods that are on their way out.

@@ -48,6 +48,8 @@ class TeamQuota:
     #: Decayed use when it was last written down, and when that was (0.0: never).
     history: Amounts
     history_at_s: float
+    #: ``metadata.generation``: which writing of the spec this is.
+    generation: int = 0
 
 
 def parse_team_quota(found: WireTeamQuota) -> TeamQuota | Rejected:
@@ -136,6 +138,7 @@ def _read(found: WireTeamQuota) -> TeamQuota:
         pod_maximum=_amounts("spec.podMaximum", spec.pod_maximum),
         history=_amounts("status.history.usage", history.usage if history else None),
         history_at_s=seconds_of(history.as_of) if history else 0.0,
+        generation=found.metadata.generation,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from quotas.amounts import NOTHING, Amounts
+from quotas.amounts import NOTHING, Amounts, add_amounts
 from quotas.books import Books, open_books
 from quotas.entitlement import Allowed, Bound, Denied, may_start
 from quotas.order import Entry, Position, order_fairly
@@ -15,11 +15,11 @@ from quotas.tree import Tree
 from quotas.units import MILLI, MODEL, UNITS
 from scheduler.explain.units import amount
 from scheduler.model.gang import PendingGang, PendingRole
-from scheduler.model.objects import CPU, MEMORY, Pod, Rejected, Shape
+from scheduler.model.objects import CPU, GPU, MEMORY, Pod, Rejected, Shape
 from scheduler.model.plan import Snapshot, Victim
 from scheduler.model.team import Teams
 from scheduler.parse.teamquota import check_pod
-from scheduler.teams.measure import GPUS, charge_of, gauged, without_model
+from scheduler.teams.measure import charge_of, gauged, gpu_milli, without_model
 
 #: A resource that several teams have no limit on may still run out in one place: packing says that better.
 PACKING_SAYS = "capacity"
@@ -34,18 +34,20 @@ class Allowance:
         self._snapshot = snapshot
         self._row = {node.name: row for row, node in enumerate(snapshot.nodes)}
         self._models: dict[int, tuple[NDArray[np.bool_], tuple[int, ...]]] = {}
+        self._memory = dict(zip(teams.models, teams.memory_mib, strict=True))
         waiting: dict[str, dict[str, int]] = {}
         self._requests: dict[tuple[int, str, str], dict[str, int]] = {}
+        self._charges: dict[tuple[int, str, str], tuple[Shape, Amounts]] = {}
         for gang in snapshot.gangs:
             if gang.blocked is None:
                 own = waiting.setdefault(self.team(gang), {})
-                for name, value in self.request(gang).items():
-                    own[name] = own.get(name, 0) + value
+                add_amounts(own, self.request(gang))
         self.books: Books = open_books(
             self.table.tree, capacity(snapshot, teams), teams.usage, waiting, teams.history
         )
 
-        self._governed = _governed(self.table.tree) & set(self.books.resources)
+        #: Resources that some quota is about and the cluster has, sorted.
+        self.governed = tuple(sorted(_governed(self.table.tree) & set(self.books.resources)))
 
     def team(self, gang: PendingGang) -> str:
         return self.table.team(gang.key.namespace)
@@ -68,11 +70,11 @@ class Allowance:
         )
 
     def nominated(self, gang: PendingGang) -> Mapping[str, str]:
-        """Node by pod UID where room is held for it: our decision, or that of an earlier leader."""
+        """Node by UID of waiting pods for which room is held: our decision, or an earlier leader's."""
         known = self.teams.nominated.get(gang.key)
-        if known is not None:
-            return known
-        return {pod.uid: pod.nominated_node for pod in gang.pods if pod.nominated_node}
+        if known is None:
+            return {pod.uid: pod.nominated_node for pod in gang.pods if pod.nominated_node}
+        return {pod.uid: known[pod.uid] for pod in gang.pods if pod.uid in known}
 
     # -- what is asked -------------------------------------------------------------------------
 
@@ -90,17 +92,22 @@ class Allowance:
         for uid, node in nodes.items():
             row = self._row.get(node)
             model = "" if row is None else self.teams.models[int(self.teams.model_of[row])]
-            for name, value in self.of_pod(pods[uid], model).items():
-                total[name] = total.get(name, 0) + value
+            add_amounts(total, self.of_pod(pods[uid], model))
         return total
 
     def of_victim(self, victim: Victim) -> dict[str, int]:
         """What is given back when these pods leave."""
         return self.placed({p.uid: p for p in victim.pods}, {p.uid: p.node_name for p in victim.pods})
 
-    def of_pod(self, pod: Pod, model: str) -> dict[str, int]:
-        defaults = self.table.pod_defaults.get(self.table.team(pod.namespace), NOTHING)
-        return charge_of(pod.shape.requests, model, self.table.units, defaults)
+    def of_pod(self, pod: Pod, model: str) -> Amounts:
+        key = (id(pod.shape), pod.namespace, model)
+        known = self._charges.get(key)
+        if known is None:
+            defaults = self.table.pod_defaults.get(self.table.team(pod.namespace), NOTHING)
+            found = charge_of(pod.shape, model, self._memory.get(model, 0), self.table.units, defaults)
+            # The shape is kept beside it, so that its id stays its own.
+            known = self._charges[key] = (pod.shape, found)
+        return known[1]
 
     def _of_role(self, gang: PendingGang, role: PendingRole, model: str | None) -> dict[str, int]:
         team = self.team(gang)
@@ -110,7 +117,10 @@ class Allowance:
             return known
         models = [self.teams.models[code] for code in self.models(role.shape)]
         defaults = self.table.pod_defaults.get(team, NOTHING)
-        options = [charge_of(role.shape.requests, m, self.table.units, defaults) for m in models or [""]]
+        options = [
+            charge_of(role.shape, m, self._memory.get(m, 0), self.table.units, defaults)
+            for m in models or [""]
+        ]
         if model is not None and model in models:
             found = options[models.index(model)]
         else:
@@ -126,12 +136,15 @@ class Allowance:
         if known is None:
             has_gpus = np.zeros(len(mask), dtype=np.bool_)
             for column, name in enumerate(self._snapshot.resources):
-                if name in GPUS:
+                if gpu_milli(name, 0):
                     has_gpus |= self._snapshot.total[:, column] > 0
             codes = np.unique(self.teams.model_of[mask & has_gpus]).tolist()
             known = self._models[id(mask)] = (mask, tuple(codes))
-        asks = any(name in GPUS for name, _ in shape.requests)
-        return known[1] if asks else ()
+        return known[1] if gauged(shape).get(GPU) else ()
+
+    def models_of(self, gang: PendingGang) -> list[int]:
+        """As ``models``, of all its roles."""
+        return sorted({code for role in gang.roles for code in self.models(role.shape)})
 
     # -- who may start -------------------------------------------------------------------------
 
@@ -140,19 +153,25 @@ class Allowance:
         team = self.team(gang)
         maximum = self.table.pod_maximum.get(team)
         for role in gang.roles if maximum else ():
-            asked = gauged(role.shape.requests)
-            asked = {UNITS if name in GPUS else name: value for name, value in asked.items()}
+            memory = [self.teams.memory_mib[code] for code in self.models(role.shape)]
+            gauge = gauged(role.shape, max(memory, default=0))
+            asked = {UNITS if name == GPU else name: value for name, value in gauge.items()}
             refused = check_pod(team, maximum or NOTHING, asked)
             if refused is not None:
                 return refused
         return None
 
-    def ask(self, gang: PendingGang) -> tuple[NDArray[np.bool_] | None, Denied | None]:
+    def ask(
+        self, gang: PendingGang, *, is_strict: bool = False
+    ) -> tuple[NDArray[np.bool_] | None, Denied | None]:
         """bool[N] of the nodes whose models the team may still use (None: all), or why it may not start."""
-        models = sorted({code for role in gang.roles for code in self.models(role.shape)})
+        models = self.models_of(gang)
         if len(models) <= 1:
-            return None, self.denied(gang, self.request(gang))
-        answers = {m: self.denied(gang, self.request(gang, self.teams.models[m])) for m in models}
+            return None, self.denied(gang, self.request(gang), is_strict=is_strict)
+        answers = {
+            m: self.denied(gang, self.request(gang, self.teams.models[m]), is_strict=is_strict)
+            for m in models
+        }
         good = [m for m, answer in answers.items() if answer is None]
         if not good:
             return None, answers[models[0]]
@@ -161,10 +180,13 @@ class Allowance:
         wrong = [m for m in models if m not in good]
         return ~np.isin(self.teams.model_of, wrong), None
 
-    def denied(self, gang: PendingGang, request: Amounts) -> Denied | None:
-        """By a limit, or by what is kept for others; whether there is room is for the packing to say."""
+    def denied(self, gang: PendingGang, request: Amounts, *, is_strict: bool = False) -> Denied | None:
+        """By a limit, or by what is kept for others; whether there is room is for the packing to say.
+
+        is_strict: more than there is is no either, for work of which a part may start.
+        """
         answer = may_start(self.books, self.team(gang), self.kept(request))
-        if isinstance(answer, Allowed) or answer.by.kind == PACKING_SAYS:
+        if isinstance(answer, Allowed) or (answer.by.kind == PACKING_SAYS and not is_strict):
             return None
         return answer
 
@@ -173,7 +195,7 @@ class Allowance:
 
         Where quotas speak of GPUs only, a team takes back GPUs and with them whatever their pods held.
         """
-        return {name: value for name, value in request.items() if name in self._governed}
+        return {name: value for name, value in request.items() if name in self.governed}
 
     def charge(self, gang: PendingGang, amounts: Amounts) -> None:
         self.books.charge(self.team(gang), amounts)
@@ -218,9 +240,10 @@ def capacity(snapshot: Snapshot, teams: Teams) -> dict[str, int]:
     for column, name in enumerate(snapshot.resources):
         if name in (CPU, MEMORY):
             found[name] = int(snapshot.total[:, column].sum())
-        elif name in GPUS:
+        elif gpu_milli(name, 0):
             for code in np.unique(teams.model_of).tolist():
-                here = int(snapshot.total[teams.model_of == code, column].sum()) * MILLI
+                there = int(snapshot.total[teams.model_of == code, column].sum())
+                here = there * gpu_milli(name, teams.memory_mib[code])
                 gpus[teams.models[code]] = gpus.get(teams.models[code], 0) + here
     return found | teams.table.units.amounts(gpus)
 

@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking import victims as packing
-from quotas.amounts import Amounts
-from quotas.entitlement import Allowed, Denied
-from quotas.reclaim import Claim, Exchange, claim, may_start_after, sources
+from binpacking.debts import Terms
+from quotas.amounts import Amounts, add_amounts
+from quotas.entitlement import Denied
+from quotas.reclaim import Claim, Exchange, claim, sources
 from scheduler.model.gang import PendingGang
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Rule, Victim
 from scheduler.model.team import RunningGang
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.cost import pod_cost, started_s
+from scheduler.teams.terms import Demand
 from scheduler.translation import Translation
 
 
@@ -34,12 +36,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Candidates under one rule. ``claim`` is the right to reclaim; none for preemption."""
+    """Candidates under one rule, and what quotas demand of victims among them, to be tried in turn."""
 
     rule: Rule
     candidates: tuple[Candidate, ...]
-    claim: Claim | None = None
-    teams: tuple[str, ...] = ()
+    terms: tuple[Terms, ...] = ()
 
 
 class Candidates:
@@ -59,7 +60,7 @@ class Candidates:
         """These leave."""
         self._gone |= {pod.uid for victim in victims for pod in victim.pods}
 
-    def preempt(self, gang: PendingGang) -> Group:
+    def preempt(self, gang: PendingGang, request: Amounts) -> Group:
         """Gangs of the same team that count for less. Nobody's work preempts nobody's."""
         team, tree = self._allowance.team(gang), self._allowance.table.tree
         mine = tree.priority(team, gang.priority)
@@ -71,8 +72,9 @@ class Candidates:
             if tree.priority(team, g.priority) < mine and self._is_free(gang, g)
         ]
         levels = sorted({g.priority for g in lower})
-        found = [self._candidate(g, team, levels.index(g.priority)) for g in lower]
-        return Group(rule="preempt", candidates=tuple(c for c in found if c is not None))
+        demand = self._demand(team, request, (team,))
+        found = [self._candidate(g, demand, 0, levels.index(g.priority)) for g in lower]
+        return _group("preempt", found, (demand.preempting(),) if lower else ())
 
     def reclaim(self, gang: PendingGang, request: Amounts) -> Group:
         """What others borrowed, when this is within its team's guarantee and would then be allowed."""
@@ -82,49 +84,44 @@ class Candidates:
             return Group(rule="reclaim", candidates=())
         givers = tuple(sources(books, claimed))
         levels = sorted({g.priority for giver in givers for g in self._by_team.get(giver, ())})
+        demand = self._demand(team, request, givers)
         found: list[Candidate | None] = []
         for index, giver in enumerate(givers):
             for other in self._by_team.get(giver, ()):
                 if self._is_free(gang, other):
-                    found.append(self._candidate(other, giver, index + levels.index(other.priority)))
-        kept = tuple(c for c in found if c is not None)
-        return Group(rule="reclaim", candidates=kept, claim=claimed, teams=givers)
+                    found.append(self._candidate(other, demand, index, index + levels.index(other.priority)))
+        return _group("reclaim", found, tuple(demand.reclaiming(claimed)) if found else ())
 
-    def is_fair(self, group: Group, victims: Sequence[Victim]) -> bool:
-        """Whether every victim is one that its team had borrowed, and the gang would then be allowed."""
-        if group.claim is None:
-            return True
-        exchange = Exchange(books=self._allowance.books, claim=group.claim)
+    def agree(self, rule: Rule, gang: PendingGang, placed: Amounts, victims: Sequence[Victim]) -> bool:
+        """Whether quotas allow the gang where it would stand once these have left, and they were its to take.
+
+        This is the judgement; what ``Group.terms`` say only guides the search to what passes it.
+        """
+        books, team = self._allowance.books, self._allowance.team(gang)
         taken: dict[str, dict[str, int]] = {}
-        left = sorted(victims, key=lambda v: (group.teams.index(v.team), len(v.pods), v.gang.key))
+        if rule == "reclaim":
+            claimed = claim(books, team, self._allowance.kept(placed))
+            if isinstance(claimed, Denied) or not self._are_owed(claimed, victims):
+                return False
+        for victim in victims:
+            add_amounts(taken.setdefault(victim.team, {}), self._allowance.of_victim(victim))
+        freed = {giver: books.release(giver, amounts) for giver, amounts in taken.items()}
+        denied = self._allowance.denied(gang, placed)
+        for giver, amounts in freed.items():
+            books.charge(giver, amounts)
+        return denied is None
+
+    def _are_owed(self, claimed: Claim, victims: Sequence[Victim]) -> bool:
+        """Whether the victims can leave one after the other, each from what its team had borrowed."""
+        exchange = Exchange(books=self._allowance.books, claim=claimed)
+        left = [(v.team, self._allowance.kept(self._allowance.of_victim(v))) for v in victims]
+        left.sort(key=lambda item: sum(item[1].values()))
         while left:
-            refused = [v for v in left if not self._exchanged(exchange, v, taken)]
+            refused = [item for item in left if not self._exchanged(exchange, *item)]
             if len(refused) == len(left):
                 return False
             left = refused
-        return isinstance(may_start_after(self._allowance.books, group.claim, taken), Allowed)
-
-    def is_allowed_without(self, gang: PendingGang, victims: Sequence[Victim]) -> bool:
-        """Whether the team may start the gang once these have left."""
-        freed = [(v.team, self._allowance.of_victim(v)) for v in victims]
-        books = self._allowance.books
-        kept = [(team, books.release(team, amounts)) for team, amounts in freed]
-        denied = self._allowance.denied(gang, self._allowance.request(gang))
-        for team, amounts in kept:
-            books.charge(team, amounts)
-        return denied is None
-
-    def capped(self, group: Group) -> Group:
-        """As much of each team as it borrowed, cheapest first: of these any choice is fair."""
-        if group.claim is None:
-            return group
-        exchange = Exchange(books=self._allowance.books, claim=group.claim)
-        taken: dict[str, dict[str, int]] = {}
-        order = sorted(group.candidates, key=lambda c: (group.teams.index(c.team), sum(c.costs), c.gang.key))
-        kept = tuple(
-            c for c in order if self._exchanged(exchange, self.victim(c, base=True, extra=()), taken)
-        )
-        return Group(rule=group.rule, candidates=kept, claim=group.claim, teams=group.teams)
+        return True
 
     def victim(self, candidate: Candidate, *, base: bool, extra: Sequence[int]) -> Victim:
         """All of a candidate, or the extra pods named by index."""
@@ -133,15 +130,21 @@ class Candidates:
         cost = sum(candidate.costs) if base else sum(candidate.costs[1 + i] for i in extra)
         return Victim(gang=gang, team=candidate.team, pods=pods, cost=cost)
 
-    def _exchanged(self, exchange: Exchange, victim: Victim, taken: dict[str, dict[str, int]]) -> bool:
-        frees = self._allowance.kept(self._allowance.of_victim(victim))
-        if not exchange.gives(victim.team).keys() & frees.keys():
+    @staticmethod
+    def _exchanged(exchange: Exchange, team: str, frees: Amounts) -> bool:
+        if not exchange.gives(team).keys() & {name for name, amount in frees.items() if amount}:
             return False
-        exchange.take(victim.team, frees)
-        own = taken.setdefault(victim.team, {})
-        for name, value in frees.items():
-            own[name] = own.get(name, 0) + value
+        exchange.take(team, frees)
         return True
+
+    def _demand(self, team: str, request: Amounts, givers: tuple[str, ...]) -> Demand:
+        return Demand(
+            books=self._allowance.books,
+            team=team,
+            request=self._allowance.kept(request),
+            givers=givers,
+            resources=self._allowance.governed,
+        )
 
     def _is_free(self, beneficiary: PendingGang, gang: RunningGang) -> bool:
         """Not chosen, not protected, and not evicted for this very gang before.
@@ -150,11 +153,11 @@ class Candidates:
         """
         if beneficiary.key == gang.key or beneficiary.key in self._teams.evicted_for.get(gang.key, ()):
             return False
-        if self._teams.at_s - started_s(gang) < self._shield_s(gang) and not gang.is_broken:
+        if self._teams.at_s - started_s(gang) < self._shield_s(gang):
             return False
         return not any(pod.uid in self._teams.spared or pod.uid in self._gone for pod in gang.pods)
 
-    def _candidate(self, gang: RunningGang, team: str, rank: int) -> Candidate | None:
+    def _candidate(self, gang: RunningGang, demand: Demand, giver: int, rank: int) -> Candidate | None:
         if any(pod.node_name not in self._row for pod in gang.pods):
             return None
         at_s = self._teams.at_s
@@ -162,12 +165,10 @@ class Candidates:
         each = [pod_cost(pod, at_s=at_s, rank=rank) for pod in gang.pods]
         base = 1 if gang.is_broken else sum(each[: gang.base])
         costs = (base, *each[gang.base :])
-        parts = [self._part(gang.pods[: gang.base], base)]
-        parts += [
-            self._part((pod,), cost) for pod, cost in zip(gang.pods[gang.base :], costs[1:], strict=True)
-        ]
-        victim = packing.Victim(name=str(gang.key), base=parts[0], extra=tuple(parts[1:]))
-        return Candidate(gang=gang, team=team, victim=victim, costs=costs)
+        pods = [gang.pods[: gang.base], *((pod,) for pod in gang.pods[gang.base :])]
+        parts = [self._part(some, cost, demand) for some, cost in zip(pods, costs, strict=True)]
+        victim = packing.Victim(name=str(gang.key), base=parts[0], extra=tuple(parts[1:]), debtor=giver)
+        return Candidate(gang=gang, team=demand.givers[giver], victim=victim, costs=costs)
 
     def _with_the_young(self, gang: RunningGang) -> RunningGang:
         """The gang, its members that are protected by their own run time bound to what it stands on."""
@@ -183,11 +184,22 @@ class Candidates:
         tree = self._allowance.table.tree
         return tree.nodes[tree.leaf(self._allowance.table.team(gang.key.namespace))].min_runtime_s
 
-    def _part(self, pods: Sequence[Pod], cost: int) -> packing.Part:
+    def _part(self, pods: Sequence[Pod], cost: int, demand: Demand) -> packing.Part:
         rows: dict[int, NDArray[np.int64]] = {}
         for pod in pods:
             row, asked = self._row[pod.node_name], self._translation.request(pod.shape)
             rows[row] = asked if row not in rows else rows[row] + asked
         nodes = np.array(list(rows), dtype=np.int64)
         amounts = np.array(list(rows.values()), dtype=np.int64)
-        return packing.Part(cost=cost, nodes=nodes, amounts=amounts.reshape(len(rows), -1))
+        frees = self._allowance.placed({p.uid: p for p in pods}, {p.uid: p.node_name for p in pods})
+        return packing.Part(
+            cost=cost, nodes=nodes, amounts=amounts.reshape(len(rows), -1), frees=demand.vector(frees)
+        )
+
+
+def _group(rule: Rule, found: Sequence[Candidate | None], terms: tuple[Terms, ...]) -> Group:
+    """Without those that cannot be judged; the cheapest, should there be too many to look at."""
+    kept = [candidate for candidate in found if candidate is not None]
+    if len(kept) > packing.VICTIMS_MAX:
+        kept = sorted(kept, key=lambda c: sum(c.costs))[: packing.VICTIMS_MAX]
+    return Group(rule=rule, candidates=tuple(kept), terms=terms)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binpacking.answer import Feasible, RolePlacement
+from binpacking.answer import RolePlacement
 from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang
-from binpacking.victims import VICTIMS_MAX, Taken, VictimAnswer, victims
-from quotas.amounts import AMOUNT_MAX
+from binpacking.victims import Taken, VictimAnswer, victims
+from quotas.amounts import Amounts
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Clearing, Victim
 from scheduler.teams.allowance import Allowance
@@ -25,8 +25,8 @@ from scheduler.teams.candidates import Candidates, Group
 from scheduler.translation import Translation
 
 Placement = tuple[RolePlacement, ...]
-#: Gangs tried as victims where a quota, rather than the nodes, has to be relieved.
-SWAPPED_MAX = 64
+#: Sets of victims that turn out to be more than is owed, before the search for others is given up.
+BARRED_MAX = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,77 +104,46 @@ class Clearer:
             self._promise(gang, placement, np.zeros_like(self._coming))
         return placement
 
-    def clear(self, gangs: Sequence[PendingGang], gang: Gang, *, budget: float, seed: int) -> Found:
-        """Victims for these beneficiaries, which ``gang`` stands for; charged and held if there are."""
+    def clear(
+        self, gangs: Sequence[PendingGang], gang: Gang, request: Amounts, *, budget: float, seed: int
+    ) -> Found:
+        """Victims for these beneficiaries, which ``gang`` stands for; charged and held if there are.
+
+        request: what all of them count for, as far as it does not depend on where they go.
+        """
         spent = 0.0
-        for group in self._groups(gangs):
-            for tried in self._narrowing(group):
-                candidates = [c.victim for c in tried.candidates]
-                left = max(0.0, budget - spent)
-                answer = victims(self._credited(), gang, candidates, budget=left, seed=seed)
-                spent += answer.spent
-                chosen = self._chosen(tried, answer)
-                if answer.placement is None or not chosen:
-                    break
-                if self._candidates.is_fair(tried, chosen):
-                    return Found(clearing=self._agreed(gangs, gang, tried, answer, chosen), spent=spent)
+        for group in self._groups(gangs[0], request):
+            candidates = [c.victim for c in group.candidates]
+            for terms in group.terms if candidates else ():
+                barred: list[tuple[Taken, ...]] = []
+                while len(barred) < BARRED_MAX:
+                    answer = victims(
+                        self._credited(),
+                        gang,
+                        candidates,
+                        budget=max(0.0, budget - spent),
+                        seed=seed,
+                        terms=terms,
+                        barred=barred,
+                    )
+                    spent += answer.spent
+                    if answer.placement is None or not answer.taken:
+                        break
+                    if self._is_agreed(gangs, group, answer):
+                        return Found(clearing=self._agreed(gangs, gang, group, answer), spent=spent)
+                    barred.append(answer.taken)
         return Found(clearing=None, spent=spent)
 
-    def _narrowing(self, group: Group) -> Iterator[Group]:
-        """All candidates; then, should the cheapest set take too much of one team, as much as it borrowed."""
-        if group.candidates and len(group.candidates) <= VICTIMS_MAX:
-            yield group
-        if group.claim is not None and group.candidates:
-            yield self._candidates.capped(group)
+    def _is_agreed(self, gangs: Sequence[PendingGang], group: Group, answer: VictimAnswer) -> bool:
+        pods = {pod.uid: pod for one in gangs for pod in one.pods}
+        placed = self._allowance.placed(pods, self.nominated(gangs, answer.placement or ()))
+        return self._candidates.agree(group.rule, gangs[0], placed, self._chosen(group, answer))
 
-    def swap(self, pending: PendingGang, gang: Gang) -> Clearing | None:
-        """Victims whose leaving brings a gang within a quota that forbids it now, and makes it fit."""
-        for group in self._groups([pending]):
-            order = sorted(range(len(group.candidates)), key=lambda i: (sum(group.candidates[i].costs), i))
-            for size in range(1, min(len(order), SWAPPED_MAX) + 1):
-                if self._swapped(pending, gang, group, order[:size]) is not None:
-                    return self._least(pending, gang, group, order[:size])
-        return None
-
-    def _least(self, pending: PendingGang, gang: Gang, group: Group, chosen: list[int]) -> Clearing | None:
-        """The clearing without those of the chosen that need not go, dearest first."""
-        for index in reversed(chosen[:-1]):
-            fewer = [i for i in chosen if i != index]
-            if self._swapped(pending, gang, group, fewer) is not None:
-                chosen = fewer
-        answer = self._swapped(pending, gang, group, chosen)
-        if answer is None:
-            return None
-        return self._agreed([pending], gang, group, answer, self._chosen(group, answer))
-
-    def _swapped(
-        self, pending: PendingGang, gang: Gang, group: Group, chosen: Sequence[int]
-    ) -> VictimAnswer | None:
-        """The answer with these candidates gone, or None where that is not enough or not fair."""
-        taken = tuple(Taken(victim=i, base=True, extra=()) for i in sorted(chosen))
-        packing = self._credited()
-        for i in chosen:
-            for part in (group.candidates[i].victim.base, *group.candidates[i].victim.extra):
-                packing.free[part.nodes] += part.amounts
-        placement = place_greedy(packing, gang)
-        if placement is None:
-            return None
-        cost = float(sum(sum(group.candidates[i].costs) for i in chosen))
-        answer = VictimAnswer(taken=taken, placement=placement, certificate=Feasible(cost, 0.0))
-        victims_ = self._chosen(group, answer)
-        is_allowed = self._candidates.is_allowed_without(pending, victims_)
-        return answer if is_allowed and self._candidates.is_fair(group, victims_) else None
-
-    def _groups(self, gangs: Sequence[PendingGang]) -> list[Group]:
-        first = gangs[0]
-        if any(role.shape.pod_affinity or role.shape.spread for role in first.roles):
-            # What such pods are allowed depends on the victims themselves.
-            return []
-        request: dict[str, int] = {}
-        for one in gangs:
-            for name, value in self._allowance.request(one).items():
-                request[name] = min(request.get(name, 0) + value, AMOUNT_MAX)
-        return [self._candidates.preempt(first), self._candidates.reclaim(first, request)]
+    def _groups(self, first: PendingGang, request: Amounts) -> Iterator[Group]:
+        # What pods with such rules are allowed depends on the victims themselves.
+        if not any(role.shape.pod_affinity or role.shape.spread for role in first.roles):
+            yield self._candidates.preempt(first, request)
+            yield self._candidates.reclaim(first, request)
 
     def _chosen(self, group: Group, answer: VictimAnswer) -> list[Victim]:
         return [
@@ -188,9 +157,8 @@ class Clearer:
         gang: Gang,
         group: Group,
         answer: VictimAnswer,
-        chosen: Sequence[Victim],
     ) -> Clearing:
-        placement = answer.placement or ()
+        placement, chosen = answer.placement or (), self._chosen(group, answer)
         released = np.zeros_like(self._coming)
         for taken in answer.taken:
             victim = group.candidates[taken.victim].victim

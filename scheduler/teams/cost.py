@@ -22,7 +22,7 @@ MILLI = 1_000
 
 def pod_cost(pod: Pod, *, at_s: float, rank: int) -> int:
     """GPU-seconds; rank: how many classes of better victims there are, 0 for the best."""
-    gpus_milli = max(gauged(pod.shape.requests).get(GPU, 0), MILLI)
+    gpus_milli = max(gauged(pod.shape).get(GPU, 0), MILLI)
     since_s = max([pod.started_s, *_checkpoints(pod, at_s)])
     lost_s = int(min(max(0.0, at_s - since_s), LOST_S_MAX))
     return (RESTART_S + lost_s * gpus_milli // MILLI) * (1 + rank)

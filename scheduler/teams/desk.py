@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.greedy import Packing
+from binpacking.problem import Gang
+from quotas.amounts import add_amounts
 from quotas.entitlement import Denied
 from scheduler.model.gang import GangKey, PendingGang, PendingRole
 from scheduler.model.plan import Assignment, Budget, Clearing, Snapshot, Verdict
@@ -29,6 +31,8 @@ class Admitted:
     gangs: list[PendingGang]
     within: Mask | None
     verdicts: list[Verdict]
+    #: Those that a quota forbids, to be told with ``refuse`` once the others have their places.
+    refusals: list[tuple[PendingGang, Denied]]
 
 
 class Desk:
@@ -56,6 +60,7 @@ class Desk:
         """One gang, or single pods that are planned together, each in its turn."""
         admitted: list[PendingGang] = []
         verdicts: list[Verdict] = []
+        refusals: list[tuple[PendingGang, Denied]] = []
         within: Mask | None = None
         charged: list[tuple[PendingGang, dict[str, int]]] = []
         for gang in gangs:
@@ -65,19 +70,32 @@ class Desk:
                     Verdict(key=gang.key, reason="Rejected", message=refused.reason[:MESSAGE_MAX])
                 )
                 continue
-            for tried in _sizes(gang):
-                within, denied = self.allowance.ask(tried)
-                if denied is None:
-                    break
+            tried, within, denied = self._sized(gang)
             if denied is not None:
-                verdicts.append(self._refused(tried, denied))
+                refusals.append((tried, denied))
                 continue
             admitted.append(tried)
             charged.append((tried, self.allowance.request(tried)))
             self.allowance.charge(*charged[-1])
         for gang, amounts in charged:
             self.allowance.release(self.allowance.team(gang), amounts)
-        return Admitted(gangs=admitted, within=within, verdicts=verdicts)
+        return Admitted(gangs=admitted, within=within, verdicts=verdicts, refusals=refusals)
+
+    def _sized(self, gang: PendingGang) -> tuple[PendingGang, Mask | None, Denied | None]:
+        """The gang with as many pods as its team may start, at least what it needs; else why not."""
+        least, most = _least(gang), len(gang.pods)
+        if least >= most:
+            return (gang, *self.allowance.ask(gang))
+        fits, size = least - 1, most
+        while fits < size:
+            _, denied = self.allowance.ask(trimmed(gang, size), is_strict=True)
+            if denied is None:
+                fits = size
+            most = most if denied is None else size - 1
+            size = (fits + most + 1) // 2
+        if fits < least:
+            return (trimmed(gang, least), *self.allowance.ask(trimmed(gang, least)))
+        return (trimmed(gang, fits), *self.allowance.ask(trimmed(gang, fits)))
 
     def is_promised(self, gang: PendingGang) -> bool:
         """Whether room is being made for the gang."""
@@ -111,51 +129,94 @@ class Desk:
     ) -> tuple[list[Verdict], float]:
         """Verdicts of the first of these equal gangs that wait for others to leave; solver units spent."""
         first = gangs[0]
-        role = first.roles[0]
-        kind = (self.allowance.team(first), id(role.shape), first.priority, role.pods[0].can_preempt)
         verdicts: list[Verdict] = []
         spent = 0.0
         size = len(gangs)
-        while size and len(verdicts) < len(gangs) and not (first.key.is_single and kind in self._hopeless):
+        while size and len(verdicts) < len(gangs) and not self._is_hopeless(first):
             some = gangs[len(verdicts) : len(verdicts) + size]
-            said, used = self._room_for(some, within, min(budget.per_gang, left - spent), budget.seed)
-            spent += used
+            said = self._held(some, within)
+            if not said:
+                said, used = self._cleared(some, within, min(budget.per_gang, left - spent), budget.seed)
+                spent += used
             verdicts += said
             size = size if said else size // 2
         if len(verdicts) < len(gangs) and first.key.is_single:
-            self._hopeless.add(kind)
+            self._hopeless.add(self._kind(first))
         return verdicts, spent
 
-    def _room_for(
+    def _is_hopeless(self, gang: PendingGang) -> bool:
+        """Whether nobody could be evicted for an equal pod, which came before."""
+        return gang.key.is_single and self._kind(gang) in self._hopeless
+
+    def _kind(self, single: PendingGang) -> tuple[str, int, int, bool]:
+        role = single.roles[0]
+        return self.allowance.team(single), id(role.shape), single.priority, role.pods[0].can_preempt
+
+    def _held(self, gangs: Sequence[PendingGang], within: Mask | None) -> list[Verdict]:
+        """What is said where room that is coming anyway is enough; held for these gangs."""
+        placement = self._clearer.hold(self._gang(gangs, within))
+        if placement is None:
+            return []
+        where = self._clearer.nominated(gangs, placement)
+        pods = {pod.uid: pod for one in gangs for pod in one.pods}
+        self.allowance.charge(gangs[0], self.allowance.placed(pods, where))
+        return [_waits(one, HELD, where) for one in gangs]
+
+    def _cleared(
         self, gangs: Sequence[PendingGang], within: Mask | None, budget: float, seed: int
     ) -> tuple[list[Verdict], float]:
-        first = gangs[0]
-        if first.key.is_single:
-            gang = self._translation.gang(first, count=len(gangs), minimum=len(gangs), within=within)
-        else:
-            gang = self._translation.gang(first, within=within)
-        placement = self._clearer.hold(gang)
-        if placement is not None:
-            where = self._clearer.nominated(gangs, placement)
-            pods = {pod.uid: pod for one in gangs for pod in one.pods}
-            self.allowance.charge(first, self.allowance.placed(pods, where))
-            return [_waits(one, HELD, where) for one in gangs], 0.0
-        found = self._clearer.clear(gangs, gang, budget=budget, seed=seed)
-        if found.clearing is None:
-            return [], found.spent
-        self.clearings.append(found.clearing)
-        nodes = found.clearing.nominated
-        return [_waits(one, told(found.clearing), nodes) for one in gangs], found.spent
+        """What is said where others leave for these gangs, for no more of them than they need to stand."""
+        first, spent = gangs[0], 0.0
+        if not first.key.is_single:
+            if not first.need:
+                return [], 0.0
+            gangs = [trimmed(first, _least(first))]
+        for model, nodes in self._models(first, within):
+            request: dict[str, int] = {}
+            for one in gangs:
+                add_amounts(request, self.allowance.request(one, model))
+            found = self._clearer.clear(
+                gangs, self._gang(gangs, nodes), request, budget=budget - spent, seed=seed
+            )
+            spent += found.spent
+            if found.clearing is not None:
+                self.clearings.append(found.clearing)
+                text, where = told(found.clearing), found.clearing.nominated
+                return [_waits(one, text, where) for one in gangs], spent
+        return [], spent
 
-    def _refused(self, gang: PendingGang, denied: Denied) -> Verdict:
-        """A quota forbids the gang, unless some of those who use it up may be evicted for it."""
-        if not any(role.shape.sees_pods for role in gang.roles):
-            clearing = self._clearer.swap(gang, self._translation.gang(gang))
-            if clearing is not None:
-                self.clearings.append(clearing)
-                return _waits(gang, told(clearing), clearing.nominated)
-        text = self.allowance.words(denied)[:MESSAGE_MAX]
-        return Verdict(key=gang.key, reason="QuotaExceeded", message=text)
+    def _gang(self, gangs: Sequence[PendingGang], within: Mask | None) -> Gang:
+        """What these gangs are to the packing; single pods count as one role, all to be placed."""
+        if gangs[0].key.is_single:
+            return self._translation.gang(gangs[0], count=len(gangs), minimum=len(gangs), within=within)
+        return self._translation.gang(gangs[0], within=within)
+
+    def _models(self, gang: PendingGang, within: Mask | None) -> Iterator[tuple[str | None, Mask | None]]:
+        """The nodes at large; then, where there are several GPU models, those of each."""
+        yield None, within
+        models = self.allowance.models_of(gang)
+        for code in models if len(models) > 1 else ():
+            own = self.allowance.teams.model_of == code
+            own = own if within is None else own & within
+            if own.any():
+                yield self.allowance.teams.models[code], own
+
+    def refuse(
+        self, refusals: Sequence[tuple[PendingGang, Denied]], budget: Budget, left: float
+    ) -> tuple[list[Verdict], float]:
+        """A quota forbids these, unless some who use it up may be evicted; solver units spent."""
+        verdicts: list[Verdict] = []
+        spent = 0.0
+        for gang, denied in refusals:
+            said: list[Verdict] = []
+            if not any(role.shape.sees_pods for role in gang.roles) and not self._is_hopeless(gang):
+                said, used = self._cleared([gang], None, min(budget.per_gang, left - spent), budget.seed)
+                spent += used
+                if not said and gang.key.is_single:
+                    self._hopeless.add(self._kind(gang))
+            text = self.allowance.words(denied)[:MESSAGE_MAX]
+            verdicts += said or [Verdict(key=gang.key, reason="QuotaExceeded", message=text)]
+        return verdicts, spent
 
 
 def told(clearing: Clearing) -> str:
@@ -173,12 +234,9 @@ def _waits(gang: PendingGang, text: str, nodes: Mapping[str, str]) -> Verdict:
     return Verdict(key=gang.key, reason="WaitingForVictims", message=text, nominated=own)
 
 
-def _sizes(gang: PendingGang) -> list[PendingGang]:
-    """The gang, and the least of it that is of use."""
-    least = max(1, gang.need, sum(role.minimum for role in gang.roles))
-    if gang.key.is_single or least >= len(gang.pods):
-        return [gang]
-    return [gang, trimmed(gang, least)]
+def _least(gang: PendingGang) -> int:
+    """The fewest pods of it that are of use."""
+    return max(1, gang.need, sum(role.minimum for role in gang.roles))
 
 
 def trimmed(gang: PendingGang, size: int) -> PendingGang:

@@ -25,7 +25,7 @@ from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod, Shape
 from scheduler.model.team import RunningGang, Teams, TeamTable
 from scheduler.parse.teamquota import TeamQuota
-from scheduler.teams.measure import charge_of, model_of
+from scheduler.teams.measure import charge_of, memory_mib_of, model_of
 from scheduler.teams.table import build_table
 
 #: A pod that takes longer than this to leave is not waited for any more.
@@ -71,6 +71,8 @@ class Roll:
         self._models: tuple[str, ...] = ("",)
         self._model_of: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._code: dict[str, int] = {}
+        #: MiB of a GPU of each model, the least that its nodes tell; 0 where none does.
+        self._memory: list[int] = [0]
         self._dirty: dict[GangKey, None] = {}
         self._running: dict[GangKey, RunningGang] = {}
         self._leaving: dict[str, _Leaving] = {}
@@ -90,6 +92,8 @@ class Roll:
         """Take a TeamQuota as observed; whether it says anything new (its status does not count)."""
         before = self.quotas.get(quota.spec.name)
         if before is not None and _said(before) == _said(quota):
+            self._is_table_old |= before.generation != quota.generation
+            self.quotas[quota.spec.name] = quota
             return False
         if before is None and quota.history_at_s and quota.spec.name not in self._history:
             self._history[quota.spec.name] = dict(quota.history)
@@ -183,6 +187,7 @@ class Roll:
             usage=usage,
             history={team: dict(past) for team, past in self._history.items()},
             models=self._models,
+            memory_mib=tuple(self._memory),
             model_of=self._model_of,
             running=tuple(self._running.values()),
             leaving=leaving,
@@ -205,6 +210,10 @@ class Roll:
     def _count_again(self, pods: Pods) -> None:
         codes: dict[str, int] = {}
         found = [codes.setdefault(model_of(node.labels), len(codes)) for node in self._columns.nodes]
+        self._memory = [0] * max(1, len(codes))
+        for there, code in zip(self._columns.nodes, found, strict=True):
+            told = [m for m in (self._memory[code], memory_mib_of(there.labels)) if m]
+            self._memory[code] = min(told, default=0)
         self._models, self._model_of = tuple(codes) or ("",), np.array(found, dtype=np.int64)
         self._code = {node.name: code for node, code in zip(self._columns.nodes, found, strict=True)}
         self._usage = {}
@@ -218,12 +227,15 @@ class Roll:
     def _add(self, namespace: str, shape: Shape, node: str, sign: int) -> None:
         if self.table is None:
             return
-        code = self._code.get(node)
-        model = "" if code is None else self._models[code]
-        defaults = self.table.pod_defaults.get(self.table.team(namespace), NOTHING)
         used = self._usage.setdefault(namespace, {})
-        for name, amount in charge_of(shape.requests, model, self.units, defaults).items():
+        for name, amount in self._charge_of(self.table, namespace, shape, node).items():
             used[name] = used.get(name, 0) + sign * amount
+
+    def _charge_of(self, table: TeamTable, namespace: str, shape: Shape, node: str) -> dict[str, int]:
+        code = self._code.get(node)
+        model, memory_mib = ("", 0) if code is None else (self._models[code], self._memory[code])
+        defaults = table.pod_defaults.get(table.team(namespace), NOTHING)
+        return charge_of(shape, model, memory_mib, self.units, defaults)
 
     def _look(self, pods: Pods, key: GangKey) -> None:
         gang = running_gang(key, pods.members(key), self._groups)
@@ -251,9 +263,7 @@ class Roll:
             if row is None:
                 continue
             leaving[row] += self._columns.vector(shape.requests)
-            defaults = self.table.pod_defaults.get(self.table.team(pod.namespace), NOTHING)
-            model = self._models[self._code[node]]
-            freed.append((pod.namespace, charge_of(shape.requests, model, self.units, defaults)))
+            freed.append((pod.namespace, self._charge_of(self.table, pod.namespace, shape, node)))
         leaving.setflags(write=False)
         return leaving, freed, len(freed)
 

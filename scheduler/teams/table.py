@@ -25,5 +25,6 @@ def build_table(
         pod_defaults={quota.spec.name: quota.pod_defaults for quota in ordered if quota.pod_defaults},
         pod_maximum={quota.spec.name: quota.pod_maximum for quota in ordered if quota.pod_maximum},
         units=units,
+        generations={quota.spec.name: quota.generation for quota in ordered},
     )
     return table, (*tree.conditions, *overlaps)

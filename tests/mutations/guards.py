@@ -368,7 +368,7 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="the minimum run time protects",
         file="scheduler/teams/candidates.py",
-        old="if self._teams.at_s - started_s(gang) < self._shield_s(gang) and not gang.is_broken:",
+        old="if self._teams.at_s - started_s(gang) < self._shield_s(gang):",
         new="if False:",
         test=TEAMS,
     ),
@@ -417,7 +417,7 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a limit is asked before packing",
         file="scheduler/teams/allowance.py",
-        old="if isinstance(answer, Allowed) or answer.by.kind == PACKING_SAYS:",
+        old="if isinstance(answer, Allowed) or (answer.by.kind == PACKING_SAYS and not is_strict):",
         new="if True:",
         test=TEAMS,
     ),

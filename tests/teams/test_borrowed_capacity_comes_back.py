@@ -184,3 +184,51 @@ def test_what_is_free_already_is_held_with_what_is_still_to_come() -> None:
     world.end("uid-a-a0", "uid-a-a1")
     world.cycle()
     assert world.running("b") == ["b0"]
+
+
+def test_nobody_is_evicted_for_members_above_the_minimum() -> None:
+    world = two_teams()
+    world.submit(*gang("big", 4, minimum=2, gpu=2, namespace="b"))
+    done = world.cycle()
+    assert sum(len(c.victims) for c in done.clearings) == 4
+    for _ in range(5):
+        world.now_s += 1.0
+        assert not world.cycle().clearings
+    assert len(world.running("b")) == 2
+    assert len(world.running("a")) == 12
+    # It grows into what becomes free by itself.
+    world.end(*[pod.uid for pod in world.pods.values() if pod.namespace == "a" and pod.node_name == "n1"])
+    world.settle()
+    assert len(world.running("b")) == 4
+
+
+def test_preempting_within_a_team_leaves_what_is_kept_for_others() -> None:
+    state = cluster([8], [quota("a"), quota("b", {"guaranteed": {"gpu": 4}, "lendingLimit": {"gpu": 0}})])
+    world = World(state)
+    world.submit(*(pod(f"low{i}", gpu=1, namespace="a") for i in range(8)))
+    world.settle()
+    assert len(world.running("a")) == 4
+    world.submit(pod("high", gpu=8, namespace="a", priority=100))
+    assert not world.cycle().clearings
+    world.submit(pod("fits", gpu=4, namespace="a", priority=100))
+    assert [len(c.victims) for c in world.cycle().clearings] == [4]
+
+
+def test_a_gang_larger_than_the_cluster_starts_only_as_far_as_its_team_may() -> None:
+    state = cluster([8, 8], [quota("a"), quota("b", {"guaranteed": {"gpu": 8}, "lendingLimit": {"gpu": 4}})])
+    world = World(state)
+    world.submit(*gang("wide", 20, minimum=2, gpu=1, namespace="a"))
+    world.settle()
+    assert len(world.running("a")) == 12
+
+
+def test_what_is_left_of_a_gang_is_protected_by_its_minimum_run_time_too() -> None:
+    state = cluster([8], [quota("a", {"minRuntimeSeconds": 600}), quota("b", EIGHT)])
+    world = World(state)
+    world.submit(*gang("pair", 2, gpu=4, namespace="a"))
+    world.settle()
+    world.end("uid-a-pair-0")
+    world.submit(pod("b0", gpu=8, namespace="b"))
+    assert not world.cycle().clearings
+    world.now_s += 700.0
+    assert len(world.cycle().clearings) == 1

@@ -61,6 +61,7 @@ class World:
     state: ClusterState
     now_s: float = START_S
     grace_s: float = 0.0
+    budget: Budget = BUDGET
     pods: dict[str, Pod] = field(default_factory=dict)
     leaving: dict[str, float] = field(default_factory=dict)
     last: Plan | None = None
@@ -79,7 +80,7 @@ class World:
         """Plan once and do it."""
         for uid in [uid for uid, at_s in self.leaving.items() if at_s <= self.now_s]:
             self.end(uid)
-        _, done = planned(self.state, self.now_s)
+        done = plan(self.state.snapshot(self.now_s), Policy(), self.budget)
         for place in done.places:
             assert self.state.objection(place) is None
             for a in place.assignments:
