@@ -15,8 +15,9 @@ from functools import partial
 from typing import Literal
 
 from scheduler.model.objects import GPU, Node, Pod
-from scheduler.model.plan import Budget, Plan, Policy
-from simulations.outcome import Curve, Outcome, Stay, Story
+from scheduler.model.plan import Budget, Clearing, Plan, Policy
+from scheduler.parse.teamquota import TeamQuota
+from simulations.outcome import Curve, Eviction, Outcome, Stay, Story
 from simulations.shell import Shell
 from simulations.virtual import VirtualCluster
 from simulations.workload import Workload
@@ -45,6 +46,9 @@ class Setting:
     cycle_s: float = 0.01
     patience_s: float | None = None
     changes: Sequence[NodeChange] = ()
+    #: Who may use how much; a job's team is its namespace. ``grace_s``: what an evicted pod takes to be gone.
+    teams: Sequence[TeamQuota] = ()
+    grace_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,6 +62,8 @@ class Life:
     life: int = 0
     bound: int = 0
     running_since_s: float | None = None
+    #: Pods that are to leave without the rest, by UID.
+    parts: dict[str, Pod] = field(default_factory=dict)
 
 
 class Engine:
@@ -73,12 +79,15 @@ class Engine:
             budget=setting.budget,
             bound=self._bound,
             evicted=self._evicted,
+            clears=self._clears,
             later=self._later,
+            grace_s=setting.grace_s,
         )
         self._queue: list[tuple[float, int, Callable[[float], None]]] = []
         self._sequence = 0
         self._stories = [Story(job) for job in workload.jobs]
         self._stays: list[Stay] = []
+        self._evictions: list[Eviction] = []
         self._curve = Curve()
         self._lives: dict[int, Life] = {}
         self._life_of: dict[str, Life] = {}
@@ -96,6 +105,10 @@ class Engine:
         for node in nodes:
             self._shell.state.set_node(node)
             self._resize(node, node.allocatable.get(GPU, 0))
+        for quota in setting.teams:
+            self._shell.state.set_team_quota(quota)
+        for namespace in sorted({job.team for job in workload.jobs}) if setting.teams else ():
+            self._shell.state.set_namespace(namespace, {})
 
     def run(self, progress: Progress | None = None) -> Outcome:
         """Until nothing is left to happen. ``progress`` is told (jobs ended, virtual time) now and then."""
@@ -116,6 +129,7 @@ class Engine:
             nodes=tuple(self._nodes.values()),
             stories=self._stories,
             stays=self._stays,
+            evictions=self._evictions,
             curve=self._curve,
             cycles=self._cycles,
             end_s=self.now_s,
@@ -227,6 +241,9 @@ class Engine:
         life = self._life_of.get(uid)
         if life is None:
             return
+        if uid in life.parts:
+            self._replace(life, life.parts.pop(uid))
+            return
         job = self._workload.jobs[life.index]
         self._leave_nodes(life)
         if life.running_since_s is not None:
@@ -240,8 +257,45 @@ class Engine:
         for other in life.pods:
             self._remove(other)
         life.pods.clear()
+        life.parts.clear()
         life.life, life.bound, life.running_since_s = life.life + 1, 0, None
         self._later(0.0, lambda at_s: self._create(life))
+
+    def _replace(self, life: Life, pod: Pod) -> None:
+        """A pod above the minimum was taken back: the rest goes on, and another waits in its place."""
+        place = life.pods.pop(pod.uid)
+        if place is not None:
+            self._use(place[0], -self._workload.jobs[life.index].gpus)
+            self._stays.append(Stay(life.index, place[0], 1, place[1], self.now_s))
+            life.bound -= 1
+        self._remove(pod.uid)
+        fresh = self._cluster.again(pod)
+        life.pods[fresh.uid] = None
+        self._life_of[fresh.uid] = life
+        self._shell.state.set_pod(fresh)
+        self._is_dirty = True
+
+    def _clears(self, clearing: Clearing) -> None:
+        """Victims are about to be told to go."""
+        jobs = {self._life_of[p.uid].index for gang in clearing.beneficiaries for p in gang.pods}
+        for victim in clearing.victims:
+            life = self._life_of[victim.pods[0].uid]
+            since_s = max(pod.started_s for pod in victim.pods)
+            if victim.is_whole:
+                since_s = since_s if life.running_since_s is None else life.running_since_s
+            else:
+                life.parts |= {pod.uid: pod for pod in victim.pods}
+            self._evictions.append(
+                Eviction(
+                    at_s=self.now_s,
+                    job=life.index,
+                    pods=len(victim.pods),
+                    is_whole=victim.is_whole,
+                    ran_s=self.now_s - since_s,
+                    rule=clearing.rule,
+                    beneficiaries=tuple(sorted(jobs)),
+                )
+            )
 
     def _change(self, change: NodeChange, _: float) -> None:
         name = change.node.name

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scheduler.model.objects import Node
+from scheduler.model.plan import Rule
 from simulations.workload import Job, Workload
 
 
@@ -39,6 +40,22 @@ class Stay:
     pods: int
     from_s: float
     to_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eviction:
+    """Pods of a job that had to leave for others: when, for which jobs, and by which rule.
+
+    ran_s: how long the youngest of these pods had been bound; of a job evicted whole, how long it had run.
+    """
+
+    at_s: float
+    job: int
+    pods: int
+    is_whole: bool
+    ran_s: float
+    rule: Rule
+    beneficiaries: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -76,6 +93,7 @@ class Outcome:
     nodes: Sequence[Node]
     stories: Sequence[Story]
     stays: Sequence[Stay]
+    evictions: Sequence[Eviction]
     curve: Curve
     #: Planning cycles run.
     cycles: int

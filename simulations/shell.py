@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from scheduler.cycles import Cycles, clear
 from scheduler.gangs import events, machine
@@ -15,7 +16,7 @@ from scheduler.gangs.attempt import Attempt, Limits
 from scheduler.gangs.recovery import give_back
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Pod
-from scheduler.model.plan import Assignment, Budget, Plan, Policy
+from scheduler.model.plan import Assignment, Budget, Clearing, Plan, Policy
 from scheduler.state import ClusterState
 from simulations.virtual import SCHEDULER_NAME, VirtualCluster
 
@@ -31,8 +32,9 @@ class Running:
 
 
 class Shell:
-    """``bound`` is told of each pod whose Binding landed, ``evicted`` of each pod that an eviction removed;
-    ``later`` calls back after a time in seconds.
+    """``bound`` is told of each pod whose Binding landed, ``evicted`` of each pod that an eviction removed,
+    ``clears`` of each clearing before its victims are told to go; ``later`` calls back after some seconds.
+    grace_s: how long an evicted pod takes to be gone.
     """
 
     def __init__(
@@ -43,13 +45,17 @@ class Shell:
         budget: Budget,
         bound: Callable[[Pod], None],
         evicted: Callable[[str], None],
+        clears: Callable[[Clearing], None],
         later: Callable[[float, Callable[[float], None]], None],
+        grace_s: float = 0.0,
     ) -> None:
         self.state = ClusterState(SCHEDULER_NAME)
         self.cycles = Cycles(self.state, policy=policy, budget=budget, partial_s=PARTIAL_S)
         self._cluster = cluster
         self._bound = bound
         self._evicted = evicted
+        self._clears = clears
+        self._grace_s = grace_s
         self._later = later
         self._limits = Limits()
         self._running: dict[GangKey, Running] = {}
@@ -65,7 +71,10 @@ class Shell:
         for place in accepted:
             self._start(place.gang, place.assignments, now_s)
         for clearing in planned.clearings:
-            for pod in clear(self.state, clearing):
+            victims = clear(self.state, clearing)
+            if victims:
+                self._clears(clearing)
+            for pod in victims:
                 self._evict(pod, now_s)
         self.cycles.remember(cycle, planned)
         for found in self.cycles.overdue(now_s, self.is_running):
@@ -73,6 +82,14 @@ class Shell:
         return planned
 
     def _evict(self, pod: Pod, now_s: float) -> None:
+        leaving = self._cluster.leave(pod.uid) if self._grace_s else None
+        if leaving is None:
+            self._gone(pod, now_s)
+        else:
+            self.state.set_pod(leaving)
+            self._later(self._grace_s, partial(self._gone, pod))
+
+    def _gone(self, pod: Pod, now_s: float) -> None:
         event = self._cluster.evict(pod.uid, now_s)
         if isinstance(event, events.EvictAcked):
             self._watch(event)

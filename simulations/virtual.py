@@ -64,8 +64,30 @@ class VirtualCluster:
             case _:
                 return None
 
+    def again(self, pod: Pod) -> Pod:
+        """A pod of the same job in the place of one that is gone."""
+        version = self._next()
+        fresh = replace(
+            pod,
+            uid=f"{pod.uid}.{version}",
+            resource_version=version,
+            node_name="",
+            nominated_node="",
+            is_deleting=False,
+            started_s=0.0,
+        )
+        self.pods[fresh.uid] = fresh
+        return fresh
+
+    def leave(self, uid: str) -> Pod | None:
+        """The Eviction API on a pod that takes a while to end; None where it is gone already."""
+        pod = self.pods.get(uid)
+        if pod is not None:
+            pod = self.pods[uid] = replace(pod, is_deleting=True, resource_version=self._next())
+        return pod
+
     def evict(self, uid: str, at_s: float) -> events.Event:
-        """The Eviction API; a pod leaves at once."""
+        """The Eviction API on a pod that leaves at once; or the end of one that took a while."""
         if self.pods.pop(uid, None) is None:
             return events.EvictGone(at_s=at_s, uid=uid)
         return events.EvictAcked(at_s=at_s, uid=uid)
