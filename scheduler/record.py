@@ -20,7 +20,7 @@ import numpy as np
 
 from binpacking import answer
 from quotas import team, tree, units
-from scheduler.model import gang, objects, plan, selection, volumes
+from scheduler.model import device_view, gang, objects, plan, selection, volumes
 from scheduler.model import team as teams
 from scheduler.model.gang import GangKey
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
@@ -28,7 +28,19 @@ from scheduler.planner import plan as planned
 
 VERSION = 1
 LINE_BYTES_MAX = 256 << 20
-_MODULES: tuple[ModuleType, ...] = (answer, team, tree, units, gang, objects, plan, selection, volumes, teams)
+_MODULES: tuple[ModuleType, ...] = (
+    answer,
+    team,
+    tree,
+    units,
+    device_view,
+    gang,
+    objects,
+    plan,
+    selection,
+    volumes,
+    teams,
+)
 
 
 class UnreadableRecord(ValueError):

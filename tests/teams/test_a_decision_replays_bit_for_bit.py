@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.model.devices import WHOLE_GPU, DeviceAsk, Inventory, Slot
 from scheduler.model.plan import Policy
 from scheduler.planner import plan
 from scheduler.record import UnreadableRecord, record, replay
-from tests.builders import gang, pod
+from tests.builders import gang, pod, shape
 from tests.planner.test_plans_are_whole_valid_and_repeatable import cluster as random_cluster
-from tests.teams.worlds import BUDGET, World, cluster, planned, quota
+from tests.teams.worlds import BUDGET, START_S, World, cluster, planned, quota
 
 
 def _reclaiming() -> World:
@@ -33,6 +36,30 @@ def test_a_reclaim_replays_from_its_record() -> None:
     assert [v.pods for c in before.clearings for v in c.victims] == [
         v.pods for c in now.clearings for v in c.victims
     ]
+
+
+@given(seed=st.integers(0, 2**48))
+@settings(max_examples=25, deadline=None)
+def test_a_reclaim_on_nodes_with_agents_replays(seed: int) -> None:
+    rng = Random(seed)
+    nodes = [rng.choice((2, 4)) for _ in range(rng.randint(1, 3))]
+    shape_of = [shape(ask=DeviceAsk(milli=milli)) for milli in (250, 500)]
+    state = cluster(nodes, [quota("a"), quota("b", {"guaranteed": {"gpu": sum(nodes)}})])
+    for index, gpus in enumerate(nodes):
+        slots = tuple(
+            Slot(uuid=f"n{index}-{i}", resource=WHOLE_GPU, memory_bytes=2**36, is_usable=True)
+            for i in range(gpus)
+        )
+        state.set_inventory(Inventory(node=f"n{index}", is_ready=True, probed_s=START_S, slots=slots))
+    state.at(START_S)
+    for index, gpus in enumerate(nodes):
+        for i in range(rng.randint(0, gpus)):
+            state.set_pod(pod(f"a{index}-{i}", gpu=1, namespace="a", node=f"n{index}", phase="Running"))
+    for each in (*gang("big", 2, gpu=1, namespace="b"), pod("b0", of=rng.choice(shape_of), namespace="b")):
+        state.set_pod(each)
+    snapshot, decided = planned(state)
+    assert snapshot.devices is not None
+    assert replay(record(snapshot, Policy(), BUDGET, {}, decided))[2]
 
 
 def test_another_decision_is_told_apart() -> None:
