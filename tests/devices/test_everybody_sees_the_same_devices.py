@@ -37,6 +37,11 @@ async def _row(scene: Scene, node: str) -> NodeRow:
     return next(row for row in await read(scene.stage.api, time.time()) if row.node == node)
 
 
+def _scraped(scene: Scene) -> str:
+    with urllib.request.urlopen(f"{scene.health_url}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
 async def test_the_picture_shows_each_use_and_who_holds_what(scene: Scene) -> None:
     [node] = await scene.nodes(scene.pool("n", gpus=5))
     scene.intruder(node, 3)
@@ -75,6 +80,7 @@ async def test_labels_that_lie_are_told_once_on_the_node(scene: Scene) -> None:
     assert event.reason == "InventoryDisagrees"
     assert "NVIDIA L4" in event.note
     assert event.regarding.kind == "Node"
+    assert "stowplan_inventory_disagreements 1.0" in await asyncio.to_thread(_scraped, scene)
 
 
 async def test_metrics_count_devices_by_use(scene: Scene) -> None:
@@ -83,15 +89,10 @@ async def test_metrics_count_devices_by_use(scene: Scene) -> None:
     await scene.until_usable(node, 3)
     await scene.stage.create([manifest("whole", gpus=2)])
     await scene.stage.until_bound("whole")
-
-    def scraped() -> str:
-        with urllib.request.urlopen(f"{scene.health_url}/metrics", timeout=5) as answer:
-            return str(answer.read().decode())
-
     async with asyncio.timeout(PATIENCE_S):
-        while 'stowplan_devices{use="held"} 2.0' not in await asyncio.to_thread(scraped):
+        while 'stowplan_devices{use="held"} 2.0' not in await asyncio.to_thread(_scraped, scene):
             await scene.stage.beats(1)
-    text = await asyncio.to_thread(scraped)
+    text = await asyncio.to_thread(_scraped, scene)
     assert 'stowplan_devices{use="out"} 1.0' in text
     assert 'stowplan_devices{use="free"} 1.0' in text
 

@@ -9,6 +9,7 @@ OUTLIVES = "tests/devices/test_a_replacement_outlives_its_leader.py"
 ONCE = "test_each_member_is_evicted_once_and_the_gang_ends_whole_elsewhere"
 KINDS = "tests/binpacking/test_kinds_of_devices_meet_exactly.py"
 MIXED = "tests/devices/test_a_gang_mixes_shares_and_whole_devices.py"
+QUOTAS = "tests/teams/test_shares_of_gpus_count_in_quotas.py"
 
 DEVICE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
@@ -66,5 +67,19 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         old="np.where(self._is_known, slots, 0)",
         new="slots",
         test=MIXED,
+    ),
+    Mutation(
+        name="a share counts in its team's quota",
+        file="scheduler/teams/measure.py",
+        old="    if shape.ask is not None and shape.ask.milli:\n        gpus +=",
+        new="    if False:\n        gpus +=",
+        test=QUOTAS,
+    ),
+    Mutation(
+        name="nobody is evicted for what is not counted",
+        file="scheduler/teams/clearing.py",
+        old="if any(self._translation.devices.column(shape) is not None for shape in shapes):",
+        new="if False:",
+        test=QUOTAS,
     ),
 )

@@ -160,7 +160,7 @@ IN_STORMS: tuple[Mutation, ...] = (
     _mutation(
         "a limit is asked before packing",
         "scheduler/teams/allowance.py",
-        "if isinstance(answer, Allowed) or answer.by.kind == PACKING_SAYS:",
+        "if isinstance(answer, Allowed) or (answer.by.kind == PACKING_SAYS and not is_strict):",
         "if True:",
     ),
     # -- the term

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from scheduler.kube import wire
+from scheduler.model.devices import DEVICES
 from scheduler.model.objects import Pod, Rejected
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot
 from scheduler.parse.teamquota import TeamQuota, parse_team_quota
@@ -84,8 +85,16 @@ class World:
         for place in done.places:
             assert self.state.objection(place) is None
             for a in place.assignments:
+                named = ((DEVICES, ",".join(a.devices)),) if a.devices else ()
                 self._put(
-                    replace(a.pod, node_name=a.node, phase="Running", started_s=self.now_s, nominated_node="")
+                    replace(
+                        a.pod,
+                        node_name=a.node,
+                        phase="Running",
+                        started_s=self.now_s,
+                        nominated_node="",
+                        annotations=(*a.pod.annotations, *named),
+                    )
                 )
         for clearing in done.clearings:
             for gang in clearing.beneficiaries:
