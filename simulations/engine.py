@@ -16,13 +16,15 @@ from typing import Literal
 
 from scheduler.model.objects import GPU, Node, Pod
 from scheduler.model.plan import Budget, Clearing, Plan, Policy
-from scheduler.parse.teamquota import TeamQuota
-from simulations.outcome import Curve, Eviction, Outcome, Stay, Story
+from simulations.outcome import Curve, Due, Eviction, Outcome, Stay, Story
 from simulations.shell import Shell
+from simulations.teams import Teams, due
 from simulations.virtual import VirtualCluster
 from simulations.workload import Workload
 
 Progress = Callable[[int, float], None]
+#: Moments of the teams that are remembered; at the last, every second one is dropped.
+DUES_MAX = 480
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Setting:
     patience_s: float | None = None
     changes: Sequence[NodeChange] = ()
     #: Who may use how much; a job's team is its namespace. ``grace_s``: what an evicted pod takes to be gone.
-    teams: Sequence[TeamQuota] = ()
+    teams: Teams = field(default_factory=Teams)
     grace_s: float = 0.0
 
 
@@ -72,6 +74,7 @@ class Engine:
         self._workload = workload
         self._setting = setting
         self._nodes = {node.name: node for node in nodes}
+        self._lost: dict[str, Node] = {}
         self._cluster = VirtualCluster()
         self._shell = Shell(
             self._cluster,
@@ -82,6 +85,7 @@ class Engine:
             clears=self._clears,
             later=self._later,
             grace_s=setting.grace_s,
+            units=setting.teams.units,
         )
         self._queue: list[tuple[float, int, Callable[[float], None]]] = []
         self._sequence = 0
@@ -102,13 +106,12 @@ class Engine:
         self._ended = 0
         self._arrived = 0
         self._last: Plan | None = None
+        self._dues: list[Due] = []
+        self._due_s, self._due_every_s = 0.0, max(setting.cycle_s, _least_span_s(workload) / DUES_MAX)
+        setting.teams.tell(self._shell.state, {job.team for job in workload.jobs})
         for node in nodes:
             self._shell.state.set_node(node)
             self._resize(node, node.allocatable.get(GPU, 0))
-        for quota in setting.teams:
-            self._shell.state.set_team_quota(quota)
-        for namespace in sorted({job.team for job in workload.jobs}) if setting.teams else ():
-            self._shell.state.set_namespace(namespace, {})
 
     def run(self, progress: Progress | None = None) -> Outcome:
         """Until nothing is left to happen. ``progress`` is told (jobs ended, virtual time) now and then."""
@@ -121,18 +124,21 @@ class Engine:
                 heapq.heappop(self._queue)[2](self.now_s)
             if self._is_dirty:
                 self._cycle_when_due(self.now_s)
+                self._note()
             if progress is not None and self._sequence % 64 == 0:
                 progress(self._ended, self.now_s)
         self._explain_rest()
         return Outcome(
             workload=self._workload,
             nodes=tuple(self._nodes.values()),
+            lost=tuple(node for name, node in self._lost.items() if name not in self._nodes),
             stories=self._stories,
             stays=self._stays,
             evictions=self._evictions,
             curve=self._curve,
             cycles=self._cycles,
             end_s=self.now_s,
+            dues=self._dues,
         )
 
     # -- time ------------------------------------------------------------------------------------
@@ -211,6 +217,12 @@ class Engine:
         overhead_s = self._setting.restart_s if life.life else 0.0
         number = life.life
         self._later(overhead_s + life.left_s, lambda at_s: self._finish(life, number))
+        for wait_s in self._setting.teams.waits_s:
+            self._later(wait_s, self._look_again)
+
+    def _look_again(self, _: float) -> None:
+        """Time alone changed what may be decided."""
+        self._is_dirty = True
 
     def _finish(self, life: Life, number: int) -> None:
         """The job's processes end, unless it was evicted since."""
@@ -226,10 +238,12 @@ class Engine:
 
     def _leave_nodes(self, life: Life) -> None:
         job = self._workload.jobs[life.index]
+        overhead_s = self._setting.restart_s if life.life else 0.0
         for (node, since_s), pods in Counter(filter(None, life.pods.values())).items():
             self._use(node, -pods * job.gpus)
             if life.running_since_s is not None:
-                self._stays.append(Stay(life.index, node, pods, since_s, self.now_s))
+                works_s = max(since_s, life.running_since_s + overhead_s)
+                self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s))
 
     def _remove(self, uid: str) -> None:
         self._cluster.delete(uid)
@@ -303,7 +317,8 @@ class Engine:
             self._nodes[name] = change.node
             self._shell.state.set_node(change.node)
             self._resize(change.node, change.node.allocatable.get(GPU, 0))
-        elif self._nodes.pop(name, None) is not None:
+        elif (lost := self._nodes.pop(name, None)) is not None:
+            self._lost[name] = lost
             self._shell.state.remove_node(name)
             for uid in self._on(name):
                 self._evicted(uid)
@@ -338,6 +353,17 @@ class Engine:
             gpus=self._waiting_gpus,
             scattered=self._scattered,
         )
+        if self._setting.teams.quotas and self.now_s >= self._due_s:
+            self._note_due()
+
+    def _note_due(self) -> None:
+        found = due(self._shell.state, self.now_s)
+        self._due_s = self.now_s + self._due_every_s
+        if found is not None:
+            self._dues.append(found)
+        if len(self._dues) >= DUES_MAX:
+            del self._dues[1::2]
+            self._due_every_s *= 2
 
     def _use(self, name: str, gpus: int) -> None:
         """Pods came to a node or left it."""
@@ -361,3 +387,11 @@ class Engine:
             life = None if gang is None or not gang.pods else self._life_of.get(gang.pods[0].uid)
             if life is not None:
                 self._stories[life.index].verdict = verdict.message
+
+
+def _least_span_s(workload: Workload) -> float:
+    """No run of these jobs is shorter."""
+    jobs = workload.jobs
+    return max((job.submit_s + job.duration_s for job in jobs), default=0.0) - (
+        jobs[0].submit_s if jobs else 0.0
+    )

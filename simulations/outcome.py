@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.model.objects import Node
@@ -33,13 +33,27 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """``pods`` pods of a job on one node, from its start to its end or eviction."""
+    """``pods`` pods of a job on one node, from their Bindings to the job's end or eviction.
+
+    They hold their GPUs all that time, and work from ``works_s`` on: once enough of the gang is there and
+    what a restart costs is over.
+    """
 
     job: int
     node: str
     pods: int
     from_s: float
     to_s: float
+    works_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One moment of the teams, by name: normalised GPUs in use, and what each may have in use now."""
+
+    at_s: float
+    used: Mapping[str, float]
+    due: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +105,8 @@ class Curve:
 class Outcome:
     workload: Workload
     nodes: Sequence[Node]
+    #: Nodes that were there once and are not in the end.
+    lost: Sequence[Node]
     stories: Sequence[Story]
     stays: Sequence[Stay]
     evictions: Sequence[Eviction]
@@ -99,3 +115,5 @@ class Outcome:
     cycles: int
     #: Virtual time at which nothing was left to happen.
     end_s: float
+    #: Now and then, only where there are TeamQuotas.
+    dues: Sequence[Due] = ()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from quotas.units import UnitTable
 from scheduler.cycles import Cycles, clear
 from scheduler.gangs import events, machine
 from scheduler.gangs.attempt import Attempt, Limits
@@ -48,8 +49,10 @@ class Shell:
         clears: Callable[[Clearing], None],
         later: Callable[[float, Callable[[float], None]], None],
         grace_s: float = 0.0,
+        units: UnitTable | None = None,
+        scheduler_name: str = SCHEDULER_NAME,
     ) -> None:
-        self.state = ClusterState(SCHEDULER_NAME)
+        self.state = ClusterState(scheduler_name, units)
         self.cycles = Cycles(self.state, policy=policy, budget=budget, partial_s=PARTIAL_S)
         self._cluster = cluster
         self._bound = bound

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from scheduler.model.objects import GPU
 from simulations.outcome import Curve, Outcome, Story
 
 
@@ -54,9 +55,9 @@ _REASONS_MAX = 20
 def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
     """The figures of a run."""
     stories = outcome.stories
-    first_s = min((story.job.submit_s for story in stories), default=0.0)
+    first_s, until_s = span(outcome)
     last_s = max((story.ended_s for story in stories if story.ended_s is not None), default=first_s)
-    mean = means(outcome.curve, first_s, max(outcome.end_s if _is_cut(stories) else last_s, first_s))
+    mean = means(outcome.curve, first_s, until_s)
     reasons: dict[str, int] = {}
     for story in stories:
         if story.started_s is None and story.verdict:
@@ -66,7 +67,7 @@ def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
         workload=outcome.workload.name,
         policy=policy,
         nodes=len(outcome.nodes),
-        gpus=sum(node.allocatable.get("nvidia.com/gpu", 0) for node in outcome.nodes),
+        gpus=sum(node.allocatable.get(GPU, 0) for node in outcome.nodes),
         makespan_s=last_s - first_s,
         gpu_share=mean.allocated / mean.capacity if mean.capacity else 0.0,
         fragmented_share=mean.scattered,
@@ -77,6 +78,15 @@ def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
         by_gpus=_grouped(stories, [size_class(story.job.total_gpus) for story in stories]),
         never_started=dict(most),
     )
+
+
+def span(outcome: Outcome) -> tuple[float, float]:
+    """From the first submission to the end of the last job, or of the run where a job never ended."""
+    stories = outcome.stories
+    first_s = min((story.job.submit_s for story in stories), default=0.0)
+    last_s = max((story.ended_s for story in stories if story.ended_s is not None), default=first_s)
+    is_cut = any(story.ended_s is None for story in stories)
+    return first_s, max(outcome.end_s if is_cut else last_s, first_s)
 
 
 def figures(stories: Sequence[Story]) -> Figures:
@@ -138,10 +148,6 @@ def means(curve: Curve, from_s: float, to_s: float) -> Means:
         waiting_jobs=jobs / span_s,
         scattered=scattered / free_s if free_s else 0.0,
     )
-
-
-def _is_cut(stories: Sequence[Story]) -> bool:
-    return any(story.ended_s is None for story in stories)
 
 
 def _grouped(stories: Sequence[Story], keys: Sequence[str]) -> dict[str, Figures]:

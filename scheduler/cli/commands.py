@@ -17,6 +17,19 @@ KubeconfigOption = Annotated[Path | None, typer.Option("--kubeconfig", help="Def
 ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the answer.")]
+LOAD_HELP = "Jobs: a file (CSV or SWF, gzipped or not) or a generator such as poisson:jobs=500,load=0.9."
+LoadArgument = Annotated[str, typer.Argument(help=LOAD_HELP)]
+ClusterOption = Annotated[Path, typer.Option("--cluster", help="Node file (YAML) or node list (CSV).")]
+PolicyOption = Annotated[
+    Path | None, typer.Option("--policy", help="SchedulerConfiguration file; its policy is taken.")
+]
+TeamsOption = Annotated[Path | None, typer.Option("--teams", help="TeamQuota manifests (YAML).")]
+RestartOption = Annotated[
+    float, typer.Option("--restart-seconds", min=0, help="Lost each time an evicted job starts again.")
+]
+CycleOption = Annotated[
+    float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
+]
 
 app = typer.Typer(
     name="stowplan",
@@ -153,26 +166,71 @@ def demo(
 
 @app.command()
 def simulate(
-    trace: Annotated[Path, typer.Argument(help="Jobs: CSV or SWF, gzipped or not. See docs/simulation.md.")],
-    cluster: Annotated[Path, typer.Option("--cluster", help="Node file (YAML) or node list (CSV).")],
-    policy: Annotated[
-        Path | None, typer.Option("--policy", help="SchedulerConfiguration file; its policy is taken.")
+    load: LoadArgument,
+    cluster: ClusterOption,
+    policy: PolicyOption = None,
+    teams: TeamsOption = None,
+    restart_s: RestartOption = 0.0,
+    cycle_s: CycleOption = 0.01,
+    output: Annotated[
+        Literal["table", "json", "yaml", "parquet"],
+        typer.Option("--output", "-o", help="Form of the figures; parquet writes tables of the whole run."),
+    ] = "table",
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write a page with charts that needs no network.")
     ] = None,
-    restart_s: Annotated[
-        float, typer.Option("--restart-seconds", min=0, help="Lost each time an evicted job starts again.")
-    ] = 0.0,
-    cycle_s: Annotated[
-        float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
-    ] = 0.01,
-    output: OutputOption = "table",
+    tables: Annotated[
+        Path, typer.Option("--tables", help="Directory for the tables of `-o parquet`.")
+    ] = Path("tables"),
 ) -> None:
     """What would have happened: a trace on a cluster under a policy, by the code that schedules."""
-    from scheduler.cli.simulate import simulate as run_simulation
+    from scheduler.cli import simulate as command
 
-    code = run_simulation(
-        trace, cluster=cluster, policy=policy, restart_s=restart_s, cycle_s=cycle_s, output=output
+    chosen = command.setting(policy, teams=teams, restart_s=restart_s, cycle_s=cycle_s)
+    code = command.simulate(
+        load,
+        cluster=cluster,
+        chosen=chosen,
+        policy=command.title(policy),
+        output=output,
+        report=report,
+        tables=tables,
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    alternatives: Annotated[
+        list[Path], typer.Argument(help="SchedulerConfigurations or clusters; the first is the baseline.")
+    ],
+    load: Annotated[str, typer.Option("--load", help=LOAD_HELP)],
+    cluster: Annotated[Path | None, typer.Option("--cluster", help="Where policies are compared.")] = None,
+    policy: PolicyOption = None,
+    teams: TeamsOption = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=10_000, help="Runs of a generated load.")] = 20,
+    processes: Annotated[int, typer.Option("--processes", help="Runs at a time; -1: one a core.")] = -1,
+    restart_s: RestartOption = 0.0,
+    cycle_s: CycleOption = 0.01,
+    output: OutputOption = "table",
+) -> None:
+    """Policies or clusters side by side on the same load: paired differences, with confidence intervals."""
+    from scheduler.cli.simulate import need
+
+    need("simulations.comparison")
+    from scheduler.cli import compare as command
+
+    options = command.Options(
+        load=load,
+        cluster=cluster,
+        policy=policy,
+        teams=teams,
+        seeds=seeds,
+        processes=processes,
+        restart_s=restart_s,
+        cycle_s=cycle_s,
+    )
+    command.show(alternatives, options, output=output)
 
 
 def has_local() -> bool:

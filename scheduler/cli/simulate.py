@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,47 +15,114 @@ from scheduler.cli.units import duration, percent
 from scheduler.model.objects import Node
 from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
-from simulations.loads.formats import read
+from simulations.loads.formats import load
 from simulations.loads.table import BadTrace
-from simulations.nodes import BadCluster, gpus_per_node, read_nodes
+from simulations.manifests import BadManifest
+from simulations.nodes import BadCluster, read_nodes
 from simulations.outcome import Outcome
 from simulations.summary import Figures, Summary, summarise
+from simulations.teams import Teams, read_teams
 from simulations.workload import Workload
 
-Output = Literal["table", "json", "yaml"]
+Output = Literal["table", "json", "yaml", "parquet"]
 
 
 def simulate(
-    trace: Path, *, cluster: Path, policy: Path | None, restart_s: float, cycle_s: float, output: Output
+    said: str,
+    *,
+    cluster: Path,
+    chosen: Setting,
+    policy: str,
+    output: Output,
+    report: Path | None,
+    tables: Path,
 ) -> int:
     """Run and show; the exit code. Raises: Failure naming file, line and column of what is wrong."""
-    nodes, load = inputs(trace, cluster)
-    outcome = run(load, nodes, setting(policy, restart_s=restart_s, cycle_s=cycle_s))
-    summary = summarise(outcome, policy=title(policy))
-    if output == "table":
+    if report is not None:
+        need("simulations.report.page")
+    if output == "parquet":
+        need("simulations.report.tables")
+    nodes, jobs = inputs(said, cluster)
+    outcome = run(jobs, nodes, chosen)
+    summary = summarise(outcome, policy=policy)
+    if output == "parquet":
+        _write_tables(tables, outcome)
+    elif output == "table":
         show(summary)
     else:
         emit(summary, output)
+    if report is not None:
+        _write_page(report, outcome, summary)
     return 0
+
+
+def need(module: str) -> None:
+    """Raises: Failure where the extra that the module takes is not installed."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        text = f"{error.name} is not installed; install stowplan[scheduler,simulate]"
+        raise Failure(text) from error
+
+
+def _write_page(path: Path, outcome: Outcome, summary: Summary) -> None:
+    from simulations.report.page import write_page
+
+    try:
+        write_page(path, outcome, summary)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}; give a file that can be written") from error
+    print(f"report: {path}", file=sys.stderr)
+
+
+def _write_tables(directory: Path, outcome: Outcome) -> None:
+    from simulations.report.tables import write_tables
+
+    try:
+        written = write_tables(directory, outcome)
+    except OSError as error:
+        raise Failure(f"{directory}: {error.strerror}; give a directory that can be written") from error
+    for path in written:
+        print(path)
 
 
 def title(policy: Path | None) -> str:
     return "default" if policy is None else policy.stem
 
 
-def inputs(trace: Path, cluster: Path) -> tuple[tuple[Node, ...], Workload]:
+def inputs(said: str, cluster: Path) -> tuple[tuple[Node, ...], Workload]:
     """The nodes and the jobs. Raises: Failure."""
+    nodes = cluster_of(cluster)
     try:
-        nodes = read_nodes(cluster)
-        return nodes, read(trace, per_node=max(1, gpus_per_node(nodes)))
-    except (BadTrace, BadCluster) as error:
+        return nodes, load(said, nodes)
+    except BadTrace as error:
         raise Failure(str(error), code=EXIT_USAGE) from error
 
 
-def setting(policy: Path | None, *, restart_s: float = 0.0, cycle_s: float = 0.01) -> Setting:
-    """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads. Raises: Failure."""
-    section = read_configuration(policy).policy
+def cluster_of(file: Path) -> tuple[Node, ...]:
+    """Raises: Failure."""
+    try:
+        return read_nodes(file)
+    except BadCluster as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
+
+
+def setting(
+    policy: Path | None, *, teams: Path | None = None, restart_s: float = 0.0, cycle_s: float = 0.01
+) -> Setting:
+    """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads, and TeamQuota manifests.
+
+    Raises: Failure.
+    """
+    configuration = read_configuration(policy)
+    section = configuration.policy
+    try:
+        units = configuration.teams.units()
+        known = Teams(units=units) if teams is None else read_teams(teams, units)
+    except BadManifest as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
     return Setting(
+        teams=known,
         policy=section.as_policy(),
         budget=Budget(per_gang=section.solver.per_gang, total=section.solver.total),
         restart_s=restart_s,
@@ -62,9 +130,9 @@ def setting(policy: Path | None, *, restart_s: float = 0.0, cycle_s: float = 0.0
     )
 
 
-def run(load: Workload, nodes: Sequence[Node], chosen: Setting, label: str = "") -> Outcome:
+def run(jobs: Workload, nodes: Sequence[Node], chosen: Setting, label: str = "") -> Outcome:
     """Simulate, with a progress bar where somebody watches."""
-    engine = Engine(load, nodes, chosen)
+    engine = Engine(jobs, nodes, chosen)
     if not sys.stderr.isatty():
         return engine.run()
     from rich.console import Console
@@ -78,7 +146,7 @@ def run(load: Workload, nodes: Sequence[Node], chosen: Setting, label: str = "")
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label or load.name, total=len(load.jobs), rate="0")
+        task = bar.add_task(label or jobs.name, total=len(jobs.jobs), rate="0")
 
         def tell(ended: int, _: float) -> None:
             bar.update(task, completed=ended, rate=f"{bar.tasks[task].speed or 0:,.0f}")

@@ -1,14 +1,20 @@
-"""One reader per known trace format, told apart by their header. docs/simulation.md documents each."""
+"""Loads by name: one reader per known trace format, told apart by their header, and the generators.
+
+docs/simulation.md documents each.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scheduler.model.objects import Node
+from simulations.loads.generated import GENERATORS
 from simulations.loads.swf import read_swf
 from simulations.loads.table import BadTrace, Row, header, open_text, rows
+from simulations.nodes import gpus_per_node
 from simulations.workload import GPUS_MAX, PODS_MAX, Job, Workload, split, workload
 
 GPUS_TOTAL_MAX = PODS_MAX * GPUS_MAX
@@ -154,6 +160,23 @@ def read(path: Path, *, per_node: int = 8) -> Workload:
         f"{path}:1: column submit_s: expected the columns submit_s, duration_s and gpus, or those of a known "
         f"trace ({known}); found {', '.join(sorted(columns))[:200] or 'nothing'}"
     )
+
+
+def load(said: str, nodes: Sequence[Node], *, seed: int | None = None) -> Workload:
+    """The workload that is meant: a generator by its name and parameters, else a file.
+
+    ``seed`` is the generator's; a file has none. Raises: BadTrace.
+    """
+    name, _, parameters = said.partition(":")
+    for generator in GENERATORS:
+        if generator.name == name and not Path(said).exists():
+            return generator.make(parameters, nodes, seed)
+    return read(Path(said), per_node=max(1, gpus_per_node(nodes)))
+
+
+def is_generated(said: str) -> bool:
+    """Whether a load is made anew for each seed."""
+    return said.partition(":")[0] in {g.name for g in GENERATORS} and not Path(said).exists()
 
 
 def _jobs(path: Path, form: Format, per_node: int) -> Iterator[Job]:

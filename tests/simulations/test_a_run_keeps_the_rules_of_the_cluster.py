@@ -15,40 +15,7 @@ from simulations.engine import Engine, NodeChange, Setting
 from simulations.outcome import Outcome
 from simulations.summary import means, summarise
 from simulations.workload import Job, workload
-from tests.builders import node
-
-ORDERS = ("oldest", "shortest-time", "shortest-service", "least-service")
-NODES = tuple(node(f"n{i}", gpu=8) for i in range(4))
-
-
-@st.composite
-def jobs(draw: st.DrawFn) -> list[Job]:
-    found: list[Job] = []
-    for i in range(draw(st.integers(1, 14))):
-        pods = draw(st.integers(1, 4))
-        duration_s = float(draw(st.integers(0, 500)))
-        found.append(
-            Job(
-                name=f"job-{i}",
-                submit_s=float(draw(st.integers(0, 300))),
-                duration_s=duration_s,
-                estimate_s=draw(st.sampled_from([None, duration_s, 2 * duration_s + 1])),
-                gpus=draw(st.sampled_from([1, 2, 4, 8])),
-                pods=pods,
-                min_pods=draw(st.integers(1, pods)),
-                priority=draw(st.integers(0, 2)),
-            )
-        )
-    return found
-
-
-policies = st.builds(
-    Policy,
-    strategy=st.sampled_from(["pack", "spread"]),
-    order=st.sampled_from(ORDERS),
-    displaces=st.booleans(),
-    backfill=st.booleans(),
-)
+from tests.simulations.drawn import NODES, jobs, policies
 
 
 def run(found: Sequence[Job], policy: Policy, **fields: object) -> Outcome:

@@ -14,6 +14,7 @@ from random import Random
 from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
 from simulations.outcome import Outcome
+from simulations.teams import Teams
 from simulations.workload import Job, Workload, workload
 from tests.builders import node
 from tests.teams.worlds import quota
@@ -58,7 +59,11 @@ def run(seed: int, hours: float) -> Outcome:
     )
     nodes = [node(f"n{i}", gpu=gpus) for i, gpus in enumerate((8, 8, 4, 4))]
     setting = Setting(
-        budget=Budget(per_gang=1.0, total=3.0), teams=quotas, grace_s=GRACE_S, restart_s=60.0, cycle_s=1.0
+        budget=Budget(per_gang=1.0, total=3.0),
+        teams=Teams(quotas=quotas),
+        grace_s=GRACE_S,
+        restart_s=60.0,
+        cycle_s=1.0,
     )
     return Engine(load(seed, hours), nodes, setting).run()
 

@@ -1,0 +1,92 @@
+"""``stowplan compare``: policies or clusters side by side on the same load."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from scheduler.cli.failure import EXIT_USAGE, Failure
+from scheduler.cli.output import Output, emit, table
+from scheduler.cli.simulate import cluster_of, setting, title
+from scheduler.live.config import KIND
+from simulations.comparison import Alternative, Difference, compare, sweep
+from simulations.loads.formats import is_generated
+from simulations.loads.table import BadTrace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What all alternatives have in common."""
+
+    load: str
+    cluster: Path | None
+    policy: Path | None
+    teams: Path | None
+    seeds: int
+    processes: int
+    restart_s: float
+    cycle_s: float
+
+
+def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
+    """Raises: Failure."""
+    alternatives = _alternatives(files, options)
+    made = is_generated(options.load)
+    seeds: list[int | None] = list(range(options.seeds)) if made else [None]
+    total = len(seeds) * len(alternatives)
+
+    def tell(count: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{count} of {total} runs", end="\n" if count == total else "", file=sys.stderr)
+
+    try:
+        results = sweep(alternatives, options.load, seeds, processes=options.processes, done=tell)
+    except BadTrace as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
+    found = compare(results)
+    if output != "table":
+        emit(found, output)
+        return
+    print(f"{found.workload}: each less {found.baseline}; {found.method}")
+    for name, rows in found.differences.items():
+        print()
+        columns = ("figure", found.baseline, name, "difference", "from", "to", "pairs")
+        table(columns, [_cells(row) for row in rows])
+
+
+def _alternatives(files: Sequence[Path], options: Options) -> list[Alternative]:
+    """Policies on one cluster, clusters under one policy, or both kinds mixed with what is common."""
+    if len(files) < 2:
+        raise Failure("compare needs two files or more: policies or clusters", code=EXIT_USAGE)
+    found: list[Alternative] = []
+    for file in files:
+        policy, cluster = (file, options.cluster) if is_policy(file) else (options.policy, file)
+        if cluster is None:
+            raise Failure(f"{file} is a policy: name the cluster by --cluster", code=EXIT_USAGE)
+        chosen = setting(policy, teams=options.teams, restart_s=options.restart_s, cycle_s=options.cycle_s)
+        name = title(file)
+        if any(one.name == name for one in found):
+            raise Failure(f"{file}: a second alternative named {name}; rename the file", code=EXIT_USAGE)
+        found.append(Alternative(name=name, nodes=cluster_of(cluster), setting=chosen))
+    return found
+
+
+def is_policy(file: Path) -> bool:
+    """Whether the file is a SchedulerConfiguration, and not a cluster."""
+    if file.suffix in (".csv", ".gz"):
+        return False
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Failure(f"{file}: {error}", code=EXIT_USAGE) from error
+    return isinstance(found, dict) and found.get("kind") == KIND
+
+
+def _cells(row: Difference) -> tuple[str, ...]:
+    low, high = ("-" if bound is None else f"{bound:+,.4g}" for bound in (row.low, row.high))
+    change = f"{row.difference:+,.4g}"
+    return (row.figure, f"{row.baseline:,.6g}", f"{row.value:,.6g}", change, low, high, f"{row.pairs:,}")

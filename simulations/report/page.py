@@ -1,0 +1,85 @@
+"""One page of a run that needs no network: charts by plotly, every one also as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from simulations.outcome import Outcome
+from simulations.report.charts import Chart, charts
+from simulations.summary import Figures, Summary
+
+ASSUMPTIONS = (
+    "Writes are answered at once. A job starts when enough of its gang is bound, and runs for its duration. "
+    "An evicted job goes on from where it was, after what a restart costs."
+)
+_COLUMNS = (
+    ("jobs", "jobs"),
+    ("ended", "ended"),
+    ("evictions", "evictions"),
+    ("gpu_seconds", "GPU-seconds"),
+    ("avg_jct_s", "avg jct s"),
+    ("median_jct_s", "median jct s"),
+    ("p99_jct_s", "p99 jct s"),
+    ("avg_wait_s", "avg wait s"),
+    ("p99_wait_s", "p99 wait s"),
+)
+
+
+def page(outcome: Outcome, summary: Summary) -> str:
+    """The page as HTML. Nothing in it is taken from anywhere but the outcome."""
+    environment = Environment(
+        loader=PackageLoader("simulations.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    found = charts(outcome)
+    return environment.get_template("page.html").render(
+        summary=summary,
+        facts=_facts(summary),
+        columns=[title for _, title in _COLUMNS],
+        groups=_groups(summary),
+        charts=found,
+        assumptions=ASSUMPTIONS,
+        data=_inert(found),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def write_page(path: Path, outcome: Outcome, summary: Summary) -> None:
+    """Raises: OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(outcome, summary), encoding="utf-8")
+
+
+def _inert(found: list[Chart]) -> Markup:
+    """The figures as JSON that no name inside can end the script element with."""
+    told = [{"id": chart.id, "data": chart.data, "layout": chart.layout} for chart in found]
+    text = msgspec.json.encode(told).decode()
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    return [
+        ("policy", summary.policy),
+        ("nodes", f"{summary.nodes:,}"),
+        ("GPUs", f"{summary.gpus:,}"),
+        ("makespan, s", f"{summary.makespan_s:,.0f}"),
+        ("GPUs allocated", f"{100 * summary.gpu_share:.2f} %"),
+        ("free GPUs on nodes in use", f"{100 * summary.fragmented_share:.2f} %"),
+        ("jobs waiting, mean", f"{summary.mean_waiting_jobs:,.2f}"),
+        ("scheduling cycles", f"{summary.cycles:,}"),
+    ]
+
+
+def _groups(summary: Summary) -> list[tuple[str, list[str]]]:
+    rows = [("all", summary.total)]
+    rows += [(f"{name} GPUs", one) for name, one in summary.by_gpus.items()]
+    rows += [(f"team {name}", one) for name, one in summary.by_team.items()]
+    return [(name, _cells(one)) for name, one in rows]
+
+
+def _cells(one: Figures) -> list[str]:
+    return [f"{getattr(one, field):,.0f}" for field, _ in _COLUMNS]

@@ -1,0 +1,172 @@
+"""Alternatives are compared on the same load, pair by pair; intervals hold the truth as often as they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from scheduler.cli.main import main
+from scheduler.model.plan import Policy
+from simulations.comparison import Alternative, compare, difference, interval, sweep
+from simulations.engine import Setting
+from tests.builders import node
+
+NODES = tuple(node(f"n{i}", gpu=8) for i in range(4))
+LOAD = "poisson:jobs=60,load=1.2,largest=16"
+
+
+def alternative(name: str, **fields: object) -> Alternative:
+    policy = Policy(**fields)  # type: ignore[arg-type] # fields of Policy by name
+    return Alternative(name=name, nodes=NODES, setting=Setting(policy=policy))
+
+
+numbers = st.one_of(st.just(float("nan")), st.floats(-1e6, 1e6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=arrays(np.float64, st.tuples(st.just(2), st.integers(1, 40)), elements=numbers),
+    block=st.integers(1, 9),
+)
+def test_only_whole_pairs_count(
+    values: np.ndarray[tuple[int, int], np.dtype[np.float64]], block: int
+) -> None:
+    found = difference("x", values[0], values[1], block=block)
+    pairs = [(a, b) for a, b in values.T.tolist() if a == a and b == b]
+    assert found.pairs == len(pairs)
+    if pairs:
+        mean = sum(b - a for a, b in pairs) / len(pairs)
+        assert found.difference == pytest.approx(mean, abs=1e-6, rel=1e-6)
+        assert found.value - found.baseline == pytest.approx(mean, abs=1e-4)
+    if len(pairs) > 1:
+        assert found.low is not None
+        assert found.high is not None
+        gaps = [b - a for a, b in pairs]
+        assert min(gaps) - 1e-3 <= found.low <= found.high <= max(gaps) + 1e-3
+    else:
+        assert found.low is found.high is None
+
+
+def coverage(rho: float, block: int, count: int = 400, times: int = 120) -> float:
+    """How often the interval holds the mean, which is 0, of a series whose neighbours are alike."""
+    hit = 0
+    for seed in range(times):
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(size=count)
+        values = np.empty(count)
+        values[0] = noise[0] / np.sqrt(1 - rho**2)
+        for i in range(1, count):
+            values[i] = rho * values[i - 1] + noise[i]
+        low, high = interval(values, block=block, seed=seed)
+        hit += low <= 0 <= high
+    return hit / times
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    assert 0.88 <= coverage(0.0, 1) <= 1.0
+    alone, in_blocks = coverage(0.7, 1), coverage(0.7, 20)
+    assert in_blocks >= 0.82
+    assert alone < in_blocks - 0.15
+
+
+def test_an_alternative_does_not_differ_from_itself() -> None:
+    results = sweep([alternative("one"), alternative("other")], LOAD, [3, 4, 5], processes=1)
+    for found in compare(results).differences["other"]:
+        assert (found.difference, found.low, found.high, found.pairs) == (0.0, 0.0, 0.0, 3)
+
+
+def test_processes_change_nothing() -> None:
+    known = [alternative("fifo"), alternative("short", order="shortest-service", displaces=True)]
+    one, two = (compare(sweep(known, LOAD, [0, 1], processes=count)) for count in (1, 2))
+    assert one == two
+
+
+def test_every_pair_is_on_the_same_jobs() -> None:
+    known = [alternative("fifo"), alternative("short", order="shortest-service")]
+    results = sweep(known, LOAD, [0, 1, 2], processes=1)
+    by_seed: dict[int | None, list[float]] = {}
+    for result in results:
+        by_seed.setdefault(result.seed, []).append(result.summary.total.gpu_seconds)
+    assert len(set(map(tuple, by_seed.values()))) == 3
+    assert all(len(set(work)) == 1 for work in by_seed.values())
+    told = {found.figure: found for found in compare(results).differences["short"]}
+    mean = [
+        np.mean([r.summary.total.avg_wait_s for r in results if r.alternative == n])
+        for n in ("fifo", "short")
+    ]
+    assert told["avg_wait_s"].difference == pytest.approx(mean[1] - mean[0])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    head = "apiVersion: stowplan.dev/v1alpha1\nkind: SchedulerConfiguration\n"
+    texts = {
+        "fifo.yaml": head,
+        "short.yaml": head + "policy: {order: shortest-service, displaces: true}\n",
+        "small.yaml": "pools: [{name: a, count: 2, gpus: 8}]\n",
+        "large.yaml": "pools: [{name: a, count: 3, gpus: 8}]\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return {name: tmp_path / name for name in texts}
+
+
+def answer(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    told = capsys.readouterr()
+    return int(ended.value.code or 0), told.out, told.err
+
+
+def test_policies_are_compared_from_the_command_line(
+    files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(files[name]) for name in ("fifo.yaml", "short.yaml")]
+    common = ["--load", "heavy-tailed:jobs=80,load=1.2,largest=8", "--cluster", str(files["small.yaml"])]
+    more = ["--seeds", "8", "--processes", "1"]
+    code, out, _ = answer(["compare", *names, *common, *more, "-o", "json"], capsys)
+    assert code == 0
+    found = json.loads(out)
+    assert found["baseline"] == "fifo"
+    jct = next(row for row in found["differences"]["short"] if row["figure"] == "avg_jct_s")
+    assert jct["pairs"] == 8
+    assert jct["low"] <= jct["difference"] <= jct["high"] < 0
+    code, out, _ = answer(["compare", *names, *common, *more], capsys)
+    assert code == 0
+    assert "8 runs paired by seed" in out
+    assert "avg_jct_s" in out
+
+
+def test_clusters_are_compared_on_one_trace_job_by_job(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{i * 10},{100 + i % 7},{1 + i % 8}" for i in range(60)]
+    trace = tmp_path / "jobs.csv"
+    trace.write_text("submit_s,duration_s,gpus\n" + "\n".join(rows) + "\n")
+    names = [str(files[name]) for name in ("small.yaml", "large.yaml")]
+    code, out, _ = answer(["compare", *names, "--load", str(trace), "--processes", "1", "-o", "json"], capsys)
+    assert code == 0
+    found = {row["figure"]: row for row in json.loads(out)["differences"]["large"]}
+    assert found["avg_wait_s"]["pairs"] == 60
+    assert found["avg_wait_s"]["high"] < 0
+    assert found["makespan_s"]["pairs"] == 1
+    assert found["makespan_s"]["low"] is None
+
+
+def test_what_cannot_be_compared_is_told(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    fifo, small = str(files["fifo.yaml"]), str(files["small.yaml"])
+    for arguments, expected in (
+        ([fifo], "two files or more"),
+        ([fifo, str(files["short.yaml"])], "name the cluster by --cluster"),
+        ([small, small], "a second alternative named small"),
+        ([small, str(files["large.yaml"]) + ".gone"], "No such file"),
+    ):
+        code, _, err = answer(["compare", *arguments, "--load", "poisson"], capsys)
+        assert code == 2
+        assert expected in err
