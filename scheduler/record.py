@@ -20,10 +20,12 @@ import numpy as np
 
 from binpacking import answer
 from quotas import team, tree, units
-from scheduler.model import device_view, gang, objects, plan, selection, volumes
+from scheduler.gangs import groups
+from scheduler.model import device_view, devices, gang, objects, plan, selection, volumes
 from scheduler.model import team as teams
 from scheduler.model.gang import GangKey
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
+from scheduler.parse import teamquota
 from scheduler.planner import plan as planned
 
 VERSION = 1
@@ -34,10 +36,13 @@ _MODULES: tuple[ModuleType, ...] = (
     tree,
     units,
     device_view,
+    devices,
     gang,
+    groups,
     objects,
     plan,
     selection,
+    teamquota,
     volumes,
     teams,
 )
@@ -94,6 +99,24 @@ def replay(line: bytes) -> tuple[Plan, Plan, bool]:
         raise UnreadableRecord("not a decision record: something else stands in place of the plan")
     now = planned(snapshot, policy, budget, settled)
     return before, now, record(snapshot, policy, budget, settled, now) == line.strip()
+
+
+def encode(value: object) -> bytes:
+    """Any value of the types that a record may hold, inside of tuples and mappings, as one line."""
+    writer = _Writer()
+    root = writer.put(value)
+    return msgspec.json.encode([VERSION, writer.table, root])
+
+
+def decode(line: bytes) -> object:
+    """The value that was encoded; equal objects are one. Raises: UnreadableRecord."""
+    try:
+        version, table, root = msgspec.json.decode(line, type=tuple[int, list[list[object]], object])
+        if version != VERSION:
+            raise UnreadableRecord(f"written as version {version}; this is version {VERSION}")
+        return _Reader(table).get(root)
+    except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        raise UnreadableRecord(str(error)) from error
 
 
 @cache

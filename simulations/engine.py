@@ -237,13 +237,16 @@ class Engine:
         self._is_dirty = True
 
     def _leave_nodes(self, life: Life) -> None:
-        job = self._workload.jobs[life.index]
-        overhead_s = self._setting.restart_s if life.life else 0.0
         for (node, since_s), pods in Counter(filter(None, life.pods.values())).items():
-            self._use(node, -pods * job.gpus)
-            if life.running_since_s is not None:
-                works_s = max(since_s, life.running_since_s + overhead_s)
-                self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s))
+            self._leave(life, node, since_s, pods)
+
+    def _leave(self, life: Life, node: str, since_s: float, pods: int) -> None:
+        """Pods of a job, bound together to a node, are gone from it."""
+        self._use(node, -pods * self._workload.jobs[life.index].gpus)
+        if life.running_since_s is not None:
+            overhead_s = self._setting.restart_s if life.life else 0.0
+            works_s = max(since_s, life.running_since_s + overhead_s)
+            self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s))
 
     def _remove(self, uid: str) -> None:
         self._cluster.delete(uid)
@@ -279,8 +282,7 @@ class Engine:
         """A pod above the minimum was taken back: the rest goes on, and another waits in its place."""
         place = life.pods.pop(pod.uid)
         if place is not None:
-            self._use(place[0], -self._workload.jobs[life.index].gpus)
-            self._stays.append(Stay(life.index, place[0], 1, place[1], self.now_s))
+            self._leave(life, *place, 1)
             life.bound -= 1
         self._remove(pod.uid)
         fresh = self._cluster.again(pod)

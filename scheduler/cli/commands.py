@@ -233,6 +233,54 @@ def compare(
     command.show(alternatives, options, output=output)
 
 
+@app.command()
+def snapshot(
+    file: Annotated[Path, typer.Argument(help="Where to write it; compressed.")],
+    config: ConfigOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
+    """Write the live cluster down as far as scheduling reads it: no environments, arguments or secrets."""
+    from scheduler.cli.snapshot import save
+
+    save(file, kubeconfig, context, config=config)
+
+
+@app.command("what-if")
+def what_if(
+    file: Annotated[Path, typer.Argument(help="A file of `stowplan snapshot`.")],
+    add: Annotated[list[Path] | None, typer.Option("--add", help="Node file: these nodes join.")] = None,
+    drain: Annotated[list[str] | None, typer.Option("--drain", help="Node that is drained.")] = None,
+    teams: Annotated[
+        Path | None, typer.Option("--teams", help="TeamQuotas that replace those of the same name.")
+    ] = None,
+    submit: Annotated[
+        list[Path] | None, typer.Option("--submit", help="Manifests that are submitted.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="SchedulerConfiguration with another policy.")
+    ] = None,
+    config: ConfigOption = None,
+    horizon_h: Annotated[
+        float, typer.Option("--horizon-hours", min=0, max=8_784, help="How far to look.")
+    ] = 24.0,
+    output: OutputOption = "table",
+) -> None:
+    """What would start, when, and who would be displaced, if something were different."""
+    from scheduler.cli.whatif import Asked, show
+
+    asked = Asked(
+        adds=add or (),
+        drains=drain or (),
+        teams=teams,
+        submits=submit or (),
+        policy=policy,
+        config=config,
+        horizon_s=horizon_h * 3600,
+    )
+    show(file, asked, output=output)
+
+
 def has_local() -> bool:
     """Whether the extra ``local`` is installed; an image of the scheduler has it not."""
     return importlib.util.find_spec("cryptography") is not None

@@ -1,0 +1,108 @@
+"""``stowplan what-if``: a snapshot with something changed, and what would come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scheduler.cli.failure import EXIT_USAGE, Failure
+from scheduler.cli.output import Output, emit, table
+from scheduler.cli.simulate import cluster_of, setting
+from scheduler.cli.units import duration
+from simulations.manifests import BadManifest
+from simulations.snapshots import BadSnapshot, ClusterSnapshot, read_snapshot
+from simulations.submitted import Submitted, read_manifests
+from simulations.whatif import Answer, Change, Displaced, Start, what_if
+
+NEVER = "not within {}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Files and names as they were given. ``config`` is what the cluster runs now, ``policy`` the change."""
+
+    adds: Sequence[Path]
+    drains: Sequence[str]
+    teams: Path | None
+    submits: Sequence[Path]
+    policy: Path | None
+    config: Path | None
+    horizon_s: float
+
+
+def show(file: Path, asked: Asked, *, output: Output) -> None:
+    """Raises: Failure."""
+    try:
+        snapshot = read_snapshot(file)
+        change = _change(snapshot, asked)
+    except (BadSnapshot, BadManifest) as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
+    now = setting(asked.config)
+    found = what_if(snapshot, change, policy=now.policy, budget=now.budget, horizon_s=asked.horizon_s)
+    if output != "table":
+        emit(found, output)
+        return
+    _show(found)
+
+
+def _change(snapshot: ClusterSnapshot, asked: Asked) -> Change:
+    """Raises: BadManifest, Failure."""
+    there = {node.name for node in snapshot.nodes}
+    for name in asked.drains:
+        if name not in there:
+            raise Failure(f"--drain {name}: the snapshot has no such node", code=EXIT_USAGE)
+    adds = [node for path in asked.adds for node in cluster_of(path)]
+    for node in adds:
+        if node.name in there:
+            raise Failure(f"--add: a node {node.name} is there already; rename the pool", code=EXIT_USAGE)
+    parts = [read_manifests(path, at_s=snapshot.taken_s) for path in asked.submits]
+    chosen = setting(asked.policy or asked.config, teams=asked.teams)
+    return Change(
+        adds=adds,
+        drains=frozenset(asked.drains),
+        teams=chosen.teams,
+        submits=Submitted(
+            pods=tuple(pod for part in parts for pod in part.pods),
+            groups=tuple(group for part in parts for group in part.groups),
+        ),
+        policy=chosen.policy,
+        budget=chosen.budget,
+    )
+
+
+def _show(found: Answer) -> None:
+    columns = ("gang", "pods", "starts now", "starts then", "why not")
+    rows = sorted(found.starts, key=lambda one: (one.before_s == one.after_s, not one.is_submitted, one.gang))
+    table(columns, [_start(one, found.horizon_s) for one in rows])
+    print()
+    if found.displaced:
+        columns = ("displaced", "pods", "after", "by", "for")
+        table(columns, [_displaced(one) for one in found.displaced])
+    else:
+        print("nobody is displaced")
+    if found.endless:
+        print(f"{found.endless:,} running gangs do not say when they end (stowplan.dev/estimate-seconds)")
+
+
+def _start(one: Start, horizon_s: float) -> tuple[str, ...]:
+    never = NEVER.format(duration(horizon_s))
+    before = (
+        "runs"
+        if one.is_running
+        else "-"
+        if one.is_submitted
+        else never
+        if one.before_s is None
+        else _after(one.before_s)
+    )
+    after = never if one.after_s is None else _after(one.after_s)
+    return (one.gang, f"{one.pods:,}", before, after, one.message if one.after_s is None else "")
+
+
+def _after(seconds: float) -> str:
+    return "at once" if seconds < 1 else f"in {duration(seconds)}"
+
+
+def _displaced(one: Displaced) -> tuple[str, ...]:
+    return (one.gang, f"{one.pods:,}", _after(one.at_s), one.rule, one.beneficiary)

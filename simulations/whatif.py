@@ -1,0 +1,322 @@
+"""What if: a snapshot of a cluster with something changed, and how it would go on from there.
+
+Both courses, changed and unchanged, go through the same planner, cycle rules and gang machine as the live
+scheduler. Time passes only by ends that are known: a gang that says how long it runs
+(``stowplan.dev/estimate-seconds``) ends then; of others nobody knows, and they stay.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from scheduler.gangs.registry import resolve
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import Node, Pod
+from scheduler.model.plan import Budget, Plan, Policy
+from scheduler.service import ATTAINED, ESTIMATE, seconds
+from simulations.shell import Shell
+from simulations.snapshots import ClusterSnapshot
+from simulations.submitted import Submitted
+from simulations.teams import Teams
+from simulations.virtual import VirtualCluster
+
+CYCLES_MAX = 20_000
+#: The least time between two cycles, as live.
+CYCLE_S = 0.01
+DAEMONS = "DaemonSet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is different. ``teams`` replaces quotas of the same name; drained nodes lose what runs on them."""
+
+    adds: Sequence[Node] = ()
+    drains: frozenset[str] = frozenset()
+    teams: Teams = field(default_factory=Teams)
+    submits: Submitted = field(default_factory=Submitted)
+    policy: Policy | None = None
+    budget: Budget | None = None
+
+
+class Displaced(msgspec.Struct, frozen=True, kw_only=True):
+    """Pods of a gang that leave: when, in seconds from now, by which rule, for whom."""
+
+    gang: str
+    pods: int
+    at_s: float
+    rule: str
+    beneficiary: str
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """When a gang that waits starts, in seconds from now; None where nothing that is known to end lets it.
+
+    One that runs now and is displaced is here too, with the time when it runs again. ``message`` says why it
+    does not start under the change, in the scheduler's words.
+    """
+
+    gang: str
+    pods: int
+    is_submitted: bool
+    is_running: bool
+    before_s: float | None
+    after_s: float | None
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """``displaced_before`` would have happened all the same."""
+
+    starts: list[Start]
+    displaced: list[Displaced]
+    displaced_before: list[Displaced]
+    #: Running gangs whose end nobody told.
+    endless: int
+    horizon_s: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """How one world goes on. Keys are names as people see them."""
+
+    starts: dict[str, float] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+    #: Pods that were made anew after they had to leave.
+    again: dict[str, int] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    displaced: list[Displaced] = field(default_factory=list)
+    endless: int = 0
+
+
+def what_if(
+    snapshot: ClusterSnapshot, change: Change, *, policy: Policy, budget: Budget, horizon_s: float
+) -> Answer:
+    """What starts, when, and who is displaced, with the change and without it."""
+    submitted = {gang_name(pod) for pod in change.submits.pods}
+    before = World(snapshot, Change(teams=Teams(units=change.teams.units)), policy, budget, horizon_s).run()
+    after = World(snapshot, change, change.policy or policy, change.budget or budget, horizon_s).run()
+    pods = {**before.waiting, **after.again, **after.waiting}
+    running = set(after.again) - set(after.waiting)
+    starts = [
+        Start(
+            gang=name,
+            pods=count,
+            is_submitted=name in submitted,
+            is_running=name in running,
+            before_s=0.0 if name in running else before.starts.get(name),
+            after_s=after.starts.get(name),
+            message=after.messages.get(name, ""),
+        )
+        for name, count in pods.items()
+    ]
+    return Answer(
+        starts=starts,
+        displaced=after.displaced,
+        displaced_before=before.displaced,
+        endless=after.endless,
+        horizon_s=horizon_s,
+    )
+
+
+class World:
+    """One course of a cluster from its snapshot on. Times inside are those of the snapshot's clock."""
+
+    def __init__(
+        self, snapshot: ClusterSnapshot, change: Change, policy: Policy, budget: Budget, horizon_s: float
+    ) -> None:
+        self._from_s = snapshot.taken_s
+        self._now_s = snapshot.taken_s
+        self._until_s = snapshot.taken_s + horizon_s
+        self._change = change
+        self._cluster = VirtualCluster()
+        self._shell = Shell(
+            self._cluster,
+            policy=policy,
+            budget=budget,
+            bound=self._bound,
+            evicted=self._evicted,
+            later=self._later,
+            units=change.teams.units,
+            scheduler_name=snapshot.scheduler_name,
+        )
+        self._queue: list[tuple[float, int, Callable[[float], None]]] = []
+        self._sequence = 0
+        self._ends: set[GangKey] = set()
+        #: Every pod that is there, and those that were evicted in this cycle.
+        self._pods: dict[str, Pod] = {}
+        self._gone: list[Pod] = []
+        self._lives = 0
+        self._is_dirty = True
+        self._course = Course()
+        snapshot.tell(self._shell.state)
+        for pod in snapshot.pods:
+            self._cluster.pods[pod.uid] = self._pods[pod.uid] = pod
+        self._apply(change)
+
+    def run(self) -> Course:
+        """Until nothing more is known to happen, or the horizon."""
+        self._note_waiting()
+        for key in self._shell.state.all_gang_keys():
+            self._expect_end(key)
+        self._course.endless = self._endless()
+        last: Plan | None = None
+        for _ in range(CYCLES_MAX):
+            if self._is_dirty:
+                self._is_dirty = False
+                last = self._cycle()
+                continue
+            if not self._queue or self._queue[0][0] > self._until_s:
+                break
+            self._now_s = max(self._now_s, self._queue[0][0])
+            while self._queue and self._queue[0][0] <= self._now_s:
+                heapq.heappop(self._queue)[2](self._now_s)
+        for verdict in last.verdicts if last is not None else ():
+            self._course.messages[self._name(verdict.key)] = verdict.message
+        return self._course
+
+    def _cycle(self) -> Plan:
+        planned = self._shell.cycle(self._now_s)
+        why = {
+            pod.uid: (clearing.rule, ", ".join(self._name(gang.key) for gang in clearing.beneficiaries))
+            for clearing in planned.clearings
+            for victim in clearing.victims
+            for pod in victim.pods
+        }
+        for pod in self._gone:
+            self._leave(pod, *why.get(pod.uid, ("unwound", "")))
+        self._gone.clear()
+        due_s = self._shell.cycles.due_s(self._now_s)
+        if due_s is not None:
+            self._later(max(CYCLE_S, due_s - self._now_s), self._look_again)
+        return planned
+
+    def _apply(self, change: Change) -> None:
+        state = self._shell.state
+        change.teams.tell(state, set())
+        for node in change.adds:
+            state.set_node(node)
+        for group in change.submits.groups:
+            state.set_group(group)
+        for pod in change.submits.pods:
+            if pod.namespace not in state.namespaces:
+                state.set_namespace(pod.namespace, {"kubernetes.io/metadata.name": pod.namespace})
+            self._put(pod)
+        for node in list(state.columns.nodes):
+            if node.name in change.drains:
+                state.set_node(replace(node, is_unschedulable=True))
+        for pod in list(self._pods.values()):
+            is_daemon = pod.owner is not None and pod.owner.kind == DAEMONS
+            if pod.node_name in change.drains and pod.holds_capacity and not is_daemon:
+                self._cluster.delete(pod.uid)
+                state.remove_pod(pod.uid)
+                self._leave(self._pods.pop(pod.uid), "drain", f"node {pod.node_name}")
+
+    def _put(self, pod: Pod) -> None:
+        self._cluster.pods[pod.uid] = self._pods[pod.uid] = pod
+        self._shell.state.set_pod(pod)
+        self._is_dirty = True
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def _later(self, after_s: float, call: Callable[[float], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._queue, (self._now_s + after_s, self._sequence, call))
+
+    def _look_again(self, _: float) -> None:
+        self._is_dirty = True
+
+    def _bound(self, pod: Pod) -> None:
+        self._pods[pod.uid] = pod
+        key = self._shell.state.gang_of(pod.uid)
+        if key is None:
+            return
+        self._course.starts.setdefault(self._name(key), self._now_s - self._from_s)
+        self._expect_end(key)
+        for wait_s in self._change.teams.waits_s:
+            self._later(wait_s, self._look_again)
+
+    def _expect_end(self, key: GangKey) -> None:
+        """Have a running gang end when it said; a gang past its estimate may end whenever."""
+        pods = [pod for pod in self._shell.state.members(key) if pod.holds_capacity]
+        if key in self._ends or not pods:
+            return
+        length_s = seconds(pods[0], ESTIMATE)
+        if length_s is None:
+            return
+        left_s = max(p.started_s for p in pods) + length_s - (seconds(pods[0], ATTAINED) or 0.0) - self._now_s
+        if left_s > 0:
+            self._ends.add(key)
+            uids = {pod.uid for pod in pods}
+            self._later(left_s, lambda _: self._end(key, uids))
+
+    def _end(self, key: GangKey, uids: set[str]) -> None:
+        """The gang's pods finish, unless some of them were taken back since."""
+        self._ends.discard(key)
+        if any(uid not in self._cluster.pods for uid in uids):
+            return
+        for pod in self._shell.state.members(key):
+            self._cluster.delete(pod.uid)
+            self._pods.pop(pod.uid, None)
+            self._shell.state.remove_pod(pod.uid)
+        self._is_dirty = True
+
+    def _evicted(self, uid: str) -> None:
+        self._gone.append(self._pods.pop(uid))
+
+    def _leave(self, pod: Pod, rule: str, beneficiary: str) -> None:
+        """A pod was taken back: who owns it makes another, a pod of nobody is gone for good."""
+        self._displace(pod, rule, beneficiary)
+        self._is_dirty = True
+        if pod.owner is not None and pod.scheduler_name == self._shell.state.scheduler_name:
+            self._lives += 1
+            name = gang_name(pod)
+            self._course.again[name] = self._course.again.get(name, 0) + 1
+            if name not in self._course.waiting:
+                self._course.starts.pop(name, None)
+            fresh = replace(
+                pod,
+                uid=f"{pod.uid}+{self._lives}",
+                node_name="",
+                nominated_node="",
+                phase="Pending",
+                is_deleting=False,
+                created_s=self._now_s,
+                started_s=0.0,
+            )
+            self._later(0.0, lambda _: self._put(fresh))
+
+    def _displace(self, pod: Pod, rule: str, beneficiary: str) -> None:
+        at_s, name = self._now_s - self._from_s, gang_name(pod)
+        last = self._course.displaced[-1] if self._course.displaced else None
+        found = Displaced(gang=name, pods=1, at_s=at_s, rule=rule, beneficiary=beneficiary)
+        if last is not None and msgspec.structs.replace(last, pods=1) == found:
+            self._course.displaced[-1] = msgspec.structs.replace(last, pods=last.pods + 1)
+        else:
+            self._course.displaced.append(found)
+
+    # -- what is remembered ------------------------------------------------------------------------
+
+    def _note_waiting(self) -> None:
+        for gang in self._shell.state.snapshot(self._now_s).gangs:
+            self._course.waiting[self._name(gang.key)] = len(gang.pods)
+
+    def _endless(self) -> int:
+        """Running gangs of ours of which no end is known."""
+        state = self._shell.state
+        running = [k for k in state.all_gang_keys() if any(p.holds_capacity for p in state.members(k))]
+        return sum(key not in self._ends for key in running)
+
+    def _name(self, key: GangKey) -> str:
+        members = self._shell.state.members(key)
+        return gang_name(members[0]) if members else str(key)
+
+
+def gang_name(pod: Pod) -> str:
+    """The pod's gang as people name it: a single pod by its own name, not by its UID."""
+    key = resolve(pod)
+    is_gang = isinstance(key, GangKey) and not key.is_single
+    return str(key) if is_gang else f"{pod.namespace}/{pod.name}"
