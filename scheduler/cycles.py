@@ -7,14 +7,14 @@ against the state as it is now. No clock: the shell says what time it is, and as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment, Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
-from scheduler.planner import plan
+from scheduler.planner import Asked, asked, is_shared, plan
 from scheduler.record import record
 from scheduler.state import ClusterState
 
@@ -123,6 +123,8 @@ class Cycles:
         self._partial_s = partial_s
         self._held: dict[GangKey, Held] = {}
         self._settled: dict[GangKey, Settled] = {}
+        #: By what was asked, the verdict that every equal gang gets as long as nothing is released.
+        self._unfit: dict[Asked, Settled] = {}
         self._partial_since: dict[GangKey, float] = {}
 
     def begin(self, now_s: float, wall_s: float) -> Cycle:
@@ -154,6 +156,8 @@ class Cycles:
                 continue
             objection = self._state.objection(place)
             if objection is not None:
+                # Others may have been found not to fit beside what now goes nowhere.
+                self._state.releases += 1
                 dropped.append(Dropped(key=place.gang.key, reason=objection))
                 continue
             for assignment in place.assignments:
@@ -167,8 +171,11 @@ class Cycles:
         for verdict in planned.verdicts:
             match verdict.certificate:
                 case Infeasible() | Unknown(budget=self._budget.per_gang):
-                    settled = Settled(by_key[verdict.key], cycle.releases, verdict)
+                    gang = by_key[verdict.key]
+                    settled = Settled(gang, cycle.releases, verdict)
                     self._settled.setdefault(verdict.key, settled)
+                    if is_shared(cycle.snapshot, self._policy):
+                        self._share(gang, settled)
                 case _:
                     pass
 
@@ -227,7 +234,7 @@ class Cycles:
 
     def _still_settled(self, snapshot: Snapshot) -> dict[GangKey, Verdict]:
         """Verdicts that nothing since then can have changed, so no solver runs for them again."""
-        if not self._settled:
+        if not self._settled and not self._unfit:
             return {}
         by_key = {gang.key: gang for gang in snapshot.gangs}
         self._settled = {
@@ -235,4 +242,27 @@ class Cycles:
             for key, settled in self._settled.items()
             if settled.releases == self._state.releases and by_key.get(key) is settled.gang
         }
+        if self._unfit and is_shared(snapshot, self._policy):
+            self._settle_equals(snapshot)
         return {key: settled.verdict for key, settled in self._settled.items()}
+
+    def _share(self, gang: PendingGang, settled: Settled) -> None:
+        """Remember what an equal gang gets, where it is proven."""
+        ask = asked(gang)
+        if ask is None or not isinstance(settled.verdict.certificate, Infeasible):
+            return
+        if len(self._unfit) >= HELD_MAX:
+            del self._unfit[next(iter(self._unfit))]
+        self._unfit.setdefault(ask, settled)
+
+    def _settle_equals(self, snapshot: Snapshot) -> None:
+        """Newcomers that ask for what is proven not to be there. Room only shrank since the proof."""
+        self._unfit = {a: s for a, s in self._unfit.items() if s.releases == self._state.releases}
+        for gang in snapshot.gangs if self._unfit else ():
+            if gang.key in self._settled or gang.blocked is not None:
+                continue
+            ask = asked(gang)
+            known = None if ask is None else self._unfit.get(ask)
+            if known is not None:
+                verdict = replace(known.verdict, key=gang.key)
+                self._settled[gang.key] = Settled(gang, known.releases, verdict)

@@ -22,6 +22,7 @@ from scheduler.displacing import WHY, Displacer
 from scheduler.explain.verdict import Explainer
 from scheduler.in_turn import place_in_turn
 from scheduler.model.gang import GangKey, PendingGang, TopologySpec
+from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment, Budget, Ordering, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.service import rank
 from scheduler.teams.desk import Admitted, Desk, Mask
@@ -30,7 +31,7 @@ from scheduler.translation import Translation
 Solver = Literal["greedy", "cp-sat"]
 Placement = tuple[RolePlacement, ...]
 #: Roles by (shape, pods, minimum), what the gang needs, and its topology.
-Asked = tuple[tuple[tuple[int, int, int], ...], int, tuple[TopologySpec, ...]]
+Asked = tuple[tuple[tuple[Shape, int, int], ...], int, tuple[TopologySpec, ...]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -270,11 +271,29 @@ def _place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> N
 
 
 def _asked(run: Run, pending: PendingGang) -> Asked | None:
-    """What an equal gang would ask for, or None where who asks decides more than what is asked."""
-    if run.desk is not None or run.translation.sees_labels or pending.standing_nodes:
+    """As ``asked``, or None where who asks decides more than what is asked."""
+    if run.desk is not None or run.translation.sees_labels:
         return None
-    roles = tuple((id(role.shape), len(role.pods), role.minimum) for role in pending.roles)
+    return asked(pending)
+
+
+def asked(pending: PendingGang) -> Asked | None:
+    """What an equal gang would ask for, or None where some of it stands already."""
+    if pending.standing_nodes:
+        return None
+    roles = tuple((role.shape, len(role.pods), role.minimum) for role in pending.roles)
     return roles, pending.need, pending.topology
+
+
+def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
+    """Whether equal gangs fail alike, whoever asks: no teams, no rule between pods, no turn to wait for."""
+    return (
+        snapshot.teams is None
+        and policy.backfill
+        and not policy.displaces
+        and not snapshot.placed
+        and not any(shape.sees_pods for shape in snapshot.masks)
+    )
 
 
 def _displaced(run: Run, pending: PendingGang, gang: Gang) -> list[Verdict]:

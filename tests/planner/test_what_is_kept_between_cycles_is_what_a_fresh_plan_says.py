@@ -1,0 +1,157 @@
+"""Verdicts that are kept, also for equals that come later, are those of a plan that starts afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.cycles import Cycles
+from scheduler.model.objects import Pod, Shape
+from scheduler.model.plan import Budget, Plan, Policy
+from scheduler.planner import plan
+from scheduler.state import ClusterState
+from tests.builders import gang, node, pod, shape
+
+SHAPES = tuple(shape(gpu=gpu, cpu=cpu) for gpu in (1, 3, 8) for cpu in (1_000, 40_000))
+RACK = "topology.stowplan.dev/rack"
+
+
+@dataclass
+class Cluster:
+    """A state and its cycles; what is planned is bound at once."""
+
+    policy: Policy
+    state: ClusterState = field(default_factory=lambda: ClusterState("stowplan"))
+    waiting: list[list[Pod]] = field(default_factory=list)
+    bound: list[Pod] = field(default_factory=list)
+    kept: int = 0
+
+    def __post_init__(self) -> None:
+        self.cycles = Cycles(self.state, policy=self.policy, budget=Budget(), partial_s=25.0)
+        for i in range(3):
+            self.state.set_node(node(f"n{i}", labels={RACK: f"r{i % 2}"}))
+
+    def submit(self, pods: list[Pod]) -> None:
+        self.waiting.append(pods)
+        for one in pods:
+            self.state.set_pod(one)
+
+    def cycle(self, at_s: float) -> None:
+        begun = self.cycles.begin(at_s, at_s)
+        planned, fresh = begun.plan(), plan(begun.snapshot, self.policy, Budget())
+        assert _decided(planned, self.policy) == _decided(fresh, self.policy)
+        self.kept += len(begun.settled)
+        accepted, dropped = self.cycles.admit(planned.places, lambda key: False)
+        assert not dropped
+        for place in accepted:
+            for assignment in place.assignments:
+                landed = replace(assignment.pod, node_name=assignment.node, phase="Running")
+                self.state.set_pod(landed)
+                self.bound.append(landed)
+        self.cycles.remember(begun, planned)
+
+    def end(self, draw: int) -> None:
+        if self.bound:
+            self.state.remove_pod(self.bound.pop(draw % len(self.bound)).uid)
+
+    def give_up(self, draw: int) -> None:
+        if self.waiting:
+            for one in self.waiting.pop(draw % len(self.waiting)):
+                if not any(one.uid == landed.uid for landed in self.bound):
+                    self.state.remove_pod(one.uid)
+
+
+def _decided(found: Plan, policy: Policy) -> tuple[object, ...]:
+    """Everything but the numbers in the words: those are as of when the verdict was found.
+
+    In strict order a gang that was found not to fit may also be said to wait behind another: both are true.
+    """
+    verdicts = sorted(
+        (v.key, v.reason if policy.backfill else "", type(v.certificate).__name__ if policy.backfill else "")
+        for v in found.verdicts
+    )
+    return tuple(place.assignments for place in found.places), tuple(verdicts)
+
+
+submissions = st.tuples(st.integers(1, 3), st.sampled_from(SHAPES), st.integers(0, 2), st.booleans())
+steps = st.lists(
+    st.one_of(
+        submissions.map(lambda drawn: ("submit", drawn)),
+        st.tuples(st.sampled_from(["end", "give up", "node", "label"]), st.integers(0, 9)),
+    ),
+    min_size=5,
+    max_size=40,
+)
+policies = st.builds(
+    Policy,
+    strategy=st.sampled_from(["pack", "spread"]),
+    backfill=st.booleans(),
+    order=st.sampled_from(["oldest", "least-service"]),
+)
+
+
+def _run(found: Sequence[tuple[str, object]], policy: Policy) -> Cluster:
+    cluster = Cluster(policy)
+    for number, (what, drawn) in enumerate(found):
+        match what, drawn:
+            case "submit", (int(size), Shape() as of, int(priority), bool(is_racked)):
+                extra = {"stowplan.dev/topology-required": RACK} if is_racked and size > 1 else {}
+                made = gang(f"g{number}", size) if size > 1 else [pod(f"g{number}")]
+                cluster.submit(
+                    [
+                        replace(
+                            one,
+                            shape=of,
+                            priority=priority,
+                            created_s=float(number),
+                            annotations=tuple(sorted((*one.annotations, *extra.items()))),
+                        )
+                        for one in made
+                    ]
+                )
+            case "end", int(draw):
+                cluster.end(draw)
+            case "give up", int(draw):
+                cluster.give_up(draw)
+            case "node", int(draw):
+                cluster.state.set_node(node(f"m{draw}", gpu=draw % 9))
+            case _, int(draw):
+                cluster.state.set_node(node(f"n{draw % 3}", labels={RACK: f"r{draw}"}))
+            case _:
+                raise AssertionError(what)
+        cluster.cycle(float(number))
+    return cluster
+
+
+@settings(max_examples=80, deadline=None)
+@given(found=steps, policy=policies)
+def test_kept_verdicts_are_those_of_a_fresh_plan(found: list[tuple[str, object]], policy: Policy) -> None:
+    _run(found, policy)
+
+
+def test_an_equal_newcomer_is_told_without_being_planned() -> None:
+    large = (4, SHAPES[4], 0, False)
+    cluster = _run([("submit", large), ("submit", large), ("submit", large)], Policy())
+    assert cluster.kept == 2 + 3
+
+
+def test_room_that_a_dropped_place_leaves_is_found() -> None:
+    """The first was planned and is gone before it is charged; the second was refused because of it."""
+    state = ClusterState("stowplan")
+    state.set_node(node("n0"))
+    cycles = Cycles(state, policy=Policy(), budget=Budget(), partial_s=25.0)
+    first, second = pod("a", gpu=8, created_s=1.0), pod("b", gpu=5, created_s=2.0)
+    for one in (first, second):
+        state.set_pod(one)
+    begun = cycles.begin(0.0, 0.0)
+    planned = begun.plan()
+    state.remove_pod(first.uid)
+    accepted, dropped = cycles.admit(planned.places, lambda key: False)
+    assert not accepted
+    assert len(dropped) == 1
+    cycles.remember(begun, planned)
+    again = cycles.begin(1.0, 1.0).plan()
+    assert [place.gang.pods[0].name for place in again.places] == ["b"]
