@@ -23,6 +23,8 @@ from simulations.outcome import Outcome
 from simulations.summary import Summary, summarise
 
 RESAMPLES: Final = 2_000
+#: Blocks drawn at a time, for memory.
+DRAWS_MAX: Final = 1_000_000
 CONFIDENCE: Final = 0.95
 METHOD: Final = (
     "{pairs} paired by {unit}; {confidence:.0%} intervals by the percentile circular block bootstrap, "
@@ -183,8 +185,11 @@ def interval(values: Floats, *, block: int, seed: int = 0) -> tuple[float, float
     sums = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[:block]]))])
     whole = sums[block : block + count] - sums[:count]
     means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        means[i] = whole[rng.integers(count, size=starts)].sum() / (starts * block)
+    at_once = max(1, DRAWS_MAX // starts)
+    for first in range(0, RESAMPLES, at_once):
+        size = min(at_once, RESAMPLES - first)
+        drawn = whole[rng.integers(count, size=(size, starts))]
+        means[first : first + size] = drawn.sum(axis=1) / (starts * block)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

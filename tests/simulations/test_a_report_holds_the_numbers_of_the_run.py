@@ -87,7 +87,7 @@ def gpu_seconds(outcome: Outcome, begins: str) -> float:
     return float(sum(found))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(found=jobs(), policy=policies)
 def test_no_bin_loses_or_invents_a_gpu_second(found: list[Job], policy: Policy) -> None:
     outcome = run(found, policy, restart_s=7.0)
@@ -103,7 +103,7 @@ def test_no_bin_loses_or_invents_a_gpu_second(found: list[Job], policy: Policy) 
         assert (told.at_work <= told.allocated + 1e-6).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(found=jobs(), policy=policies)
 def test_the_map_gives_no_device_to_two(found: list[Job], policy: Policy) -> None:
     outcome = run(found, policy)
@@ -116,7 +116,7 @@ def test_the_map_gives_no_device_to_two(found: list[Job], policy: Policy) -> Non
     assert told.held.sum() * (at[1] - at[0]) == pytest.approx(gpu_seconds(outcome, "from_s"), abs=1e-3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(found=jobs(), policy=policies)
 def test_the_page_says_what_happened_and_loads_nothing(found: list[Job], policy: Policy) -> None:
     outcome = run(found, policy)
@@ -173,7 +173,7 @@ def test_a_name_cannot_leave_its_place() -> None:
     assert EVIL in [line["name"] for line in lines]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(found=jobs(), policy=policies)
 def test_the_tables_are_the_run(
     tmp_path_factory: pytest.TempPathFactory, found: list[Job], policy: Policy
@@ -207,7 +207,7 @@ def two_teams(tmp_path: Path) -> Teams:
     return read_teams(path)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_teams_hold_stands_beside_what_they_are_due(two_teams: Teams, seed: int) -> None:
     rng = np.random.default_rng(seed)
     found = [
@@ -218,7 +218,7 @@ def test_what_teams_hold_stands_beside_what_they_are_due(two_teams: Teams, seed:
             gpus=int(rng.choice([1, 2, 4, 8])),
             team=team,
         )
-        for i in range(40)
+        for i in range(25)
         for team in ("red", "blue")
     ]
     outcome = run(found, Policy(), teams=two_teams)

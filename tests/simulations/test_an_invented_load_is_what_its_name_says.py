@@ -23,7 +23,7 @@ NODES = tuple(node(f"n{i}", gpu=8) for i in range(8))
 ARRIVING = tuple(g.name for g in GENERATORS if g.name != "planted")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from([g.name for g in GENERATORS]),
     seed=st.integers(0, 2**40),
@@ -45,7 +45,7 @@ def test_a_seed_is_a_load(name: str, seed: int, other: int) -> None:
 
 
 @pytest.mark.parametrize("name", ARRIVING)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**40), asked=st.sampled_from([0.3, 0.8, 1.5]))
 def test_work_arrives_at_the_load_that_was_asked(name: str, seed: int, asked: float) -> None:
     found = load(
@@ -55,7 +55,7 @@ def test_work_arrives_at_the_load_that_was_asked(name: str, seed: int, asked: fl
     assert found.gpu_seconds / (span_s * 64) == pytest.approx(asked, rel=0.15)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**40), amplitude=st.sampled_from([0.0, 0.5, 0.9]))
 def test_more_comes_by_day(seed: int, amplitude: float) -> None:
     period_s = 5_000.0
@@ -65,7 +65,7 @@ def test_more_comes_by_day(seed: int, amplitude: float) -> None:
     assert sum(by_day) / len(by_day) == pytest.approx(0.5 + amplitude / math.pi, abs=0.06)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**40), alpha=st.sampled_from([1.3, 2.0, 3.0]))
 def test_tails_are_as_heavy_as_asked(seed: int, alpha: float) -> None:
     found = load(f"heavy-tailed:jobs=8000,cut=10000,alpha={alpha},seed={seed}", NODES)
