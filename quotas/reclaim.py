@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from quotas.amounts import Amounts, Row, add_to, amounts_of, row_of
 from quotas.books import Books
@@ -120,12 +121,15 @@ def owing(books: Books, claimed: Claim, team: str) -> list[tuple[int, dict[str, 
     ]
 
 
-def _preference(books: Books, claimed: Claim, team: str) -> tuple[bool, int, str]:
+def _preference(books: Books, claimed: Claim, team: str) -> tuple[bool, int, Fraction, int, str]:
+    """Who owes, who is near, who has most of what is due to it, who weighs least: names decide last."""
     tree, leaf = books.tree, books.tree.leaf(team)
     wanted = [books.resources.index(name) for name in claimed.lacking or claimed.resources]
     owes = any(books.used[leaf][r] > books.shares.due[leaf][r] for r in wanted)
     shared = set(tree.path(leaf)) & set(tree.path(tree.leaf(claimed.team)))
-    return not owes, -len(shared), team
+    due, used = books.shares.due[leaf], books.used[leaf]
+    most = max((Fraction(used[r], max(due[r], 1)) for r in wanted), default=Fraction(0))
+    return not owes, -len(shared), -most, tree.nodes[leaf].weight, team
 
 
 @dataclass(slots=True, kw_only=True)

@@ -198,8 +198,12 @@ class Candidates:
 
 
 def _group(rule: Rule, found: Sequence[Candidate | None], terms: tuple[Terms, ...]) -> Group:
-    """Without those that cannot be judged; the cheapest, should there be too many to look at."""
+    """Without those that cannot be judged; the cheapest, should there be too many to look at.
+
+    The youngest come first, which of equals are the first to go: names decide nothing.
+    """
     kept = [candidate for candidate in found if candidate is not None]
+    kept.sort(key=lambda c: -min(pod.created_s for pod in c.gang.pods))
     if len(kept) > packing.VICTIMS_MAX:
         kept = sorted(kept, key=lambda c: sum(c.costs))[: packing.VICTIMS_MAX]
     return Group(rule=rule, candidates=tuple(kept), terms=terms)
