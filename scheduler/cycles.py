@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt
+from scheduler.gangs.healing import RESTARTING, Healing
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment, Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
@@ -22,8 +23,6 @@ HOLD_FIRST_S = 0.5
 HOLD_FIRST_PERMANENT_S = 5.0
 HOLD_MAX_S = 300.0
 HELD_MAX = 10_000
-#: A gang that restarts whole when it loses a member does so after this; a view in between is not a loss.
-RESTART_S = 2.0
 
 
 @dataclass(slots=True)
@@ -113,19 +112,21 @@ def _is_there(state: ClusterState, pod: Pod) -> bool:
 
 
 class Cycles:
-    """partial_s: how long a gang may stay partly bound before it is given back."""
+    """healing: what becomes of a gang that does not stand any more, and when."""
 
-    def __init__(self, state: ClusterState, *, policy: Policy, budget: Budget, partial_s: float) -> None:
+    def __init__(self, state: ClusterState, *, policy: Policy, budget: Budget, healing: Healing) -> None:
         self._state = state
         state.follows = policy.displaces
         self._policy = policy
         self._budget = budget
-        self._partial_s = partial_s
+        self._healing = healing
         self._held: dict[GangKey, Held] = {}
         self._settled: dict[GangKey, Settled] = {}
         #: By what was asked, the verdict that every equal gang gets as long as nothing is released.
         self._unfit: dict[Asked, Settled] = {}
         self._partial_since: dict[GangKey, float] = {}
+        #: Gangs that nobody joins before they have restarted whole.
+        self._restarting: set[GangKey] = set()
 
     def begin(self, now_s: float, wall_s: float) -> Cycle:
         """Release who has backed off long enough, and take the snapshot to plan on.
@@ -133,6 +134,7 @@ class Cycles:
         now_s is monotonic; wall_s is on the clock that pods were created by.
         """
         self._release_held(now_s)
+        self._hold_restarting(now_s)
         snapshot, releases = self._state.snapshot(wall_s), self._state.releases
         return Cycle(
             snapshot=snapshot,
@@ -222,7 +224,19 @@ class Cycles:
         return min(ends, default=None)
 
     def _limit_s(self, key: GangKey) -> float:
-        return min(RESTART_S, self._partial_s) if self._state.restarts_whole(key) else self._partial_s
+        return self._healing.limit_s(key, self._state.members(key))
+
+    def _hold_restarting(self, now_s: float) -> None:
+        """A pod made anew does not join those that cannot take it in: it starts with them when all start."""
+        partial = self._state.partial()
+        due = {key for key in partial if self._healing.restarts_whole(key, self._state.members(key))}
+        for key in due:
+            self._state.hold(key, Waiting(reason=RESTARTING))
+        for key in self._restarting - due:
+            held = self._held.get(key)
+            if held is None or held.until_s <= now_s:
+                self._state.unhold(key)
+        self._restarting = due
 
     def _release_held(self, now_s: float) -> None:
         for key, held in self._held.items():

@@ -8,7 +8,7 @@ from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.model.devices import Inventory, Slot
 from scheduler.model.gang import GangKey
-from scheduler.model.objects import Node
+from scheduler.model.objects import Node, Pod
 from scheduler.records import Record
 
 
@@ -37,15 +37,15 @@ class DeviceState(ABC):
         self.releases += turned
         return turned
 
-    def struck(self) -> list[tuple[Slot, GangKey]]:
-        """Devices in an outage that asks for a reaction, with the gangs that hold them, each pair once."""
-        found: dict[tuple[str, GangKey], tuple[Slot, GangKey]] = {}
+    def struck(self) -> list[tuple[Slot, GangKey, tuple[Pod, ...]]]:
+        """Devices in an outage that asks for a reaction, with each gang on one and its members there."""
+        found: dict[tuple[str, GangKey], tuple[Slot, list[Pod]]] = {}
         for _, slot, uids in self.devices.fatal():
             for uid in uids:
                 record = self._pods.get(uid)
                 if record is not None and record.key is not None and not record.observed.is_deleting:
-                    found[slot.uuid, record.key] = (slot, record.key)
-        return list(found.values())
+                    found.setdefault((slot.uuid, record.key), (slot, []))[1].append(record.observed)
+        return [(slot, key, tuple(pods)) for (_, key), (slot, pods) in found.items()]
 
     def _inventory_changed(self, name: str) -> bool:
         node = self.labels.again(name)

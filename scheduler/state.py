@@ -16,7 +16,6 @@ from scheduler.columns import NodeColumns
 from scheduler.device_state import DeviceState
 from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
-from scheduler.gangs import words
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.running import running_gangs
@@ -274,15 +273,10 @@ class ClusterState(DeviceState):
             self._refresh(key)
         return dict(self._partial)
 
-    def restarts_whole(self, key: GangKey) -> bool:
-        """Whether a gang that lost a member is to be given back at once."""
-        return words.restarts_whole(self.members(key))
-
     def remains(self, key: GangKey) -> tuple[PendingGang, tuple[Pod, ...]]:
         """A gang as one to be given back, and its members that hold capacity, seen bound or told so."""
-        found = (self._pods[uid].effective for uid in self._members.get(key, ()))
-        pods = tuple(pod for pod in found if pod.holds_capacity and not pod.is_deleting)
-        return as_remains(key, pods, self._partial.get(key, (0, 1))[1]), pods
+        found = [self._pods[uid].effective for uid in self._members.get(key, ())]
+        return as_remains(key, found, self)
 
     def view(self, key: GangKey) -> PendingGang | None:
         if key in self._dirty:

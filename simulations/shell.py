@@ -14,6 +14,7 @@ from quotas.units import UnitTable
 from scheduler.cycles import Cycles, clear
 from scheduler.gangs import events, machine
 from scheduler.gangs.attempt import Attempt, Limits
+from scheduler.gangs.healing import Healing
 from scheduler.gangs.recovery import give_back
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Pod
@@ -22,7 +23,6 @@ from scheduler.state import ClusterState
 from simulations.virtual import SCHEDULER_NAME, VirtualCluster
 
 EPOCH = 1
-PARTIAL_S = 25.0
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Shell:
         scheduler_name: str = SCHEDULER_NAME,
     ) -> None:
         self.state = ClusterState(scheduler_name, units)
-        self.cycles = Cycles(self.state, policy=policy, budget=budget, partial_s=PARTIAL_S)
+        self.cycles = Cycles(self.state, policy=policy, budget=budget, healing=Healing())
         self._cluster = cluster
         self._bound = bound
         self._evicted = evicted

@@ -74,18 +74,22 @@ def single(pod: Pod) -> PendingGang:
     )
 
 
-def as_remains(key: GangKey, pods: Sequence[Pod], minimum: int) -> PendingGang:
-    """A gang that is to be given back; ``pods`` are its members that hold capacity."""
-    return PendingGang(
+def as_remains(
+    key: GangKey, members: Sequence[Pod], groups: GroupObjects
+) -> tuple[PendingGang, tuple[Pod, ...]]:
+    """A gang as one to be given back, and its members that hold capacity."""
+    pods = tuple(pod for pod in members if pod.holds_capacity and not pod.is_deleting)
+    gang = PendingGang(
         key=key,
         generation=0,
         priority=0,
         created_s=0.0,
-        min_member=minimum,
+        min_member=minimum_of(key, members, groups),
         standing=len(pods),
         standing_nodes=(),
         roles=(),
     )
+    return gang, pods
 
 
 def pending_gang(
@@ -213,6 +217,16 @@ def shortfall(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tup
         return None
     standing = [pod for pod in belonging if stands(pod)]
     return None if _is_whole(spec, standing, dialect) else (holding, spec.min_member)
+
+
+def minimum_of(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> int:
+    """How many must stand together, as far as it can be told; 1 where it cannot."""
+    if key.is_single:
+        return 1
+    dialect = BY_NAME[key.dialect]
+    strangers = dialect.outsiders(key, members, groups)
+    spec = dialect.spec(key, [pod for pod in members if pod.uid not in strangers], groups)
+    return spec.min_member if isinstance(spec, GangSpec) else 1
 
 
 def _is_whole(spec: GangSpec, standing: Sequence[Pod], dialect: Dialect) -> bool:

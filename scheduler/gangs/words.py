@@ -219,11 +219,6 @@ def _by_role(members: Sequence[Pod]) -> Mapping[str, list[Pod]]:
     return roles
 
 
-def restarts_whole(members: Sequence[Pod]) -> bool:
-    """Whether the members ask that the loss of one ends them all, in whatever dialect they speak."""
-    return agreed(members, ON_LOSS) == RESTART
-
-
 def roles_of(members: Sequence[Pod]) -> tuple[RoleSpec, ...]:
     """Roles with a minimum of their own, sorted by name."""
     found: list[RoleSpec] = []

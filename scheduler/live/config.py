@@ -12,6 +12,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from quotas.units import UnitTable
+from scheduler.gangs.healing import PARTIAL_S, Healing
+from scheduler.gangs.registry import DIALECT_NAMES
 from scheduler.live.logs import printable
 from scheduler.model.devices import CordonPolicy
 from scheduler.model.plan import Policy
@@ -93,8 +95,22 @@ class Api(Section):
 
 
 class Gangs(Section):
-    partial_seconds: float = Field(default=25, gt=0, le=30)
+    partial_seconds: float = Field(default=PARTIAL_S, gt=0, le=30)
     """A gang still partly bound after this long is unwound; invariant INV2 allows 30."""
+    restart_on_loss: list[str] = Field(default_factory=list, max_length=len(DIALECT_NAMES))
+    """Dialects whose gangs restart whole when they lose a member, unless their pods say otherwise."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Gangs:
+        for name in self.restart_on_loss:
+            if name not in DIALECT_NAMES:
+                shown = printable(repr(name), SHOWN_MAX)
+                raise ValueError(f"restartOnLoss: {shown} is no dialect; use {', '.join(DIALECT_NAMES)}")
+        return self
+
+    def as_healing(self) -> Healing:
+        """As the scheduling cycles take it."""
+        return Healing(partial_s=self.partial_seconds, restarting=frozenset(self.restart_on_loss))
 
 
 class Solver(Section):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from scheduler.gangs.healing import keeps_others
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.actor import Actor
 from scheduler.live.announcements import NodeEvent
@@ -15,6 +16,7 @@ from scheduler.live.metrics import Metrics
 from scheduler.live.node_events import NodeEvents
 from scheduler.model.devices import Inventory, Slot
 from scheduler.model.gang import GangKey
+from scheduler.model.objects import Pod
 from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
 
@@ -37,7 +39,8 @@ class GPUNodeFeed(ParsedFeed[GPUNode, Inventory]):
 
 
 class Outages:
-    """A device that turned fatal under a gang: the gang is replaced once, as a whole.
+    """A device that turned fatal under a gang: the gang is replaced once, as a whole unless its pods say that
+    the others can stay.
 
     Level-triggered: what is due follows from the state. One outage of one device, named by its UUID and its
     beginning, asks once for each gang that holds it, and again only while members of the gang still hold it.
@@ -54,8 +57,10 @@ class Outages:
         """Begin to replace what is due; how many gangs that were."""
         begun = 0
         by_gang: dict[GangKey, list[Slot]] = {}
-        for slot, key in self._state.struck():
+        there: dict[GangKey, dict[str, Pod]] = {}
+        for slot, key, pods in self._state.struck():
             by_gang.setdefault(key, []).append(slot)
+            there.setdefault(key, {}).update({pod.uid: pod for pod in pods})
         for key, slots in by_gang.items():
             if self._actor.is_running(key):
                 continue
@@ -63,17 +68,19 @@ class Outages:
             if due:
                 # One replacement answers for all its devices: the watch may show its members for a while.
                 self._remember(slots, key)
-                begun += self._replace(due[0], key, epoch)
+                begun += self._replace(due[0], key, tuple(there[key].values()), epoch)
         return begun
 
     def _is_due(self, slot: Slot, key: GangKey) -> bool:
         name = (slot.uuid, slot.fatal_s or 0.0, key)
         return self._clock() - self._asked_s.get(name, -RETRY_S) >= RETRY_S
 
-    def _replace(self, slot: Slot, key: GangKey, epoch: int) -> bool:
+    def _replace(self, slot: Slot, key: GangKey, there: tuple[Pod, ...], epoch: int) -> bool:
         gang, pods = self._state.remains(key)
         if not pods:
             return False
+        if keeps_others(pods):
+            pods = there
         reason = f"device {slot.uuid} is not usable any more: {slot.reason}"
         log.warning("replacing a gang", gang=str(key), device=slot.uuid, reason=slot.reason, pods=len(pods))
         self._actor.unwind(gang, pods, epoch=epoch, reason=reason)

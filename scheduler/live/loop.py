@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from scheduler.cycles import Cycles
 from scheduler.gangs.attempt import Attempt
+from scheduler.gangs.healing import Healing
 from scheduler.live.actor import Actor
 from scheduler.live.announcer import Announcer
 from scheduler.live.claims import ClaimBook
@@ -52,12 +53,12 @@ class Loop:
         wall: Callable[[], float],
         may_act: Callable[[], bool],
         beat: Callable[[], None],
-        partial_s: float,
+        healing: Healing,
         teamboard: Teamboard,
         recorder: Callable[[bytes], None] | None = None,
     ) -> None:
         self._state = state
-        self._cycles = Cycles(state, policy=policy, budget=budget, partial_s=partial_s)
+        self._cycles = Cycles(state, policy=policy, budget=budget, healing=healing)
         self.actor = actor(self._ended)
         self._evictor = evictor
         self._announcer = announcer

@@ -22,6 +22,8 @@ log = logger("noticeboard")
 
 WORKERS = 4
 QUEUE_MAX = 10_000
+#: What a Gang may still say when its attempt is over and all that waited has its place, or has left.
+_OPEN = frozenset({"Binding", "Pending", TAKING_BACK})
 
 
 class Runs(Protocol):
@@ -63,8 +65,11 @@ class Noticeboard:
                 continue
             if not state.members(key):
                 self._want(key, Notice(None))
-            elif claim.phase in ("Binding", TAKING_BACK) and state.view(key) is None and key not in partial:
-                self._want(key, Notice(state.remains(key)[0], "Bound", "Bound", "", epoch))
+            elif claim.phase in _OPEN and state.view(key) is None and key not in partial:
+                gang, pods = state.remains(key)
+                # A gang whose last waiting members left, as when it shrinks, stands with the others.
+                if pods or claim.phase != "Pending":
+                    self._want(key, Notice(gang, "Bound", "Bound", "", epoch))
 
     async def run(self) -> None:
         """Write notices until cancelled."""

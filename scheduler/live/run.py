@@ -253,7 +253,7 @@ class Scheduler:
             wall=self._around.wall,
             may_act=self._may_plan,
             beat=self._beat,
-            partial_s=config.gangs.partial_seconds,
+            healing=config.gangs.as_healing(),
             teamboard=self.teamboard,
             recorder=self._recorder(),
         )

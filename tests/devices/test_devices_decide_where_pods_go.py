@@ -139,3 +139,24 @@ async def test_the_container_reads_its_devices(scene: Scene) -> None:
     pod = scene.pod("reader")
     assert scene.logs(pod) == f"sees {pod.devices[0]}\n"
     await scene.judge()
+
+
+async def test_of_a_gang_that_takes_new_members_only_the_one_on_the_device_is_replaced(scene: Scene) -> None:
+    await scene.nodes(scene.pool("n", 2, gpus=4))
+    members = gang("train", 3, gpus=2, words={"stowplan.dev/gang-on-loss": "replace"})
+    await scene.stage.create(members)
+    await scene.stage.until_bound("train-0", "train-1", "train-2")
+    first = scene.stage.pods()
+    struck = first["train-1"]
+    scene.strike(struck.node, scene.device(struck.node, struck.devices[0]), 79)
+    await scene.until(
+        lambda pods: struck.uid not in {pod.uid for pod in pods.values()}, "the member on it left"
+    )
+    await scene.stage.create(members[1:2])
+    await scene.stage.until_bound("train-0", "train-1", "train-2")
+    again = scene.stage.pods()
+    assert all(again[name].uid == first[name].uid for name in ("train-0", "train-2"))
+    assert struck.devices[0] not in again["train-1"].devices
+    evicted = [call.name for call in scene.stage.proxy.applied(eviction)]
+    assert evicted == ["train-1"]
+    await scene.judge()

@@ -125,7 +125,7 @@ def test_a_gang_is_taken_back_whole_before_the_watch_has_shown_all_of_it(state: 
     sick = _inventory("a", sick=1)
     fatal = replace(sick.slots[0], fatal_s=NOW_S)
     state.set_inventory(replace(sick, slots=(fatal, *sick.slots[1:])))
-    [(_, key)] = state.struck()
+    [(_, key, _)] = state.struck()
     assert {pod.uid for pod in state.remains(key)[1]} == {pod.uid for pod in members}
 
 

@@ -8,9 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.cycles import RESTART_S, Cycles
-from scheduler.gangs import words
-from scheduler.model.plan import Budget, Policy
 from tests.dialects.recorded import Body, made, metadata_of, pod
 from tests.dialects.recorded_jobs import (
     jobset,
@@ -146,30 +143,3 @@ def test_a_late_role_bound_in_part_is_a_partly_bound_gang(make: object, bound: i
         stage.change(found.name, node_name="n0", phase="Running")
     is_whole = bound >= len(late)
     assert bool(stage.state.partial()) is not is_whole
-
-
-def test_members_say_together_whether_a_loss_ends_them_all() -> None:
-    stage = Stage(nodes=4)
-    keys = {words.GANG: "g", words.MIN_MEMBER: "2", words.ON_LOSS: "restart"}
-    key = None
-    for i in range(2):
-        key = stage.state.gang_of(stage.arrive(pod(f"g-{i}", annotations=keys)).uid)
-    assert key is not None
-    assert stage.state.restarts_whole(key)
-    stage.arrive(pod("odd", annotations={**keys, words.ON_LOSS: "maybe"}))
-    assert "use replace or restart" in stage.told("odd")
-
-
-@pytest.mark.parametrize(("on_loss", "limit_s"), [("restart", RESTART_S), ("replace", 30.0)])
-def test_a_gang_that_lost_a_member_is_given_back_after_its_own_time(on_loss: str, limit_s: float) -> None:
-    stage = Stage(nodes=4)
-    keys = {words.GANG: "g", words.MIN_MEMBER: "3", words.ON_LOSS: on_loss}
-    for i in range(3):
-        stage.arrive(pod(f"g-{i}", annotations=keys))
-    stage.plan()
-    stage.state.remove_pod("uid-g-1")
-    cycles = Cycles(stage.state, policy=Policy(), budget=Budget(), partial_s=30.0)
-    assert cycles.overdue(100.0, lambda key: False) == []
-    assert cycles.overdue(99.9 + limit_s, lambda key: False) == []
-    (found,) = cycles.overdue(100.0 + limit_s, lambda key: False)
-    assert sorted(left.name for left in found.pods) == ["g-0", "g-2"]

@@ -43,6 +43,10 @@ PROBLEMS = {
     ),
     "not a number": ("watch: {staleSeconds: .nan}", "watch.staleSeconds: input should be"),
     "endless": ("gangs: {partialSeconds: .inf}", "gangs.partialSeconds: input should be less than or equal"),
+    "a dialect nobody speaks": (
+        "gangs: {restartOnLoss: [own, kia]}",
+        "gangs: restartOnLoss: 'kia' is no dialect; use own, podgroup",
+    ),
     "a name no object can have": (
         "schedulerName: Stow Plan",
         "schedulerName: 'Stow Plan' is not a Kubernetes",

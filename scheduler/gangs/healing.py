@@ -1,0 +1,45 @@
+"""A gang that lost a member: whether it waits for another one or restarts whole, and for how long.
+
+The pods' own word (``stowplan.dev/gang-on-loss``) goes before the policy for their dialect. Without either a
+gang waits: most controllers make the lost pod anew within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.gangs import words
+from scheduler.model.gang import GangKey
+from scheduler.model.objects import Pod
+
+#: Members of a gang that does not stand keep what they hold for this long; INV2 allows 30 s, evictions in it.
+PARTIAL_S: Final = 25.0
+#: A gang that restarts whole does so after this; a view in between is not a loss.
+RESTART_S: Final = 2.0
+#: Why nobody joins a gang meanwhile.
+RESTARTING: Final = "the gang lost a member and restarts as a whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healing:
+    """What the configuration says of losses; ``restarting``: dialects whose gangs restart whole."""
+
+    partial_s: float = PARTIAL_S
+    restarting: frozenset[str] = frozenset()
+
+    def restarts_whole(self, key: GangKey, members: Sequence[Pod]) -> bool:
+        """Whether the loss of one member ends them all."""
+        said = words.agreed(members, words.ON_LOSS)
+        return key.dialect in self.restarting if said is None else said == words.RESTART
+
+    def limit_s(self, key: GangKey, members: Sequence[Pod]) -> float:
+        """How long the others may stay without it."""
+        restarts = self.restarts_whole(key, members)
+        return min(RESTART_S, self.partial_s) if restarts else self.partial_s
+
+
+def keeps_others(members: Sequence[Pod]) -> bool:
+    """Whether the pods themselves say that one of them can be replaced beside the others that run."""
+    return words.agreed(members, words.ON_LOSS) == words.REPLACE
