@@ -19,20 +19,7 @@ DOC = Doc(
         ("PodGroup spec.minMember", "pods that must start together"),
     ),
     size="minMember of the PodGroup",
-    example=f"""\
-apiVersion: scheduling.x-k8s.io/v1alpha1
-kind: PodGroup
-metadata:
-  name: bert
-spec:
-  minMember: 16
----
-apiVersion: v1
-kind: Pod
-metadata:
-  labels:
-    {LABEL}: bert
-""",
+    replaced_by="what controls the pods; nobody, where they are bare",
 )
 
 

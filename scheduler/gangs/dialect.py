@@ -19,7 +19,8 @@ class Doc:
     #: (where the key stands, what it means), in reading order.
     keys: tuple[tuple[str, str], ...]
     size: str
-    example: str
+    #: What makes a lost member anew, and what it does to the others by itself.
+    replaced_by: str
 
 
 class Dialect(Protocol):

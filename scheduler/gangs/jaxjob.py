@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from scheduler.gangs.kubeflow import Kubeflow, doc_of, replica
+from scheduler.gangs.kubeflow import Kubeflow, doc_of
 
-JAXJOB = Kubeflow("JAXJob", doc_of("JAXJob", "jaxReplicaSpecs", replica("Worker", 4, "jax")), ("JAXJob",))
+JAXJOB = Kubeflow("JAXJob", doc_of("JAXJob", "jaxReplicaSpecs"), ("JAXJob",))

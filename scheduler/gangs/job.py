@@ -26,18 +26,7 @@ DOC = Doc(
         (f"annotation or label {words.MIN_MEMBER} on the pod template", "fewer than all (elastic Jobs)"),
     ),
     size="min(parallelism, completions - succeeded), or the minimum on the pod template",
-    example=f"""\
-apiVersion: batch/v1
-kind: Job
-spec:
-  completions: 16
-  parallelism: 16
-  completionMode: Indexed
-  template:
-    metadata:
-      annotations:
-        {words.POLICY}: {words.ALL_OR_NOTHING}
-""",
+    replaced_by="its controller, after a pause that grows ([healing](healing.md))",
 )
 
 

@@ -35,26 +35,7 @@ DOC = Doc(
         (f"annotation {EXCLUSIVE}", "JobSet itself makes other pods wait for the first of each job"),
     ),
     size="sum over the replicated jobs",
-    example="""\
-apiVersion: jobset.x-k8s.io/v1alpha2
-kind: JobSet
-metadata:
-  name: bert
-spec:
-  replicatedJobs:
-    - name: workers
-      replicas: 2
-      template:
-        spec:
-          parallelism: 4
-          completions: 4
-          template:
-            spec:
-              schedulerName: stowplan
-              containers:
-                - name: train
-                  image: bert:latest
-""",
+    replaced_by="the pod's Job, up to its `backoffLimit`; then JobSet all of it, up to `maxRestarts`",
 )
 
 

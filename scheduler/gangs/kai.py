@@ -20,20 +20,7 @@ DOC = Doc(
         ("PodGroup spec.topologyConstraint", "node labels that the whole group keeps to or prefers"),
     ),
     size="minMember of the PodGroup, or the sum over its subgroups",
-    example=f"""\
-apiVersion: scheduling.run.ai/v2alpha2
-kind: PodGroup
-metadata:
-  name: bert
-spec:
-  minMember: 4
----
-apiVersion: v1
-kind: Pod
-metadata:
-  annotations:
-    {GROUP}: bert
-""",
+    replaced_by="what controls the pods; nobody, where they are bare",
 )
 
 

@@ -36,14 +36,7 @@ DOC = Doc(
         (f"label {POD_GROUP}", f"{_TITLE} in the pod's namespace; its spec.minMember is the size"),
     ),
     size=MIN_AVAILABLE,
-    example=f"""\
-metadata:
-  annotations:
-    {NAME}: bert
-    {MIN_AVAILABLE}: "4"
-spec:
-  schedulerName: stowplan
-""",
+    replaced_by="what controls the pods; nobody, where they are bare",
 )
 
 

@@ -40,8 +40,8 @@ class Kubeflow(Described):
         return words.label(pod, REPLICA_TYPE) or words.role_of(pod)
 
 
-def doc_of(kind: str, field: str, replicas: str, more: tuple[tuple[str, str], ...] = ()) -> Doc:
-    """The table's row and the example of one kind. ``replicas`` is YAML below ``field``."""
+def doc_of(kind: str, field: str, more: tuple[tuple[str, str], ...] = ()) -> Doc:
+    """The table's row of one kind; ``field`` of its spec holds the replica types."""
     return Doc(
         title=f"Kubeflow {kind}",
         keys=(
@@ -52,26 +52,5 @@ def doc_of(kind: str, field: str, replicas: str, more: tuple[tuple[str, str], ..
             (f"label {REPLICA_TYPE}", "role of the pod, set by the operator"),
         ),
         size="minAvailable, or the sum of the replicas",
-        example=f"""\
-apiVersion: kubeflow.org/v1
-kind: {kind}
-metadata:
-  name: bert
-spec:
-  {field}:
-{replicas}""",
+        replaced_by="the operator, under the same name; after a failure only by its `restartPolicy`",
     )
-
-
-def replica(role: str, count: int, container: str) -> str:
-    """YAML of one replica type of an example, at its indentation."""
-    return f"""\
-    {role}:
-      replicas: {count}
-      template:
-        spec:
-          schedulerName: stowplan
-          containers:
-            - name: {container}
-              image: bert:latest
-"""

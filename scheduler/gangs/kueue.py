@@ -27,16 +27,7 @@ DOC = Doc(
         ("scheduling gates kueue.x-k8s.io/*", "the pod waits for Kueue; no gate is ever lifted by stowplan"),
     ),
     size=TOTAL,
-    example=f"""\
-metadata:
-  labels:
-    kueue.x-k8s.io/queue-name: team-a
-    {GROUP}: bert
-  annotations:
-    {TOTAL}: "4"
-spec:
-  schedulerName: stowplan
-""",
+    replaced_by="whoever made the group: Kueue takes another pod of the same group name",
 )
 
 

@@ -33,22 +33,7 @@ DOC = Doc(
         (f"annotation {EXCLUSIVE}", "the same, since LeaderWorkerSet makes the workers follow the leader"),
     ),
     size=SIZE,
-    example="""\
-apiVersion: leaderworkerset.x-k8s.io/v1
-kind: LeaderWorkerSet
-metadata:
-  name: bert
-spec:
-  replicas: 2
-  leaderWorkerTemplate:
-    size: 4
-    workerTemplate:
-      spec:
-        schedulerName: stowplan
-        containers:
-          - name: serve
-            image: bert:latest
-""",
+    replaced_by="LeaderWorkerSet: by default all of the group, with `restartPolicy: None` the pod alone",
 )
 
 

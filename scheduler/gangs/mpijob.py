@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from scheduler.gangs import words
 from scheduler.gangs.groups import Workload
-from scheduler.gangs.kubeflow import JOB_NAME, JOB_ROLE, OPERATOR, REPLICA_TYPE, Kubeflow, doc_of, replica
+from scheduler.gangs.kubeflow import JOB_NAME, JOB_ROLE, OPERATOR, REPLICA_TYPE, Kubeflow, doc_of
 from scheduler.model.objects import Pod, Rejected
 
 MPI_OPERATOR = "mpi-operator"
@@ -36,7 +36,6 @@ MPIJOB = MpiJob(
     doc_of(
         "MPIJob",
         "mpiReplicaSpecs",
-        replica("Launcher", 1, "launcher") + replica("Worker", 4, "worker"),
         (
             (
                 "MPIJob spec.launcherCreationPolicy: WaitForWorkersReady",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scheduler.gangs.kubeflow import Kubeflow, doc_of, replica
+from scheduler.gangs.kubeflow import Kubeflow, doc_of
 
 PADDLEJOB = Kubeflow(
     "PaddleJob",
-    doc_of("PaddleJob", "paddleReplicaSpecs", replica("Worker", 2, "paddle")),
+    doc_of("PaddleJob", "paddleReplicaSpecs"),
     ("PaddleJob",),
 )

@@ -24,16 +24,7 @@ DOC = Doc(
         ("PodGroup spec.priority", "priority of the whole group"),
     ),
     size="minCount of the PodGroup; 1 under the basic policy",
-    example="""\
-apiVersion: scheduling.k8s.io/v1beta1
-kind: PodGroup
-metadata:
-  name: bert
-spec:
-  schedulingPolicy:
-    gang:
-      minCount: 16
-""",
+    replaced_by="what controls the pods; nobody, where they are bare",
 )
 
 

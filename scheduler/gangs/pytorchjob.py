@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from scheduler.gangs.kubeflow import Kubeflow, doc_of, replica
+from scheduler.gangs.kubeflow import Kubeflow, doc_of
 
 PYTORCHJOB = Kubeflow(
     "PyTorchJob",
     doc_of(
         "PyTorchJob",
         "pytorchReplicaSpecs",
-        replica("Master", 1, "pytorch") + replica("Worker", 3, "pytorch"),
         (("PyTorchJob spec.elasticPolicy.minReplicas", "workers without which it does not start"),),
     ),
     ("PyTorchJob",),

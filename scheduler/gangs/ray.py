@@ -28,31 +28,7 @@ DOC = Doc(
         (f"label {GROUP}", "role of the pod, set by KubeRay"),
     ),
     size="1 + sum over the worker groups of replicas x numOfHosts",
-    example="""\
-apiVersion: ray.io/v1
-kind: RayCluster
-metadata:
-  name: bert
-spec:
-  headGroupSpec:
-    template:
-      spec:
-        schedulerName: stowplan
-        containers:
-          - name: head
-            image: rayproject/ray:2.50.0
-  workerGroupSpecs:
-    - groupName: gpu
-      replicas: 4
-      minReplicas: 2
-      maxReplicas: 4
-      template:
-        spec:
-          schedulerName: stowplan
-          containers:
-            - name: worker
-              image: rayproject/ray:2.50.0
-""",
+    replaced_by="KubeRay: the pod alone, head or worker",
 )
 
 

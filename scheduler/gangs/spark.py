@@ -26,15 +26,7 @@ DOC = Doc(
         (f"annotation or label {words.MIN_MEMBER} on the executors", "executors that must start together"),
     ),
     size=words.MIN_MEMBER,
-    example=f"""\
-# spark.kubernetes.executor.annotation.* or the executor pod template
-metadata:
-  annotations:
-    {words.POLICY}: {words.ALL_OR_NOTHING}
-    {words.MIN_MEMBER}: "8"
-spec:
-  schedulerName: stowplan
-""",
+    replaced_by="the driver: another executor",
 )
 
 

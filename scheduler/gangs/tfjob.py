@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scheduler.gangs.kubeflow import Kubeflow, doc_of, replica
+from scheduler.gangs.kubeflow import Kubeflow, doc_of
 
 TFJOB = Kubeflow(
     "TFJob",
-    doc_of("TFJob", "tfReplicaSpecs", replica("PS", 1, "tensorflow") + replica("Worker", 2, "tensorflow")),
+    doc_of("TFJob", "tfReplicaSpecs"),
     ("TFJob",),
 )

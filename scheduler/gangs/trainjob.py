@@ -16,26 +16,19 @@ STEP = "trainer.kubeflow.org/trainjob-ancestor-step"
 DOC = Doc(
     title="Kubeflow TrainJob",
     keys=(
-        (f"label {STEP} beside {NAME}", "the TrainJob is the gang; nothing need be set"),
+        (
+            f"label {STEP} beside {NAME}",
+            "the TrainJob is the gang; where the runtime's pod template lacks the label, its JobSet is: "
+            "the same pods",
+        ),
         ("JobSet of the same name", "its replicated jobs give the sizes and the order of the steps"),
+        (
+            "TrainingRuntime spec.template",
+            "where schedulerName stands: a TrainJob's own overrides have no field for it",
+        ),
     ),
     size="sum over the replicated jobs of its JobSet",
-    example="""\
-apiVersion: trainer.kubeflow.org/v1alpha1
-kind: TrainJob
-metadata:
-  name: bert
-spec:
-  runtimeRef:
-    name: torch-distributed
-  trainer:
-    numNodes: 4
-  podTemplateOverrides:
-    - targetJobs:
-        - name: node
-      spec:
-        schedulerName: stowplan
-""",
+    replaced_by="as JobSet",
 )
 
 

@@ -23,28 +23,7 @@ DOC = Doc(
         (f"annotation or label {TASK}", "task of the pod"),
     ),
     size="minMember of the PodGroup",
-    example=f"""\
-apiVersion: batch.volcano.sh/v1alpha1
-kind: Job
-metadata:
-  name: bert
-spec:
-  schedulerName: stowplan
-  minAvailable: 5
-  tasks:
-    - name: driver
-      replicas: 1
-    - name: worker
-      replicas: 4
----
-# what Volcano's controller makes of it
-apiVersion: v1
-kind: Pod
-metadata:
-  annotations:
-    {GROUP}: bert
-    {TASK}: worker
-""",
+    replaced_by="Volcano's job controller: the pod alone, or all of the job by its `policies`",
 )
 
 

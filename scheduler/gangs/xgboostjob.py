@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from scheduler.gangs.kubeflow import Kubeflow, doc_of, replica
+from scheduler.gangs.kubeflow import Kubeflow, doc_of
 
-XGBOOSTJOB = Kubeflow(
-    "XGBoostJob",
-    doc_of(
-        "XGBoostJob", "xgbReplicaSpecs", replica("Master", 1, "xgboost") + replica("Worker", 2, "xgboost")
-    ),
-    ("XGBoostJob",),
-)
+XGBOOSTJOB = Kubeflow("XGBoostJob", doc_of("XGBoostJob", "xgbReplicaSpecs"), ("XGBoostJob",))

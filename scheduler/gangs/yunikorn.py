@@ -31,16 +31,7 @@ DOC = Doc(
         (f"annotation {TASK_GROUPS}", "JSON list of name, minMember; on one pod at least"),
     ),
     size="sum of minMember over the task groups",
-    example=f"""\
-metadata:
-  labels:
-    {APP_IDS[0]}: bert-1
-  annotations:
-    {TASK_GROUP}: worker
-    {TASK_GROUPS}: '[{{"name": "worker", "minMember": 4}}]'
-spec:
-  schedulerName: stowplan
-""",
+    replaced_by="what controls the pods; nobody, where they are bare",
 )
 
 

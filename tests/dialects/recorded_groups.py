@@ -35,29 +35,32 @@ def coscheduling(name: str, n: int) -> Recording:
     )
 
 
-def volcano(name: str, n: int) -> Recording:
-    """One driver and n - 1 workers of a Volcano Job, which names its PodGroup JOB-UID."""
-    group = f"{name}-0b5a"
+def volcano_group(name: str) -> str:
+    """The PodGroup of a Volcano Job: its controller names it JOB-UID."""
+    return f"{name}-0b5a"
+
+
+def volcano_pod(name: str, task: str, i: int) -> Body:
+    """The i-th pod of a task of a Volcano Job."""
     owner = ("batch.volcano.sh/v1alpha1", "Job", name, f"vcjob-{name}")
+    keys = {
+        "scheduling.k8s.io/group-name": volcano_group(name),
+        "volcano.sh/job-name": name,
+        "volcano.sh/task-spec": task,
+        "volcano.sh/task-index": str(i),
+        "volcano.sh/queue-name": "default",
+    }
+    return pod(f"{name}-{task}-{i}", annotations=keys, owner=owner)
 
-    def member(task: str, i: int) -> Body:
-        keys = {
-            "scheduling.k8s.io/group-name": group,
-            "volcano.sh/job-name": name,
-            "volcano.sh/task-spec": task,
-            "volcano.sh/task-index": str(i),
-            "volcano.sh/queue-name": "default",
-        }
-        return pod(f"{name}-{task}-{i}", annotations=keys, owner=owner)
 
-    tasks = {"driver": 1, "worker": n - 1}
+def volcano(name: str, n: int) -> Recording:
+    """One driver and n - 1 workers of a Volcano Job."""
+    spec: Body = {"minMember": n, "minTaskMember": {"driver": 1, "worker": n - 1}, "queue": "default"}
     return Recording(
         dialect="volcano",
         source="volcano-sh/volcano: pkg/controllers/job/job_controller_util.go createJobPod",
-        objects=(
-            made("VolcanoPodGroup", group, {"minMember": n, "minTaskMember": tasks, "queue": "default"}),
-        ),
-        pods=(member("driver", 0), *(member("worker", i) for i in range(n - 1))),
+        objects=(made("VolcanoPodGroup", volcano_group(name), spec),),
+        pods=(volcano_pod(name, "driver", 0), *(volcano_pod(name, "worker", i) for i in range(n - 1))),
         minimum=n,
     )
 

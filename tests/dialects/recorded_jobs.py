@@ -9,7 +9,7 @@ def _replicas(**counts: int) -> Body:
     return {role: {"replicas": count, "template": {"spec": {}}} for role, count in counts.items()}
 
 
-def _kubeflow_pod(
+def kubeflow_pod(
     job: str, kind: str, role: str, i: int, *, operator: str = "", version: str = "kubeflow.org/v1"
 ) -> Body:
     """As ``JobController.createNewPod`` labels them (pkg/controller.v1/common/pod.go)."""
@@ -27,12 +27,12 @@ def pytorch(name: str, n: int) -> Recording:
         "pytorchReplicaSpecs": _replicas(Master=1, Worker=n - 1),
         "runPolicy": {"cleanPodPolicy": "None"},
     }
-    workers = (_kubeflow_pod(name, "PyTorchJob", "worker", i) for i in range(n - 1))
+    workers = (kubeflow_pod(name, "PyTorchJob", "worker", i) for i in range(n - 1))
     return Recording(
         dialect="pytorchjob",
         source="kubeflow/training-operator v1.8.1: examples/pytorch/simple.yaml",
         objects=(made("PyTorchJob", name, spec),),
-        pods=(_kubeflow_pod(name, "PyTorchJob", "master", 0), *workers),
+        pods=(kubeflow_pod(name, "PyTorchJob", "master", 0), *workers),
         minimum=n,
     )
 
@@ -47,19 +47,19 @@ def pytorch_elastic(name: str, n: int) -> Recording:
         dialect="pytorchjob",
         source="kubeflow/training-operator v1.8.1: examples/pytorch/elastic/echo/echo.yaml",
         objects=(made("PyTorchJob", name, spec),),
-        pods=tuple(_kubeflow_pod(name, "PyTorchJob", "worker", i) for i in range(n + 2)),
+        pods=tuple(kubeflow_pod(name, "PyTorchJob", "worker", i) for i in range(n + 2)),
         minimum=n,
     )
 
 
 def tensorflow(name: str, n: int) -> Recording:
     spec: Body = {"tfReplicaSpecs": _replicas(PS=1, Worker=n - 1)}
-    workers = (_kubeflow_pod(name, "TFJob", "worker", i) for i in range(n - 1))
+    workers = (kubeflow_pod(name, "TFJob", "worker", i) for i in range(n - 1))
     return Recording(
         dialect="tfjob",
         source="kubeflow/training-operator v1.8.1: examples/tensorflow/dist-mnist/tf_job_mnist.yaml",
         objects=(made("TFJob", name, spec),),
-        pods=(_kubeflow_pod(name, "TFJob", "ps", 0), *workers),
+        pods=(kubeflow_pod(name, "TFJob", "ps", 0), *workers),
         minimum=n,
     )
 
@@ -70,12 +70,12 @@ def xgboost(name: str, n: int) -> Recording:
         "xgbReplicaSpecs": _replicas(Master=1, Worker=n),
         "runPolicy": {"schedulingPolicy": {"minAvailable": n}},
     }
-    workers = (_kubeflow_pod(name, "XGBoostJob", "worker", i) for i in range(n))
+    workers = (kubeflow_pod(name, "XGBoostJob", "worker", i) for i in range(n))
     return Recording(
         dialect="xgboostjob",
         source="kubeflow/training-operator v1.8.1: examples/xgboost/xgboostjob.yaml, common_types.go",
         objects=(made("XGBoostJob", name, spec),),
-        pods=(_kubeflow_pod(name, "XGBoostJob", "master", 0), *workers),
+        pods=(kubeflow_pod(name, "XGBoostJob", "master", 0), *workers),
         minimum=n,
     )
 
@@ -85,7 +85,7 @@ def jax(name: str, n: int) -> Recording:
         dialect="jaxjob",
         source="kubeflow/training-operator: examples/jax/cpu-demo/demo.yaml",
         objects=(made("JAXJob", name, {"jaxReplicaSpecs": _replicas(Worker=n)}),),
-        pods=tuple(_kubeflow_pod(name, "JAXJob", "worker", i) for i in range(n)),
+        pods=tuple(kubeflow_pod(name, "JAXJob", "worker", i) for i in range(n)),
         minimum=n,
     )
 
@@ -95,12 +95,12 @@ def paddle(name: str, n: int) -> Recording:
         dialect="paddlejob",
         source="kubeflow/training-operator v1.8.1: examples/paddlepaddle/simple-cpu.yaml",
         objects=(made("PaddleJob", name, {"paddleReplicaSpecs": _replicas(Worker=n)}),),
-        pods=tuple(_kubeflow_pod(name, "PaddleJob", "worker", i) for i in range(n)),
+        pods=tuple(kubeflow_pod(name, "PaddleJob", "worker", i) for i in range(n)),
         minimum=n,
     )
 
 
-def _mpi_worker(job: str, i: int) -> Body:
+def mpi_worker(job: str, i: int) -> Body:
     labels = {
         "training.kubeflow.org/job-name": job,
         "training.kubeflow.org/operator-name": "mpi-operator",
@@ -112,7 +112,7 @@ def _mpi_worker(job: str, i: int) -> Body:
     )
 
 
-def _mpi_launcher(job: str) -> Body:
+def mpi_launcher(job: str) -> Body:
     labels = {
         "training.kubeflow.org/job-name": job,
         "training.kubeflow.org/operator-name": "mpi-operator",
@@ -131,7 +131,7 @@ def mpi(name: str, n: int) -> Recording:
         dialect="mpijob",
         source="kubeflow/mpi-operator: pkg/controller/mpi_job_controller.go newWorker, newLauncherJob",
         objects=(made("MPIJob", name, spec),),
-        pods=(_mpi_launcher(name), *(_mpi_worker(name, i) for i in range(n - 1))),
+        pods=(mpi_launcher(name), *(mpi_worker(name, i) for i in range(n - 1))),
         minimum=n,
     )
 
@@ -145,25 +145,25 @@ def mpi_late(name: str, n: int) -> Recording:
         dialect="mpijob",
         source="kubeflow/mpi-operator: pkg/controller/mpi_job_controller.go, launcherCreationPolicy",
         objects=(made("MPIJob", name, spec),),
-        pods=tuple(_mpi_worker(name, i) for i in range(n)),
+        pods=tuple(mpi_worker(name, i) for i in range(n)),
         minimum=n,
-        late=(_mpi_launcher(name),),
+        late=(mpi_launcher(name),),
     )
 
 
 def mpi_v1(name: str, n: int) -> Recording:
     spec: Body = {"mpiReplicaSpecs": _replicas(Launcher=1, Worker=n - 1)}
-    workers = (_kubeflow_pod(name, "MPIJob", "worker", i) for i in range(n - 1))
+    workers = (kubeflow_pod(name, "MPIJob", "worker", i) for i in range(n - 1))
     return Recording(
         dialect="mpijob",
         source="kubeflow/training-operator v1.8.1: pkg/controller.v1/mpi/mpijob_controller.go",
         objects=(made("MPIJobV1", name, spec),),
-        pods=(_kubeflow_pod(name, "MPIJob", "launcher", 0), *workers),
+        pods=(kubeflow_pod(name, "MPIJob", "launcher", 0), *workers),
         minimum=n,
     )
 
 
-def _jobset_pod(
+def jobset_pod(
     jobset: str, role: str, job: int, i: int, more: Words | None = None, notes: Words | None = None
 ) -> Body:
     """As ``labelAndAnnotateObject`` sets them (kubernetes-sigs/jobset jobset_controller.go)."""
@@ -191,12 +191,12 @@ def _replicated(name: str, replicas: int, pods: int, **more: Json) -> Json:
 def jobset(name: str, n: int) -> Recording:
     """One driver, and n jobs of two workers."""
     spec: Body = {"replicatedJobs": [_replicated("driver", 1, 1), _replicated("workers", n, 2)]}
-    workers = (_jobset_pod(name, "workers", job, i) for job in range(n) for i in range(2))
+    workers = (jobset_pod(name, "workers", job, i) for job in range(n) for i in range(2))
     return Recording(
         dialect="jobset",
         source="kubernetes-sigs/jobset: site/static/examples/simple/driver-worker-success-policy.yaml",
         objects=(made("JobSet", name, spec),),
-        pods=(_jobset_pod(name, "driver", 0, 0), *workers),
+        pods=(jobset_pod(name, "driver", 0, 0), *workers),
         minimum=1 + 2 * n,
     )
 
@@ -210,9 +210,9 @@ def jobset_in_order(name: str, n: int) -> Recording:
         dialect="jobset",
         source="kubernetes-sigs/jobset: site/static/examples/startup-policy/startup-driver-ready.yaml",
         objects=(made("JobSet", name, spec),),
-        pods=tuple(_jobset_pod(name, "driver", 0, i) for i in range(2)),
+        pods=tuple(jobset_pod(name, "driver", 0, i) for i in range(2)),
         minimum=2,
-        late=tuple(_jobset_pod(name, "workers", 0, i) for i in range(n)),
+        late=tuple(jobset_pod(name, "workers", 0, i) for i in range(n)),
     )
 
 
@@ -224,11 +224,9 @@ def jobset_exclusive(name: str, n: int) -> Recording:
         dialect="jobset",
         source="kubernetes-sigs/jobset: pkg/webhooks/pod_admission_webhook.go",
         objects=(made("JobSet", name, spec),),
-        pods=tuple(_jobset_pod(name, "workers", job, 0, notes=notes) for job in range(2)),
+        pods=tuple(jobset_pod(name, "workers", job, 0, notes=notes) for job in range(2)),
         minimum=2,
-        late=tuple(
-            _jobset_pod(name, "workers", job, i, notes=notes) for job in range(2) for i in range(1, n)
-        ),
+        late=tuple(jobset_pod(name, "workers", job, i, notes=notes) for job in range(2) for i in range(1, n)),
     )
 
 
@@ -249,44 +247,45 @@ def trainjob(name: str, n: int) -> Recording:
         dialect="trainjob",
         source="kubeflow/trainer: manifests/base/runtimes, pkg/constants/constants.go",
         objects=(made("JobSet", name, spec),),
-        pods=(_jobset_pod(name, "dataset-initializer", 0, 0, step("dataset-initializer")),),
+        pods=(jobset_pod(name, "dataset-initializer", 0, 0, step("dataset-initializer")),),
         minimum=1,
-        late=tuple(_jobset_pod(name, "node", 0, i, step("trainer")) for i in range(n)),
+        late=tuple(jobset_pod(name, "node", 0, i, step("trainer")) for i in range(n)),
     )
+
+
+def ray_pod(name: str, kind: str, group: str, suffix: str) -> Body:
+    """A head or a worker of a RayCluster."""
+    labels = {
+        "ray.io/cluster": name,
+        "ray.io/node-type": kind,
+        "ray.io/group": group,
+        "ray.io/is-ray-node": "yes",
+        "app.kubernetes.io/created-by": "kuberay-operator",
+    }
+    owner = ("ray.io/v1", "RayCluster", name, f"RayCluster-{name}")
+    return pod(f"{name}-{group}-{suffix}", labels=labels, owner=owner)
 
 
 def ray(name: str, n: int) -> Recording:
     """A head, n workers without which it does not start, and one more."""
-
-    def member(kind: str, group: str, suffix: str) -> Body:
-        labels = {
-            "ray.io/cluster": name,
-            "ray.io/node-type": kind,
-            "ray.io/group": group,
-            "ray.io/is-ray-node": "yes",
-            "app.kubernetes.io/created-by": "kuberay-operator",
-        }
-        owner = ("ray.io/v1", "RayCluster", name, f"RayCluster-{name}")
-        return pod(f"{name}-{group}-{suffix}", labels=labels, owner=owner)
-
     group: Json = {"groupName": "gpu", "replicas": n + 1, "minReplicas": n, "maxReplicas": n + 3}
-    workers = (member("worker", "gpu", f"worker-{i}") for i in range(n + 1))
+    workers = (ray_pod(name, "worker", "gpu", f"worker-{i}") for i in range(n + 1))
     return Recording(
         dialect="raycluster",
         source="ray-project/kuberay: ray-operator/controllers/ray/common/pod.go labelPod",
         objects=(made("RayCluster", name, {"workerGroupSpecs": [group]}),),
-        pods=(member("head", "headgroup", "head"), *workers),
+        pods=(ray_pod(name, "head", "headgroup", "head"), *workers),
         minimum=n + 1,
     )
 
 
-def _lws_pod(name: str, i: int, n: int) -> Body:
+def lws_pod(name: str, i: int, n: int, group: int = 0) -> Body:
     labels = {
         "leaderworkerset.sigs.k8s.io/name": name,
-        "leaderworkerset.sigs.k8s.io/group-index": "0",
+        "leaderworkerset.sigs.k8s.io/group-index": str(group),
         "leaderworkerset.sigs.k8s.io/worker-index": str(i),
     }
-    leader = f"{name}-0"
+    leader = f"{name}-{group}"
     owner = ("apps/v1", "StatefulSet", leader if i else name, f"sts-{leader if i else name}")
     keys = {"leaderworkerset.sigs.k8s.io/size": str(n)}
     return pod(f"{leader}-{i}" if i else leader, labels=labels, annotations=keys, owner=owner)
@@ -301,7 +300,7 @@ def lws(name: str, n: int) -> Recording:
         dialect="lws",
         source="kubernetes-sigs/lws: pkg/webhooks/pod_webhook.go, pkg/controllers/pod_controller.go",
         objects=(made("LeaderWorkerSet", name, _lws_spec("LeaderCreated", n)),),
-        pods=tuple(_lws_pod(name, i, n) for i in range(n)),
+        pods=tuple(lws_pod(name, i, n) for i in range(n)),
         minimum=n,
     )
 
@@ -311,44 +310,46 @@ def lws_leader_ready(name: str, n: int) -> Recording:
         dialect="lws",
         source="kubernetes-sigs/lws: pkg/controllers/pod_controller.go, LeaderReadyStartupPolicy",
         objects=(made("LeaderWorkerSet", name, _lws_spec("LeaderReady", n)),),
-        pods=(_lws_pod(name, 0, n),),
+        pods=(lws_pod(name, 0, n),),
         minimum=1,
-        late=tuple(_lws_pod(name, i, n) for i in range(1, n)),
+        late=tuple(lws_pod(name, i, n) for i in range(1, n)),
     )
 
 
+def spark_executor(name: str, i: int, keys: Words | None = None) -> Body:
+    """The driver pod controls it."""
+    labels = {"spark-app-selector": name, "spark-role": "executor", "spark-exec-id": str(i + 1)}
+    owner = ("v1", "Pod", f"{name}-driver", f"uid-{name}-driver")
+    return pod(f"{name}-exec-{i + 1}", labels=labels, annotations=keys, owner=owner)
+
+
 def spark(name: str, n: int) -> Recording:
-    """Executors that ask for it; each is controlled by the driver pod."""
+    """Executors that ask for it."""
     keys = {"stowplan.dev/gang-policy": "all-or-nothing", "stowplan.dev/gang-min-member": str(n)}
-
-    def executor(i: int) -> Body:
-        labels = {"spark-app-selector": name, "spark-role": "executor", "spark-exec-id": str(i + 1)}
-        owner = ("v1", "Pod", f"{name}-driver", f"uid-{name}-driver")
-        return pod(f"{name}-exec-{i + 1}", labels=labels, annotations=keys, owner=owner)
-
     return Recording(
         dialect="spark",
         source="apache/spark: resource-managers/kubernetes/core/.../BasicExecutorFeatureStep.scala",
-        pods=tuple(executor(i) for i in range(n)),
+        pods=tuple(spark_executor(name, i, keys) for i in range(n)),
         minimum=n,
+    )
+
+
+def job_pod(name: str, i: int, keys: Words | None = None) -> Body:
+    """The pod of one completion index."""
+    labels = {"batch.kubernetes.io/job-name": name, "batch.kubernetes.io/controller-uid": f"Job-{name}"}
+    index = {"batch.kubernetes.io/job-completion-index": str(i)}
+    owner = ("batch/v1", "Job", name, f"Job-{name}")
+    return pod(
+        f"{name}-{i}-x2kdw", labels={**labels, **index}, annotations={**(keys or {}), **index}, owner=owner
     )
 
 
 def job(name: str, n: int) -> Recording:
     keys = {"stowplan.dev/gang-policy": "all-or-nothing"}
-    labels = {"batch.kubernetes.io/job-name": name, "batch.kubernetes.io/controller-uid": f"Job-{name}"}
-
-    def member(i: int) -> Body:
-        index = {"batch.kubernetes.io/job-completion-index": str(i)}
-        owner = ("batch/v1", "Job", name, f"Job-{name}")
-        return pod(
-            f"{name}-{i}-x2kdw", labels={**labels, **index}, annotations={**keys, **index}, owner=owner
-        )
-
     return Recording(
         dialect="job",
         source="kubernetes/kubernetes: pkg/controller/job/job_controller.go newPod, indexed_job_utils.go",
         objects=(made("Job", name, {"parallelism": n, "completions": n, "completionMode": "Indexed"}),),
-        pods=tuple(member(i) for i in range(n)),
+        pods=tuple(job_pod(name, i, keys) for i in range(n)),
         minimum=n,
     )
