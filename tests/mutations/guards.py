@@ -263,7 +263,7 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a new leader ends the claims of the one before",
         file="scheduler/live/noticeboard.py",
-        old='            elif claim.phase in _OPEN and',
+        old="            elif claim.phase in _OPEN and",
         new="            elif False and",
         test=f"{KILLED}::test_a_gang_ends_whole_whichever_write_was_the_last[bound-1-before]",
     ),
