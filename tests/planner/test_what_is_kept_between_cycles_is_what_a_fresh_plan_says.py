@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.cycles import Cycles
+from scheduler.gangs.healing import Healing
 from scheduler.model.objects import Pod, Shape
 from scheduler.model.plan import Budget, Plan, Policy
 from scheduler.planner import plan
@@ -30,7 +31,7 @@ class Cluster:
     kept: int = 0
 
     def __post_init__(self) -> None:
-        self.cycles = Cycles(self.state, policy=self.policy, budget=Budget(), partial_s=25.0)
+        self.cycles = Cycles(self.state, policy=self.policy, budget=Budget(), healing=Healing())
         for i in range(3):
             self.state.set_node(node(f"n{i}", labels={RACK: f"r{i % 2}"}))
 
@@ -142,7 +143,7 @@ def test_room_that_a_dropped_place_leaves_is_found() -> None:
     """The first was planned and is gone before it is charged; the second was refused because of it."""
     state = ClusterState("stowplan")
     state.set_node(node("n0"))
-    cycles = Cycles(state, policy=Policy(), budget=Budget(), partial_s=25.0)
+    cycles = Cycles(state, policy=Policy(), budget=Budget(), healing=Healing())
     first, second = pod("a", gpu=8, created_s=1.0), pod("b", gpu=5, created_s=2.0)
     for one in (first, second):
         state.set_pod(one)
