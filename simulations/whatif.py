@@ -16,7 +16,7 @@ import msgspec
 from scheduler.gangs.registry import resolve
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Node, Pod
-from scheduler.model.plan import Budget, Plan, Policy
+from scheduler.model.plan import Budget, Clearing, Plan, Policy
 from scheduler.service import ATTAINED, ESTIMATE, seconds
 from simulations.shell import Shell
 from simulations.snapshots import ClusterSnapshot
@@ -139,6 +139,7 @@ class World:
             budget=budget,
             bound=self._bound,
             evicted=self._evicted,
+            clears=self._clears,
             later=self._later,
             units=change.teams.units,
             scheduler_name=snapshot.scheduler_name,
@@ -146,9 +147,9 @@ class World:
         self._queue: list[tuple[float, int, Callable[[float], None]]] = []
         self._sequence = 0
         self._ends: set[GangKey] = set()
-        #: Every pod that is there, and those that were evicted in this cycle.
+        #: Every pod that is there, and by which rule and for whom victims leave.
         self._pods: dict[str, Pod] = {}
-        self._gone: list[Pod] = []
+        self._why: dict[str, tuple[str, str]] = {}
         self._lives = 0
         self._is_dirty = True
         self._course = Course()
@@ -180,15 +181,6 @@ class World:
 
     def _cycle(self) -> Plan:
         planned = self._shell.cycle(self._now_s)
-        why = {
-            pod.uid: (clearing.rule, ", ".join(self._name(gang.key) for gang in clearing.beneficiaries))
-            for clearing in planned.clearings
-            for victim in clearing.victims
-            for pod in victim.pods
-        }
-        for pod in self._gone:
-            self._leave(pod, *why.get(pod.uid, ("unwound", "")))
-        self._gone.clear()
         due_s = self._shell.cycles.due_s(self._now_s)
         if due_s is not None:
             self._later(max(CYCLE_S, due_s - self._now_s), self._look_again)
@@ -264,8 +256,13 @@ class World:
             self._shell.state.remove_pod(pod.uid)
         self._is_dirty = True
 
+    def _clears(self, clearing: Clearing) -> None:
+        """Victims are about to be told to go."""
+        names = ", ".join(self._name(gang.key) for gang in clearing.beneficiaries)
+        self._why |= {pod.uid: (clearing.rule, names) for victim in clearing.victims for pod in victim.pods}
+
     def _evicted(self, uid: str) -> None:
-        self._gone.append(self._pods.pop(uid))
+        self._leave(self._pods.pop(uid), *self._why.pop(uid, ("unwound", "")))
 
     def _leave(self, pod: Pod, rule: str, beneficiary: str) -> None:
         """A pod was taken back: who owns it makes another, a pod of nobody is gone for good."""
