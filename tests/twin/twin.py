@@ -1,0 +1,236 @@
+"""The same course on a real API server with ``stowplan run``, and in the simulator's shell.
+
+The simulator is shown the objects as the API server has them (names, UIDs, times of creation) and nothing
+of what the live scheduler did with them. After each step both must have the same pods on the same nodes, have
+evicted the same ones, and say the same of each that waits. The live process is stopped while a step is
+applied, so that it sees the step whole, as the simulator does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from deploy.local.audit import Overdue
+from scheduler.kube import wire
+from scheduler.kube.transport import AlreadyExists
+from scheduler.live.announcements import Condition
+from scheduler.live.feeds import NamespaceFeed, NodeFeed, TeamQuotaFeed
+from scheduler.model.objects import Pod, Rejected
+from scheduler.model.plan import Budget, Plan, Policy
+from scheduler.parse.pod import parse_pod
+from simulations.shell import Shell
+from simulations.virtual import VirtualCluster
+from tests.faults.scheduler import Terms
+from tests.faults.stage import Json, gang, pod
+from tests.teams.stage import QUOTAS, TeamStage
+from tests.twin.course import GPUS, NODES, PRIORITIES, TEAMS, End, Submit, course
+
+CLASSES: Final = "/apis/scheduling.k8s.io/v1/priorityclasses"
+CYCLES_MAX: Final = 100
+STEP_S: Final = 60.0
+#: Renewals of the lease, with several cycles in each, after which nothing more is expected.
+BEATS: Final = 3
+
+#: A lease that outlives the stops.
+TERMS: Final = Terms(lease_s=15, renew_deadline_s=10.0, write_timeout_s=2.0, partial_s=10.0)
+#: By (team, pod): the node, or why it waits; what is gone is absent.
+Picture = dict[tuple[str, str], tuple[str, str, str]]
+
+
+class _List(msgspec.Struct):
+    items: list[wire.Pod]
+
+
+class _Nodes(msgspec.Struct):
+    items: list[wire.Node]
+
+
+class _Namespaces(msgspec.Struct):
+    items: list[wire.Namespace]
+
+
+class _Quotas(msgspec.Struct):
+    items: list[wire.TeamQuota]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a course came to."""
+
+    steps: int
+    bound: int
+    evicted: int
+    waited: int
+
+
+class Simulated:
+    """The simulator's side."""
+
+    def __init__(self) -> None:
+        self._cluster = VirtualCluster()
+        self.shell = Shell(
+            self._cluster,
+            policy=Policy(),
+            budget=Budget(),
+            bound=lambda pod: None,
+            evicted=self._evicted,
+            clears=lambda clearing: None,
+            later=lambda after_s, call: None,
+        )
+        self.evicted = 0
+        self._last: Plan | None = None
+
+    def _evicted(self, uid: str) -> None:
+        self.evicted += 1
+
+    def sees(self, found: wire.Pod) -> None:
+        """A pod that was created."""
+        parsed = parse_pod(found)
+        assert not isinstance(parsed, Rejected), parsed
+        self._cluster.pods[parsed.uid] = parsed
+        self.shell.state.set_pod(parsed)
+
+    def loses(self, uid: str) -> None:
+        self._cluster.delete(uid)
+        self.shell.state.remove_pod(uid)
+
+    def pods(self) -> Mapping[str, Pod]:
+        return self._cluster.pods
+
+    def settle(self) -> None:
+        """Cycles until one decides nothing more."""
+        for _ in range(CYCLES_MAX):
+            self._last = self.shell.cycle(time.time())
+            if not self._last.places and not self._last.clearings:
+                return
+        raise AssertionError("the simulator does not come to rest")
+
+    def picture(self, team_of: Mapping[str, str]) -> Picture:
+        found: Picture = {
+            (team_of[one.namespace], one.name): (one.node_name, "", "") for one in self._cluster.pods.values()
+        }
+        for verdict in self._last.verdicts if self._last is not None else ():
+            for member in self.shell.state.members(verdict.key):
+                if not member.node_name:
+                    place = (team_of[member.namespace], member.name)
+                    said = Condition.of(verdict.reason, verdict.message)
+                    found[place] = ("", said.reason, said.message)
+        return found
+
+
+class Twin:
+    def __init__(self, teams: TeamStage) -> None:
+        self._teams = teams
+        self._api = teams.stage.api
+        self._simulated = Simulated()
+        self._team_of = {teams.namespace(team): team for team in TEAMS}
+        self._nodes: list[str] = []
+
+    async def run(self, seed: int, gangs: int) -> Counted:
+        """Raises: Overdue or AssertionError where the two differ."""
+        await self._set_up()
+        live = await self._teams.stage.start()
+        steps = waited = 0
+        for step in course(seed, gangs):
+            where = f"seed {seed}, step {steps}: {step}"
+            live.pause()
+            try:
+                await self._apply(step)
+            finally:
+                live.resume()
+            self._simulated.settle()
+            await self._until_same(where)
+            steps += 1
+            waited += sum(not node for node, _, _ in self._wanted().values())
+        await self._teams.stage.beats(BEATS)
+        await self._until_same(f"seed {seed}, in the end")
+        bound = sum(bool(one.node_name) for one in self._simulated.pods().values())
+        return Counted(steps=steps, bound=bound, evicted=self._simulated.evicted, waited=waited)
+
+    async def _set_up(self) -> None:
+        for value, name in enumerate(PRIORITIES):
+            body = {"metadata": {"name": name}, "value": value * 100}
+            try:
+                await self._api.request("POST", CLASSES, body=msgspec.json.encode(body))
+            except AlreadyExists:
+                continue
+        self._nodes = await self._teams.stage.nodes(NODES, gpus=GPUS)
+        for team in TEAMS:
+            await self._teams.team(team, guaranteed={"gpu": NODES * GPUS // len(TEAMS)})
+        state = self._simulated.shell.state
+        NamespaceFeed(state).put((await self._api.get("/api/v1/namespaces", _Namespaces)).items)
+        TeamQuotaFeed(state).put((await self._api.get(QUOTAS, _Quotas)).items)
+        NodeFeed(state).put((await self._api.get("/api/v1/nodes", _Nodes)).items)
+
+    async def _apply(self, step: Submit | End) -> None:
+        match step:
+            case Submit():
+                await self._submit(step)
+            case End(what="node"):
+                name = step.among(self._nodes)
+                self._nodes.remove(name)
+                await self._api.delete(f"/api/v1/nodes/{name}", grace_s=0)
+                self._simulated.shell.state.remove_node(name)
+                await self._end(
+                    {self._gang(one) for one in self._simulated.pods().values() if one.node_name == name}
+                )
+            case End():
+                running = {self._gang(one) for one in self._simulated.pods().values() if one.node_name}
+                if running:
+                    await self._end({tuple(step.among(["/".join(place) for place in running]).split("/"))})
+
+    async def _submit(self, step: Submit) -> None:
+        extra: Json = {"priorityClassName": step.priority}
+        if step.size == 1:
+            pods = [pod(f"{step.name}-0", gpus=step.gpus, **extra)]
+        else:
+            pods = gang(step.name, step.size, gpus=step.gpus, **extra)
+        await self._teams.create(step.team, pods)
+        listed = await self._api.get(f"/api/v1/namespaces/{self._teams.namespace(step.team)}/pods", _List)
+        known = self._simulated.pods()
+        for found in listed.items:
+            if found.metadata.name.startswith(f"{step.name}-") and found.metadata.uid not in known:
+                self._simulated.sees(found)
+
+    async def _end(self, gangs: set[tuple[str, ...]]) -> None:
+        """The pods of these gangs are over."""
+        for one in [one for one in self._simulated.pods().values() if self._gang(one) in gangs]:
+            await self._api.delete(f"/api/v1/namespaces/{one.namespace}/pods/{one.name}", grace_s=0)
+            self._simulated.loses(one.uid)
+
+    def _gang(self, one: Pod) -> tuple[str, ...]:
+        return (one.namespace, one.name.rpartition("-")[0])
+
+    def _wanted(self) -> Picture:
+        return self._simulated.picture(self._team_of)
+
+    async def _until_same(self, where: str) -> None:
+        wanted = self._wanted()
+        stage = self._teams.stage
+
+        def live() -> Picture:
+            found: Picture = {}
+            for team in TEAMS:
+                for name, seen in stage.auditor.pods(self._teams.namespace(team)).items():
+                    told = ("", "") if seen.node or seen.told is None else seen.told[1:]
+                    found[team, name] = (seen.node, *told)
+            return found
+
+        try:
+            await stage.until(lambda _: live() == wanted, where, timeout_s=STEP_S)
+        except Overdue as error:
+            text = "\n".join([where, *_differences(live(), wanted), str(error)[:2_000]])
+            raise AssertionError(text) from error
+
+
+def _differences(live: Picture, wanted: Picture) -> Sequence[str]:
+    return [
+        f"{'/'.join(place)}: live {live.get(place, 'gone')}, simulated {wanted.get(place, 'gone')}"
+        for place in sorted({*live, *wanted})
+        if live.get(place) != wanted.get(place)
+    ]
