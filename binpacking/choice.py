@@ -48,12 +48,15 @@ class Devices:
     size: int64[N, G] milli-units of the empty device, 0 for an absent one.
     island: int32[N, G], -1 for a device without links. most: int64[N], empty devices that may be taken or
     opened, which may be fewer than are seen.
+    worth: float64[1001], what each number of free thousandths of a device is worth (``prices.gpu_worth``);
+    without it a share costs nothing beside another and all of a device that it opens.
     """
 
     room: NDArray[np.int64]
     size: NDArray[np.int64]
     island: NDArray[np.int32]
     most: NDArray[np.int64]
+    worth: NDArray[np.float64] | None = None
     _log: list[tuple[int, NDArray[np.int64], int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -62,6 +65,7 @@ class Devices:
         require(self.size.shape == shape and self.island.shape == shape, "devices.* differ in shape")
         require(self.most.shape == shape[:1], "devices.most must be int64[N]")
         require(bool(((self.room >= 0) & (self.room <= self.size)).all()), "devices.room beyond its size")
+        require(self.worth is None or self.worth.shape == (MILLI + 1,), "devices.worth must be float64[1001]")
 
     def __len__(self) -> int:
         return len(self.room)
@@ -85,34 +89,47 @@ class Devices:
         allowed = np.arange(fresh.shape[1]) < most[:, None]
         return np.asarray(np.minimum(opened + np.where(allowed, fresh, 0).sum(axis=1), COUNT_MAX))
 
-    def opened(self, ask: Ask) -> NDArray[np.bool_]:
-        """bool[N]: where a share fits on a device that is shared already."""
-        partly = (self.room < self.size) & (self.room > 0)
-        return np.asarray((partly & (self.room >= np.maximum(self.need(ask, self.size), 1))).any(axis=1))
+    def price(self, ask: Ask) -> NDArray[np.float64]:
+        """float64[N]: the worth that a share takes from the device where it takes least, in whole devices;
+        infinite where it fits none.
+        """
+        lost = self._lost(ask, self.room, self.size)
+        lost[(self.room == self.size) & (self.most < 1)[:, None]] = np.inf
+        return np.asarray(lost.min(axis=1, initial=np.inf))
 
     def choose(self, node: int, ask: Ask) -> tuple[int, ...] | None:
         """The devices for one pod, or None where it does not fit. Does not ``take`` them.
 
-        A share goes to the fullest device that has room; whole devices come from the smallest island that
-        has enough of them, so that large sets stay together.
+        A share goes where it costs the least worth, to the fullest device among equals; whole devices come
+        from the smallest island that has enough of them, so that large sets stay together.
         """
         room, size, island = self.room[node], self.size[node], self.island[node]
         empty = np.flatnonzero((room == size) & (size > 0))
-        if ask.is_share:
-            need = np.maximum(self.need(ask, size), 1)
-            fits = np.flatnonzero((room < size) & (room >= need))
-            if len(fits):
-                return (int(fits[np.argmin(room[fits])]),)
-            fits = empty[room[empty] >= need[empty]]
-            if not len(fits) or self.most[node] < 1:
-                return None
-            crowd = [int((island[empty] == island[d]).sum()) if island[d] >= 0 else 0 for d in fits]
+        if not ask.is_share:
+            enough = min(len(empty), int(self.most[node])) >= ask.whole
+            return _together(empty, island, ask) if enough else None
+        lost = self._lost(ask, room, size)
+        open_ = np.flatnonzero(np.isfinite(lost) & (room < size))
+        fits = [int(open_[np.lexsort((room[open_], lost[open_]))[0]])] if len(open_) else []
+        fresh = empty[np.isfinite(lost[empty])]
+        if len(fresh) and self.most[node] >= 1:
+            crowd = [int((island[empty] == island[d]).sum()) if island[d] >= 0 else 0 for d in fresh]
             # Those that hold most pods first, as ``slots`` counts; among equals, large islands last.
-            holds = room[fits] // need[fits]
-            return (int(fits[int(np.lexsort((crowd, -holds))[0])]),)
-        if len(empty) < ask.whole or self.most[node] < ask.whole:
-            return None
-        return _together(empty, island, ask)
+            holds = room[fresh] // self.need(ask, size)[fresh]
+            fits.append(int(fresh[int(np.lexsort((crowd, -holds))[0])]))
+        return (min(fits, key=lambda device: float(lost[device])),) if fits else None
+
+    def _lost(self, ask: Ask, room: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.float64]:
+        """float64 of the shape: the worth a share takes from each device, infinite where it does not fit."""
+        need = np.maximum(self.need(ask, size), 1)
+        units = np.maximum(size // MILLI, 1)
+        if self.worth is None:
+            lost = np.where(room == size, 1.0, 0.0)
+        else:
+            left = np.maximum(room - need, 0)
+            # To a millionth: what is equal must not differ by how it was summed up.
+            lost = np.round(self.worth[room // units] - self.worth[left // units], 6)
+        return np.asarray(np.where((size > 0) & (room >= need), lost, np.inf))
 
     def take(self, node: int, ask: Ask, devices: tuple[int, ...]) -> None:
         """Occupy them. Raises: InvalidProblem where there is no room, which is the caller's slip."""

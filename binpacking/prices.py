@@ -38,8 +38,9 @@ def gpu_worth(mix: Mix) -> NDArray[np.float64]:
         sizes = np.array(sorted(demand), dtype=np.int64) // step
         share = np.array([demand[s * step] for s in sizes.tolist()])
         share /= share.sum()
+        programme = _Bins(sizes, WHOLE // step)
         for sample in range(SAMPLES):
-            prices = _size_prices(sizes, share * _swing(sample, share), WHOLE // step)
+            prices = programme.prices(share * _swing(sample, share))
             steps = np.minimum(knapsacks(sizes, prices[None], WHOLE // step).best[0], 1.0)
             worth += steps[np.arange(WHOLE + 1) // step] / SAMPLES
     worth[WHOLE] = 1.0
@@ -66,19 +67,30 @@ def _fractions(mix: Mix) -> dict[int, float]:
     return demand
 
 
-def _size_prices(sizes: NDArray[np.int64], demand: NDArray[np.float64], capacity: int) -> NDArray[np.float64]:
-    """float64[S]: the dual price of each size in the fewest bins of ``capacity``."""
-    programme = LinearProgramme()
-    rows = [programme.row(amount, inf) for amount in demand.tolist()]
-    for row, size in zip(rows, sizes.tolist(), strict=True):
-        programme.column(-1.0, [(row, float(capacity // size))])
-    for _ in range(ROUNDS_MAX):
-        if programme.solve() is None:
-            raise BrokenInvariant("single-size patterns do not cover the demand")
-        prices = np.maximum(-programme.duals(), 0.0)
-        found = knapsacks(sizes, prices[None], capacity)
-        if found.best[0, capacity] <= 1.0 + 1e-7:
-            return prices
-        pattern = found.pattern(0, capacity)
-        programme.column(-1.0, [(rows[item], float(count)) for item, count in pattern.items()])
-    raise BrokenInvariant(f"column generation did not end in {ROUNDS_MAX} rounds")
+class _Bins:
+    """The fewest bins of ``capacity`` for a demand that may change; patterns once found are kept."""
+
+    def __init__(self, sizes: NDArray[np.int64], capacity: int) -> None:
+        self._sizes = sizes
+        self._capacity = capacity
+        self._programme = LinearProgramme()
+        self._rows = [self._programme.row(0.0, inf) for _ in sizes]
+        for row, size in zip(self._rows, sizes.tolist(), strict=True):
+            self._programme.column(-1.0, [(row, float(capacity // size))])
+
+    def prices(self, demand: NDArray[np.float64]) -> NDArray[np.float64]:
+        """float64[S]: the dual price of each size."""
+        for row, amount in zip(self._rows, demand.tolist(), strict=True):
+            self._programme.bound(row, amount, inf)
+        for _ in range(ROUNDS_MAX):
+            if self._programme.solve() is None:
+                raise BrokenInvariant("single-size patterns do not cover the demand")
+            prices = np.maximum(-self._programme.duals(), 0.0)
+            found = knapsacks(self._sizes, prices[None], self._capacity)
+            if found.best[0, self._capacity] <= 1.0 + 1e-7:
+                return prices
+            pattern = found.pattern(0, self._capacity)
+            self._programme.column(
+                -1.0, [(self._rows[item], float(count)) for item, count in pattern.items()]
+            )
+        raise BrokenInvariant(f"column generation did not end in {ROUNDS_MAX} rounds")

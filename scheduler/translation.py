@@ -15,7 +15,7 @@ from binpacking.greedy import Packing
 from binpacking.problem import Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
 from scheduler.columns import OVERFLOW
-from scheduler.devices.plan import DevicePlan
+from scheduler.devices.plan import PRICE_MAX, DevicePlan
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment, Placed, Snapshot
@@ -136,7 +136,17 @@ class Translation:
         self._crowd.rewind(mark)
 
     def preference(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
-        """int64[N] soft score of the pods' own preferences, higher is better; None without any."""
+        """int64[N], higher is better: the pods' own preferences, then what their shares of devices cost.
+
+        None without any of them.
+        """
+        total = self._wished(roles)
+        price = self.devices.price(role.shape for role in roles)
+        if price is None:
+            return total
+        return -price if total is None else total * (PRICE_MAX * len(roles) + 1) - price
+
+    def _wished(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
         total = self.devices.preference(role.shape for role in roles)
         for role in roles:
             own = preference(

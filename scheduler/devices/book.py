@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -52,6 +53,8 @@ class DeviceBook:
     def __init__(self) -> None:
         self.inventories: dict[str, Inventory] = {}
         self._holds: dict[str, dict[str, Hold]] = {}
+        #: How many pods hold a share of a device, by its thousandths.
+        self._shares: Counter[int] = Counter()
         self._asks: dict[Shape, tuple[Ask | None, tuple[tuple[str, int], ...]]] = {}
         self._fresh: dict[str, bool] = {}
         self._dirty: set[str] = set()
@@ -103,13 +106,18 @@ class DeviceBook:
         ask, mig = self._ask(shape)
         if ask is None and not mig:
             return
-        self._holds.setdefault(node, {})[uid] = Hold(ask, mig, tuple(devices))
+        holds = self._holds.setdefault(node, {})
+        self._count(holds.get(uid), -1)
+        holds[uid] = Hold(ask, mig, tuple(devices))
+        self._count(holds[uid], 1)
         self._dirty.add(node)
 
     def release(self, node: str, uid: str) -> None:
         holds = self._holds.get(node)
-        if holds is None or holds.pop(uid, None) is None:
+        hold = None if holds is None else holds.pop(uid, None)
+        if holds is None or hold is None:
             return
+        self._count(hold, -1)
         self._dirty.add(node)
         if not holds:
             del self._holds[node]
@@ -208,6 +216,7 @@ class DeviceBook:
             is_exact=arrays.is_exact.copy(),
             uuids=tuple(arrays.uuids),
             free_slots={name: dict(by_row) for name, by_row in arrays.free_slots.items()},
+            shares=dict(self._shares),
         )
 
     def limit(
@@ -242,6 +251,13 @@ class DeviceBook:
         return view
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _count(self, hold: Hold | None, sign: int) -> None:
+        """A share is held, or not any more."""
+        if hold is not None and hold.ask is not None and hold.ask.milli:
+            self._shares[hold.ask.milli] += sign
+            if not self._shares[hold.ask.milli]:
+                del self._shares[hold.ask.milli]
 
     def _ask(self, shape: Shape) -> tuple[Ask | None, tuple[tuple[str, int], ...]]:
         known = self._asks.get(shape)

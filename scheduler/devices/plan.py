@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from binpacking.choice import Ask, Devices
 from binpacking.device_model import DeviceDemand, arrange
 from binpacking.greedy import Packing
+from scheduler.devices.worth import share_worth
 from scheduler.model.device_view import DeviceView, ask_of, column_of, mig_of
 from scheduler.model.devices import WHOLE_GPU
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment
 
+#: A whole device, as prices count.
+PRICE_MAX = 1_000
 #: How many devices were taken, and by MIG resource and node how many instances.
 Mark = tuple[int, dict[str, dict[int, int]]]
 
@@ -37,7 +40,8 @@ class DevicePlan:
         resources: Sequence[str],
     ) -> None:
         self._view = view
-        self._devices = _nothing(nodes) if view is None else view.devices()
+        gangs = tuple(gangs)
+        self._devices = _nothing(nodes) if view is None else view.devices(share_worth(_shares(view, gangs)))
         #: bool[N]: nodes whose devices and their holders are all known.
         self._is_known = np.zeros(nodes, dtype=np.bool_) if view is None else view.has_report & view.is_exact
         self._first = len(resources)
@@ -92,18 +96,25 @@ class DevicePlan:
         return len(kinds) > 1 and any(ask in self._columns for ask in kinds)
 
     def preference(self, shapes: Iterable[Shape]) -> NDArray[np.int64] | None:
-        """int64[N], higher is better: shares beside shares, whole devices where the wish for NVLink holds."""
+        """int64[N], higher is better: whole devices where the pods' own wish for NVLink holds."""
         total: NDArray[np.int64] | None = None
         for shape in shapes:
             ask = self.ask(shape)
-            if ask is None or self._view is None:
+            if ask is None or self._view is None or shape.ask is None or shape.ask.nvlink != "preferred":
                 continue
-            if ask.is_share:
-                own = self._devices.opened(ask).astype(np.int64)
-            elif shape.ask is not None and shape.ask.nvlink == "preferred":
-                own = (self._devices.slots(replace(ask, linked=True)) > 0).astype(np.int64)
-            else:
+            own = (self._devices.slots(replace(ask, linked=True)) > 0).astype(np.int64)
+            total = own if total is None else total + own
+        return total
+
+    def price(self, shapes: Iterable[Shape]) -> NDArray[np.int64] | None:
+        """int64[N], from 0 to ``PRICE_MAX`` a shape: the worth that its first share takes from a device."""
+        total: NDArray[np.int64] | None = None
+        for shape in shapes:
+            ask = self.ask(shape)
+            if ask is None or self._view is None or not ask.is_share:
                 continue
+            lost = np.minimum(self._devices.price(ask), 1.0)
+            own = np.round(lost * PRICE_MAX).astype(np.int64)
             total = own if total is None else total + own
         return total
 
@@ -221,6 +232,17 @@ class DevicePlan:
             # Less may be free than the devices allow: some of it is held for somebody.
             column = packing.free[at, self._first + column_at]
             packing.free[at, self._first + column_at] = np.minimum(column, self._devices.slots(ask, at))
+
+
+def _shares(view: DeviceView, gangs: Iterable[PendingGang]) -> dict[int, int]:
+    """How many pods hold or wait for a share, by its thousandths; one by memory is not of any one size."""
+    found = dict(view.shares)
+    for gang in gangs:
+        for role in gang.roles:
+            ask = ask_of(role.shape)
+            if ask is not None and ask.milli:
+                found[ask.milli] = found.get(ask.milli, 0) + len(role.pods)
+    return found
 
 
 def _nothing(nodes: int) -> Devices:

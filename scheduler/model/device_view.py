@@ -20,7 +20,8 @@ class DeviceView:
     N nodes, G the most devices of a node: as ``binpacking.choice.Devices``, and ``uuids`` by node and device.
     has_report: bool[N], nodes whose agent told anything; the others go by allocatable. is_exact: bool[N],
     whether it is known of every pod on the node which devices it holds.
-    free_slots: by MIG resource and node, the UUIDs of instances that are free.
+    free_slots: by MIG resource and node, the UUIDs of instances that are free. shares: how many pods hold a
+    share of a device, by its thousandths.
     """
 
     room: NDArray[np.int64]
@@ -31,10 +32,13 @@ class DeviceView:
     is_exact: NDArray[np.bool_]
     uuids: tuple[tuple[str, ...], ...]
     free_slots: Mapping[str, Mapping[int, tuple[str, ...]]]
+    shares: Mapping[int, int]
 
-    def devices(self) -> Devices:
-        """A copy to plan with."""
-        return Devices(room=self.room.copy(), size=self.size, island=self.island, most=self.most.copy())
+    def devices(self, worth: NDArray[np.float64] | None = None) -> Devices:
+        """A copy to plan with. worth: of free thousandths of a device, float64[1001]."""
+        return Devices(
+            room=self.room.copy(), size=self.size, island=self.island, most=self.most.copy(), worth=worth
+        )
 
 
 def ask_of(shape: Shape) -> Ask | None:

@@ -82,4 +82,11 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         new="if False:",
         test=QUOTAS,
     ),
+    Mutation(
+        name="shares go where they cost the others least",
+        file="scheduler/devices/plan.py",
+        old="view.devices(share_worth(_shares(view, gangs)))",
+        new="view.devices(None)",
+        test="tests/devices/test_shares_go_where_they_cost_least.py",
+    ),
 )
