@@ -320,7 +320,7 @@ class ClusterState(DeviceState):
         teams = self.roll.teams(self, self.namespaces, at_s)
         total = self.columns.total.copy()
         free = total - self.columns.used
-        devices = self.devices.limit(self.columns.row, self.columns.column, free, total)
+        devices = self.devices.limit(self.columns.row, self.columns.column, free, total, self.roll.going)
         total.setflags(write=False)
         free.setflags(write=False)
         return Snapshot(

@@ -16,6 +16,7 @@ from binpacking.problem import Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
 from scheduler.columns import OVERFLOW
 from scheduler.devices.plan import PRICE_MAX, DevicePlan
+from scheduler.model.devices import WHOLE_GPU
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment, Placed, Snapshot
@@ -39,6 +40,11 @@ class Translation:
             snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
         )
         self._requests: dict[Shape, NDArray[np.int64]] = {}
+
+    @property
+    def gpu_column(self) -> int | None:
+        """The column that counts whole GPUs, if there is one."""
+        return self._column.get(WHOLE_GPU)
 
     @cached_property
     def _row(self) -> dict[str, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
@@ -42,6 +43,8 @@ class _Summary:
     most: int = 0
     shared: int = 0
     is_exact: bool = True
+    #: Devices that are shared and could be given again, with the UIDs of the pods that share them.
+    sharers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     free: dict[str, int] = field(default_factory=dict)
     there: dict[str, int] = field(default_factory=dict)
     free_uuids: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -217,6 +220,7 @@ class DeviceBook:
             uuids=tuple(arrays.uuids),
             free_slots={name: dict(by_row) for name, by_row in arrays.free_slots.items()},
             shares=dict(self._shares),
+            sharers=dict(arrays.sharers),
         )
 
     def limit(
@@ -225,8 +229,12 @@ class DeviceBook:
         column: Mapping[str, int],
         free: NDArray[np.int64],
         total: NDArray[np.int64],
+        going: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> DeviceView | None:
-        """Lower ``free`` and ``total``, int64[N, R], to what the devices allow; the view likewise."""
+        """Lower ``free`` and ``total``, int64[N, R], to what the devices allow; the view likewise.
+
+        going: by node, the UIDs of pods that are on their way out.
+        """
         arrays = self._written(rows)
         if self.needs_report:
             silent = np.ones(len(free), dtype=np.bool_) if arrays is None else ~arrays.has_report
@@ -236,6 +244,8 @@ class DeviceBook:
         if arrays is None:
             return None
         view = self.view(rows)
+        gpu = column.get(WHOLE_GPU)
+        before = None if gpu is None else free[:, gpu].copy()
         for name in arrays.caps:
             at = column.get(name)
             if at is not None:
@@ -245,10 +255,14 @@ class DeviceBook:
                     # A shared device is one that the device plugin still counts as free.
                     free[:, at] -= arrays.shared
                 np.minimum(free[:, at], caps, out=free[:, at])
-        gpu = column.get(WHOLE_GPU)
-        if view is not None and gpu is not None:
-            np.minimum(view.most, np.maximum(free[:, gpu], 0), out=view.most)
-        return view
+        if view is None or gpu is None or before is None:
+            return view
+        np.minimum(view.most, np.maximum(free[:, gpu], 0), out=view.most)
+        coming = {}
+        for node in going.keys() & self.inventories.keys() & rows.keys():
+            later = self._later(node, going[node], int(before[rows[node]]))
+            coming[rows[node]] = max(0, later - int(free[rows[node], gpu]))
+        return replace(view, coming=dict(sorted(coming.items())))
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -290,6 +304,14 @@ class DeviceBook:
         self._dirty.clear()
         return self._arrays
 
+    def _later(self, node: str, going: Collection[str], free: int) -> int:
+        """Whole devices free once these pods are gone; free: by the node's allocatable as it is now."""
+        holds = self._holds.get(node, {})
+        rest = {uid: hold for uid, hold in holds.items() if uid not in going}
+        whole = sum(h.ask.whole for u, h in holds.items() if u in going and h.ask is not None)
+        after = summarise(self.inventories[node], rest, is_fresh=self._fresh[node])
+        return min(free + whole - after.shared, after.free.get(WHOLE_GPU, UNLIMITED))
+
     def _widest(self) -> int:
         return max((len(inventory.slots) for inventory in self.inventories.values()), default=0)
 
@@ -306,14 +328,14 @@ def summarise(inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool
     size = [MILLI * min(max(slot.memory_bytes, 1), SIZE_MAX) for slot in gpus]
     room = [whole if slot.is_usable and is_fresh else 0 for whole, slot in zip(size, gpus, strict=True)]
     unknown = 0
-    shared: set[int] = set()
-    for hold in holds.values():
+    shared: dict[int, list[str]] = {}
+    for uid, hold in holds.items():
         if hold.ask is None:
             continue
         known = [index[uuid] for uuid in hold.devices if uuid in index]
         for at in known:
             if hold.ask.is_share:
-                shared.add(at)
+                shared.setdefault(at, []).append(uid)
             room[at] = 0 if hold.ask.whole else max(0, room[at] - _need(hold.ask, size[at]))
         unknown += max(0, hold.ask.whole - len(known))
     empty = sum(left == whole for left, whole in zip(room, size, strict=True))
@@ -327,6 +349,9 @@ def summarise(inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool
         most=0 if unknown else empty,
         shared=len(shared),
         is_exact=not unknown,
+        sharers={
+            gpus[at].uuid: tuple(uids) for at, uids in shared.items() if gpus[at].is_usable and is_fresh
+        },
         free={WHOLE_GPU: free},
         there={WHOLE_GPU: len(gpus)},
     )
@@ -379,6 +404,7 @@ class _Arrays:
         self.caps: dict[str, NDArray[np.int64]] = {}
         self.there: dict[str, NDArray[np.int64]] = {}
         self.free_slots: dict[str, dict[int, tuple[str, ...]]] = {}
+        self.sharers: dict[int, Mapping[str, tuple[str, ...]]] = {}
 
     def is_small(self, nodes: int, width: int) -> bool:
         return self.room.shape[0] != nodes or self.room.shape[1] < width
@@ -402,6 +428,9 @@ class _Arrays:
         self.has_report[row] = True
         self.is_exact[row] = summary.is_exact
         self.uuids[row] = summary.uuids
+        self.sharers.pop(row, None)
+        if summary.sharers:
+            self.sharers[row] = summary.sharers
         for name in summary.free:
             if name not in self.caps:
                 self.caps[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)

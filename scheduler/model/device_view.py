@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class DeviceView:
     uuids: tuple[tuple[str, ...], ...]
     free_slots: Mapping[str, Mapping[int, tuple[str, ...]]]
     shares: Mapping[int, int]
+    #: By node and UUID of a shared device, the UIDs of the pods that share it.
+    sharers: Mapping[int, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    #: By node, whole devices more that are free once pods on their way out are gone.
+    coming: Mapping[int, int] = field(default_factory=dict)
 
     def devices(self, worth: NDArray[np.float64] | None = None) -> Devices:
         """A copy to plan with. worth: of free thousandths of a device, float64[1001]."""

@@ -52,6 +52,10 @@ class Candidates:
         self._teams = allowance.teams
         self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
         self._gone: set[str] = set()
+        devices, gpu = translation.snapshot.devices, translation.gpu_column
+        #: By node and shared device, the UIDs of those that share it.
+        self._sharers = {} if devices is None or gpu is None else devices.sharers
+        self._gpu = gpu or 0
         self._by_team: dict[str, list[RunningGang]] = {}
         for gang in self._teams.running:
             self._by_team.setdefault(allowance.table.team(gang.key.namespace), []).append(gang)
@@ -130,6 +134,26 @@ class Candidates:
         cost = sum(candidate.costs) if base else sum(candidate.costs[1 + i] for i in extra)
         return Victim(gang=gang, team=candidate.team, pods=pods, cost=cost)
 
+    def devices_of(self, group: Group) -> list[list[int]]:
+        """Of each device that only candidates share, their indices; the device that costs least first."""
+        index = {pod.uid: i for i, c in enumerate(group.candidates) for pod in c.gang.pods}
+        found = [
+            sorted({index[uid] for uid in uids})
+            for shared in self._sharers.values()
+            for uids in shared.values()
+            if all(uid in index for uid in uids)
+        ]
+        return sorted(found, key=lambda some: (sum(sum(group.candidates[i].costs) for i in some), some))
+
+    def add_shared(self, group: Group, chosen: Sequence[int], amounts: NDArray[np.int64]) -> None:
+        """Add to int64[N, R] the devices that are free only when several of the chosen are gone."""
+        gone = {pod.uid for i in chosen for pod in group.candidates[i].gang.pods}
+        alone = [{pod.uid for pod in part} for i in chosen for part in _parts(group.candidates[i].gang)]
+        for row, shared in self._sharers.items():
+            for uids in shared.values():
+                if gone.issuperset(uids) and not any(part.issuperset(uids) for part in alone):
+                    amounts[row, self._gpu] += 1
+
     @staticmethod
     def _exchanged(exchange: Exchange, team: str, frees: Amounts) -> bool:
         if not exchange.gives(team).keys() & {name for name, amount in frees.items() if amount}:
@@ -165,8 +189,7 @@ class Candidates:
         each = [pod_cost(pod, at_s=at_s, rank=rank) for pod in gang.pods]
         base = 1 if gang.is_broken else sum(each[: gang.base])
         costs = (base, *each[gang.base :])
-        pods = [gang.pods[: gang.base], *((pod,) for pod in gang.pods[gang.base :])]
-        parts = [self._part(some, cost, demand) for some, cost in zip(pods, costs, strict=True)]
+        parts = [self._part(some, cost, demand) for some, cost in zip(_parts(gang), costs, strict=True)]
         victim = packing.Victim(name=str(gang.key), base=parts[0], extra=tuple(parts[1:]), debtor=giver)
         return Candidate(gang=gang, team=demand.givers[giver], victim=victim, costs=costs)
 
@@ -189,6 +212,12 @@ class Candidates:
         for pod in pods:
             row, asked = self._row[pod.node_name], self._translation.request(pod.shape)
             rows[row] = asked if row not in rows else rows[row] + asked
+        own = {pod.uid for pod in pods}
+        for row in rows:
+            freed = sum(own.issuperset(uids) for uids in self._sharers.get(row, {}).values())
+            if freed:
+                rows[row] = rows[row].copy()
+                rows[row][self._gpu] += freed
         nodes = np.array(list(rows), dtype=np.int64)
         amounts = np.array(list(rows.values()), dtype=np.int64)
         frees = self._allowance.placed({p.uid: p for p in pods}, {p.uid: p.node_name for p in pods})
@@ -207,3 +236,8 @@ def _group(rule: Rule, found: Sequence[Candidate | None], terms: tuple[Terms, ..
     if len(kept) > packing.VICTIMS_MAX:
         kept = sorted(kept, key=lambda c: sum(c.costs))[: packing.VICTIMS_MAX]
     return Group(rule=rule, candidates=tuple(kept), terms=terms)
+
+
+def _parts(gang: RunningGang) -> list[Sequence[Pod]]:
+    """What leaves together: all that the gang stands on, and each of the others by itself."""
+    return [gang.pods[: gang.base], *((pod,) for pod in gang.pods[gang.base :])]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from binpacking.answer import RolePlacement
+from binpacking.answer import Feasible, RolePlacement
 from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang
 from binpacking.victims import Taken, VictimAnswer, victims
@@ -27,6 +27,8 @@ from scheduler.translation import Translation
 Placement = tuple[RolePlacement, ...]
 #: Sets of victims that turn out to be more than is owed, before the search for others is given up.
 BARRED_MAX = 16
+#: Shared devices that are tried, the cheapest first.
+SHARED_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,11 @@ class Clearer:
         self._coming = np.zeros_like(packing.free)
         leaving = allowance.teams.leaving
         self._coming[:, : leaving.shape[1]] = leaving
+        self._gpu = translation.gpu_column
+        devices = translation.snapshot.devices
+        if devices is not None and self._gpu is not None:
+            for row, gpus in devices.coming.items():
+                self._coming[row, self._gpu] = gpus
         self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
         self._promises: dict[GangKey, _Promise] = {}
 
@@ -132,7 +139,48 @@ class Clearer:
                     if self._is_agreed(gangs, group, answer):
                         return Found(clearing=self._agreed(gangs, gang, group, answer), spent=spent)
                     barred.append(answer.taken)
+            apart = self._of_shared_devices(gangs, gang, group)
+            if apart is not None:
+                return Found(clearing=self._agreed(gangs, gang, group, apart), spent=spent)
         return Found(clearing=None, spent=spent)
+
+    def _of_shared_devices(
+        self, gangs: Sequence[PendingGang], gang: Gang, group: Group
+    ) -> VictimAnswer | None:
+        """Victims who share devices with each other, device by device, the cheapest device first: a device is
+        free only when all who share it are gone, which no victim alone promises.
+        """
+        found: VictimAnswer | None = None
+        devices: list[list[int]] = []
+        for sharers in self._candidates.devices_of(group)[:SHARED_MAX]:
+            devices.append(sharers)
+            found = self._without(gangs, gang, group, _all(devices))
+            if found is not None:
+                break
+        # Of those the dearest first that are not needed after all, being on another node than the last one.
+        for sharers in devices[-2::-1] if found is not None else []:
+            fewer = [some for some in devices if some is not sharers]
+            without = self._without(gangs, gang, group, _all(fewer))
+            if without is not None:
+                found, devices = without, fewer
+        return found
+
+    def _without(
+        self, gangs: Sequence[PendingGang], gang: Gang, group: Group, chosen: Sequence[int]
+    ) -> VictimAnswer | None:
+        """The answer with these candidates gone, or None where that is not enough or not agreed to."""
+        packing = self._credited()
+        for i in chosen:
+            for part in (group.candidates[i].victim.base, *group.candidates[i].victim.extra):
+                packing.free[part.nodes] += part.amounts
+        self._candidates.add_shared(group, chosen, packing.free)
+        placement = place_greedy(packing, gang)
+        if placement is None:
+            return None
+        taken = tuple(Taken(victim=i, base=True, extra=()) for i in chosen)
+        cost = float(sum(sum(group.candidates[i].costs) for i in chosen))
+        answer = VictimAnswer(taken=taken, placement=placement, certificate=Feasible(cost, 0.0))
+        return answer if self._is_agreed(gangs, group, answer) else None
 
     def _is_agreed(self, gangs: Sequence[PendingGang], group: Group, answer: VictimAnswer) -> bool:
         pods = {pod.uid: pod for one in gangs for pod in one.pods}
@@ -170,6 +218,7 @@ class Clearer:
             parts = [victim.base, *victim.extra] if taken.base else [victim.extra[i] for i in taken.extra]
             for part in parts:
                 np.add.at(released, part.nodes, part.amounts)
+        self._candidates.add_shared(group, [t.victim for t in answer.taken if t.base], released)
         self._promise(gang, placement, released)
         self._candidates.take(chosen)
         nominated = self.nominated(gangs, placement)
@@ -222,3 +271,7 @@ class Clearer:
             later[where.nodes] -= where.counts[:, None] * role.request
         self._packing.free[:] = np.minimum(self._packing.free, later)
         self._coming = later - self._packing.free
+
+
+def _all(devices: Sequence[Sequence[int]]) -> list[int]:
+    return sorted({index for sharers in devices for index in sharers})

@@ -76,6 +76,8 @@ class Roll:
         self._dirty: dict[GangKey, None] = {}
         self._running: dict[GangKey, RunningGang] = {}
         self._leaving: dict[str, _Leaving] = {}
+        #: UIDs by node of the pods that the last snapshot of teams took for leaving.
+        self.going: dict[str, set[str]] = {}
         self._nominated: dict[GangKey, Mapping[str, str]] = {}
         self._spared: dict[str, float] = {}
         self._evicted_for: OrderedDict[GangKey, frozenset[GangKey]] = OrderedDict()
@@ -250,6 +252,7 @@ class Roll:
         """int64[N, R] that is being freed, the same as amounts by namespace, and by how many pods."""
         leaving = np.zeros_like(self._columns.used)
         freed: list[tuple[str, dict[str, int]]] = []
+        self.going = {}
         for uid, found in self._leaving.items():
             found.since_s = at_s if found.since_s is None else found.since_s
             pod, held = pods.pod(uid), pods.charge_shape(uid)
@@ -264,6 +267,7 @@ class Roll:
                 continue
             leaving[row] += self._columns.vector(shape.requests)
             freed.append((pod.namespace, self._charge_of(self.table, pod.namespace, shape, node)))
+            self.going.setdefault(node, set()).add(uid)
         leaving.setflags(write=False)
         return leaving, freed, len(freed)
 

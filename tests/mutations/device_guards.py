@@ -9,6 +9,7 @@ OUTLIVES = "tests/devices/test_a_replacement_outlives_its_leader.py"
 ONCE = "test_each_member_is_evicted_once_and_the_gang_ends_whole_elsewhere"
 KINDS = "tests/binpacking/test_kinds_of_devices_meet_exactly.py"
 MIXED = "tests/devices/test_a_gang_mixes_shares_and_whole_devices.py"
+LENT = "tests/teams/test_a_guarantee_comes_back_from_shares.py"
 QUOTAS = "tests/teams/test_shares_of_gpus_count_in_quotas.py"
 
 DEVICE_GUARDS: tuple[Mutation, ...] = (
@@ -88,5 +89,19 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         old="view.devices(share_worth(_shares(view, gangs)))",
         new="view.devices(None)",
         test="tests/devices/test_shares_go_where_they_cost_least.py",
+    ),
+    Mutation(
+        name="whose leaving frees a shared device is known while they leave",
+        file="scheduler/teams/clearing.py",
+        old="self._coming[row, self._gpu] = gpus",
+        new="pass",
+        test=LENT,
+    ),
+    Mutation(
+        name="a shared device is free only without all who share it",
+        file="scheduler/teams/candidates.py",
+        old="if gone.issuperset(uids) and not any(",
+        new="if not gone.isdisjoint(uids) and not any(",
+        test=LENT,
     ),
 )

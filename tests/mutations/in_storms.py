@@ -222,7 +222,7 @@ IN_STORMS: tuple[Mutation, ...] = (
     _mutation(
         "a new leader ends the claims of the one before",
         "scheduler/live/noticeboard.py",
-        '            elif claim.phase in _OPEN and',
+        "            elif claim.phase in _OPEN and",
         "            elif False and",
     ),
     # -- views
