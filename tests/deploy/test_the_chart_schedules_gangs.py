@@ -28,10 +28,11 @@ async def test_a_gang_is_placed_by_the_rendered_deployment(
 ) -> None:
     nodes = specs([Pool(name=f"{namespace}-n", count=2, gpus=4)])
     await register(Writer(api), nodes, clock=time.time)
-    first, second = [await kubelet_of.start("Deployment", "stowplan", port=free_port()) for _ in range(2)]
-    await until_ready(first)
-    await until_ready(second)
+    # The auditor first: what an earlier test left is on its way out while the schedulers start.
     async with Auditor(api) as auditor:
+        first, second = [await kubelet_of.start("Deployment", "stowplan", port=free_port()) for _ in range(2)]
+        await until_ready(first)
+        await until_ready(second)
         for body in [*gang("work", 8), *gang("wide", 3, gpus=4)]:
             await api.request("POST", f"/api/v1/namespaces/{namespace}/pods", body=msgspec.json.encode(body))
         await auditor.wait_until(
