@@ -54,13 +54,12 @@ class Nodes:
     levels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_amounts(self.free, "nodes.free", least=-AMOUNT_MAX)
-        _require_amounts(self.total, "nodes.total", least=0)
+        most_free = _require_amounts(self.free, "nodes.free", least=-AMOUNT_MAX)
+        most_total = _require_amounts(self.total, "nodes.total", least=0)
         require(self.free.ndim == 2, "nodes.free must have two dimensions, nodes by resources")
         require(self.free.shape == self.total.shape, "nodes.free and nodes.total differ in shape")
         require(len(self) <= NODES_MAX, f"nodes.free has {len(self)} rows, at most {NODES_MAX}")
-        for amounts, name in ((self.free, "nodes.free"), (self.total, "nodes.total")):
-            largest = max(int(amounts.max(initial=0)), -int(amounts.min(initial=0)))
+        for largest, name in ((most_free, "nodes.free"), (most_total, "nodes.total")):
             require(largest * len(self) <= SUM_MAX, f"{name} sums to more than {SUM_MAX}; use larger units")
         for level, domain in enumerate(self.domains):
             _require_domains(domain, len(self), f"nodes.domains[{level}]")
@@ -227,12 +226,16 @@ def require_match(nodes: Nodes, gangs: Sequence[Gang]) -> None:
                 require(size == count, f"domain_of of role {role.name!r} has {size} of {count} nodes")
 
 
-def _require_amounts(amounts: NDArray[np.int64], name: str, *, least: int) -> None:
-    require(amounts.dtype == np.int64, f"{name} must be int64, not {amounts.dtype}")
-    if amounts.size:
-        low, high = int(amounts.min()), int(amounts.max())
-        require(low >= least, f"{name} holds {low}, at least {least}")
-        require(high <= AMOUNT_MAX, f"{name} holds {high}, at most {AMOUNT_MAX}")
+def _require_amounts(amounts: NDArray[np.int64], name: str, *, least: int) -> int:
+    """The largest of them without its sign. Raises: InvalidProblem where one is out of bounds."""
+    if amounts.dtype != np.int64:  # a dtype's name takes longer to write than all that follows here
+        raise InvalidProblem(f"{name} must be int64, not {amounts.dtype}")
+    if not amounts.size:
+        return 0
+    low, high = int(amounts.min()), int(amounts.max())
+    require(low >= least, f"{name} holds {low}, at least {least}")
+    require(high <= AMOUNT_MAX, f"{name} holds {high}, at most {AMOUNT_MAX}")
+    return max(high, -low)
 
 
 def _require_domains(

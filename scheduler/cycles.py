@@ -169,7 +169,7 @@ class Cycles:
 
     def remember(self, cycle: Cycle, planned: Plan) -> None:
         """Keep the verdicts that stay true until capacity is released."""
-        by_key = {gang.key: gang for gang in cycle.snapshot.gangs}
+        by_key = {gang.key: gang for gang in cycle.snapshot.gangs} if planned.verdicts else {}
         for verdict in planned.verdicts:
             match verdict.certificate:
                 case Infeasible() | Unknown(budget=self._budget.per_gang):

@@ -181,6 +181,8 @@ class Translation:
 
     def choose(self, assignments: Sequence[Assignment], packing: Packing) -> list[Assignment] | None:
         """The same with devices, where the nodes' are known; None where they cannot be had after all."""
+        if self.devices.is_idle:
+            return list(assignments)  # and the rows, which take a look at every node, are not needed
         return self.devices.choose(assignments, [self._row[a.node] for a in assignments], packing)
 
     def demand(self, pending: PendingGang, packing: Packing) -> DeviceDemand:

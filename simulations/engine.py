@@ -97,6 +97,8 @@ class Engine:
         self._life_of: dict[str, Life] = {}
         self._waiting = 0
         self._waiting_gpus = 0
+        #: Pods that no node was found for yet.
+        self._unbound = 0
         self._used: Counter[str] = Counter()
         self._sizes: dict[str, int] = {}
         self._allocated = self._capacity = self._scattered = 0
@@ -171,6 +173,9 @@ class Engine:
         if self._cycled_s == now_s:
             return
         self._cycled_s = now_s
+        if not self._unbound and not self._setting.teams.quotas:
+            # With nobody to place a cycle decides nothing; only the use that teams are charged goes on.
+            return
         self._last = self._shell.cycle(now_s)
         self._cycles += 1
         due_s = self._shell.cycles.due_s(now_s)
@@ -193,6 +198,7 @@ class Engine:
         self._waiting_gpus += job.total_gpus
         for pod in self._cluster.create(job, life.index, life.life, job.duration_s - life.left_s):
             life.pods[pod.uid] = None
+            self._unbound += 1
             self._life_of[pod.uid] = life
             self._shell.state.set_pod(pod)
         self._is_dirty = True
@@ -202,6 +208,7 @@ class Engine:
         job = self._workload.jobs[life.index]
         life.pods[pod.uid] = (pod.node_name, self.now_s)
         life.bound += 1
+        self._unbound -= 1
         self._use(pod.node_name, job.gpus)
         if life.bound == job.min_pods and life.running_since_s is None:
             self._start(life)
@@ -251,7 +258,9 @@ class Engine:
     def _remove(self, uid: str) -> None:
         self._cluster.delete(uid)
         self._shell.state.remove_pod(uid)
-        self._life_of.pop(uid, None)
+        life = self._life_of.pop(uid, None)
+        if life is not None and uid in life.pods and life.pods[uid] is None:
+            self._unbound -= 1
 
     def _evicted(self, uid: str) -> None:
         """A pod was taken back: its job's controller starts all of the job anew, from its checkpoint."""
@@ -284,6 +293,7 @@ class Engine:
         if place is not None:
             self._leave(life, *place, 1)
             life.bound -= 1
+            self._unbound += 1
         self._remove(pod.uid)
         fresh = self._cluster.again(pod)
         life.pods[fresh.uid] = None
