@@ -46,7 +46,8 @@ class Part:
     def __post_init__(self) -> None:
         require(0 <= self.cost <= AMOUNT_MAX, f"victim.cost is {self.cost}, from 0 to {AMOUNT_MAX}")
         require(self.nodes.dtype == np.int64 and self.nodes.ndim == 1, "victim.nodes must be int64[K]")
-        require(len(np.unique(self.nodes)) == len(self.nodes), "victim.nodes holds a node twice")
+        is_distinct = len(self.nodes) < 2 or len(np.unique(self.nodes)) == len(self.nodes)
+        require(is_distinct, "victim.nodes holds a node twice")
         require(
             self.amounts.dtype == np.int64 and self.amounts.ndim == 2, "victim.amounts must be int64[K, R]"
         )

@@ -153,8 +153,10 @@ async def test_a_team_is_told_how_it_stands_and_a_person_sees_the_same(teams: Te
     assert found.status.borrowed is not None
     assert found.status.borrowed.gpu == "8"
     assert found.status.share == "1.000000"
+    assert found.status.observed_generation == found.metadata.generation > 0
     odd = (await teams.quota("odd")).status.conditions or ()
     assert [(c.type, c.status, c.reason) for c in odd] == [("Accepted", "False", "Orphan")]
+    assert odd[0].observed_generation == 1
     await teams.create("b", [pod("late", gpus=8, nodeSelector={"zone": "none"})])
     await teams.stage.until(lambda _: teams.told("b", "late")[0] != "", "late is told why")
     answer = await read_teams(teams.stage.api, SchedulerConfiguration(), at_s=time.time())

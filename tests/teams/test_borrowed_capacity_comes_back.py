@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders import gang, pod
-from tests.teams.worlds import World, cluster, quota
+from quotas.units import UnitTable
+from scheduler.state import ClusterState
+from tests.builders import gang, node, pod
+from tests.teams.worlds import H100, World, cluster, quota
 
 EIGHT = {"guaranteed": {"gpu": 8}}
 
@@ -232,3 +234,22 @@ def test_what_is_left_of_a_gang_is_protected_by_its_minimum_run_time_too() -> No
     assert not world.cycle().clearings
     world.now_s += 700.0
     assert len(world.cycle().clearings) == 1
+
+
+def test_a_guarantee_in_units_is_not_passed_where_a_dearer_model_would_be_cheaper_to_clear() -> None:
+    state = ClusterState("stowplan", UnitTable(by_model={"h100-80gb": 2_000}))
+    models = (H100, "NVIDIA-A100-SXM4-40GB")
+    for index, model in enumerate(models):
+        state.set_node(node(f"n{index}", gpu=2, labels={"nvidia.com/gpu.product": model}))
+    for one in (quota("a"), quota("b", {"guaranteed": {"gpu": 2}})):
+        state.set_namespace(one.spec.name, {})
+        state.set_team_quota(one)
+    world = World(state)
+    for index, age_s in enumerate((10.0, 100_000.0)):
+        for i in range(2):
+            bound = pod(f"a{index}-{i}", gpu=1, namespace="a", node=f"n{index}", phase="Running")
+            world.submit(replace(bound, started_s=world.now_s - age_s))
+    # On the H100s, whose pods have lost least, it would be four units.
+    world.submit(*gang("big", 2, gpu=1, namespace="b"))
+    done = world.cycle()
+    assert [set(clearing.nominated.values()) for clearing in done.clearings] == [{"n1"}]

@@ -55,7 +55,7 @@ def test_renaming_teams_and_work_changes_nothing(seed: int) -> None:
     ]
 
     def outcome(order: Random) -> Counter[int]:
-        """How many pods of each job run in the end, under names of this order."""
+        """How many pods of each job start, under names of this order."""
         fresh = [f"n{i}" for i in range(len(specs))]
         words = [f"w{i}" for i in range(len(jobs))]
         order.shuffle(fresh)
@@ -74,7 +74,8 @@ def test_renaming_teams_and_work_changes_nothing(seed: int) -> None:
         ]
         order.shuffle(pods)
         world.submit(*pods)
-        world.settle(cycles=30)
+        # One plan on an empty cluster: nobody can be evicted, where equal victims would leave a choice.
+        assert not world.cycle().clearings
         running = [p.name.rpartition("-")[0] for p in world.pods.values() if p.node_name]
         return Counter(words.index(word) for word in running)
 
