@@ -59,8 +59,8 @@ def misremembered(server: Server, world: World, leaders: Iterable[Replica]) -> l
             charged = {pod.uid: node for pod, node in replica.scheduler.state.charged()}
             found += [f"INV4: {replica.name} {line}" for line in _differences(charged, bound)]
     for ref in sorted(world.gangs):
-        if world.gangs[ref].phase == "Binding":
-            found.append(f"INV4: the Gang object of {ref} still says Binding")
+        if world.gangs[ref].phase in ("Binding", "Unwinding"):
+            found.append(f"INV4: the Gang object of {ref} still says {world.gangs[ref].phase}")
         if ref not in set(world.refs()):
             found.append(f"INV16: the Gang object of {ref} is left, and no pod of it")
     return found

@@ -36,46 +36,16 @@ IN_STORMS: tuple[Mutation, ...] = (
         "",
     ),
     _mutation(
-        "what was bound is taken back when the gang cannot stand",
-        "scheduler/gangs/machine.py",
-        "    for uid in dropped.uids(MemberState.BOUND):\n",
-        "    for uid in ():\n",
-    ),
-    _mutation(
         "an unknown outcome waits until the write can no longer land",
         "scheduler/gangs/member_rules.py",
         "    if member.asked_at_s < member.quiet_at_s:",
         "    if False:",
     ),
     _mutation(
-        "a pod that another node holds is not called ours",
-        "scheduler/gangs/member_rules.py",
-        "    if event.node == member.node:\n",
-        "    if event.node:\n",
-    ),
-    _mutation(
-        "a pod that is gone is not read as unbound",
-        "scheduler/gangs/member_rules.py",
-        "    if event.is_gone:\n        return _gone(attempt, member)\n    if event.node == member.node:",
-        "    if event.node == member.node:",
-    ),
-    _mutation(
         "capacity comes back when a member is given up",
         "scheduler/gangs/member_rules.py",
         "    return after, (Forget(uid=member.uid),)\n\n\ndef evict",
         "    return after, ()\n\n\ndef evict",
-    ),
-    _mutation(
-        "a deleting member does not stand",
-        "scheduler/gangs/view.py",
-        '    if pod.is_deleting or pod.phase == "Failed":',
-        '    if pod.phase == "Failed":',
-    ),
-    _mutation(
-        "a failed member does not stand",
-        "scheduler/gangs/view.py",
-        '    if pod.is_deleting or pod.phase == "Failed":',
-        "    if pod.is_deleting:",
     ),
     _mutation(
         "a gang starts with its minimum only",
@@ -103,47 +73,10 @@ IN_STORMS: tuple[Mutation, ...] = (
         "        return bool(self.node_name) and not self.is_deleting",
     ),
     _mutation(
-        "a finished pod holds nothing",
-        "scheduler/model/objects.py",
-        '        return bool(self.node_name) and self.phase not in ("Succeeded", "Failed")',
-        "        return bool(self.node_name)",
-    ),
-    _mutation(
         "a pod that is gone holds nothing",
         "scheduler/state.py",
         '            self._charge(record, "")\n            self.roll.touch(record.key)\n',
         "            self.roll.touch(record.key)\n",
-    ),
-    _mutation(
-        "a plan is checked against capacity as it is now",
-        "scheduler/state.py",
-        "        if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):",
-        "        if False:",
-    ),
-    _mutation(
-        "a plan is checked against pods as they are now",
-        "scheduler/state.py",
-        "            if record is None or record.effective.node_name or record.observed.is_deleting:",
-        "            if record is None:",
-    ),
-    _mutation(
-        "what a plan places is occupied for the rest of the plan",
-        "scheduler/planner.py",
-        "    for role, where in zip(gang.roles, placement, strict=True):\n"
-        "        run.packing.take(role, where)\n    assignments",
-        "    assignments",
-    ),
-    _mutation(
-        "a node that was filled after the plan gets no Binding",
-        "scheduler/cycles.py",
-        "    if state.columns.is_overfull(row, placed.pod.shape.requests):",
-        "    if False:",
-    ),
-    _mutation(
-        "a device that fell ill after the plan gets no Binding",
-        "scheduler/cycles.py",
-        "    return state.devices.unwell(placed.node, placed.devices)",
-        "    return None",
     ),
     _mutation(
         "a device that is not usable has no room",
@@ -171,21 +104,9 @@ IN_STORMS: tuple[Mutation, ...] = (
         '    return "take"',
     ),
     _mutation(
-        "every term has an epoch of its own",
-        "scheduler/kube/lease.py",
-        "        epoch = max(self._epoch_seen, self._epoch_floor()) + 1",
-        "        epoch = max(self._epoch_seen, self._epoch_floor(), 1)",
-    ),
-    _mutation(
         "no write leaves that could outlive the renew deadline",
         "scheduler/kube/lease.py",
         "    return renewed_s is not None and now_s + terms.write_timeout_s < renewed_s + terms.renew_deadline_s",
-        "    return True",
-    ),
-    _mutation(
-        "a term whose lease went to another ends",
-        "scheduler/kube/lease.py",
-        "    return seen is not None and (seen.uid, seen.holder, seen.epoch) == (uid, me, epoch)",
         "    return True",
     ),
     _mutation(
@@ -193,12 +114,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         "scheduler/live/binder.py",
         "annotations={EPOCH: str(epoch), **(",
         "annotations={**(",
-    ),
-    _mutation(
-        "a new leader waits until no earlier write can land",
-        "scheduler/live/fence.py",
-        "    await asyncio.sleep(write_timeout_s)\n",
-        "",
     ),
     _mutation(
         "an attempt ends with the term",
@@ -213,25 +128,7 @@ IN_STORMS: tuple[Mutation, ...] = (
         "                for uid, node in attempt.placement.items()",
         "                for uid, node in ()",
     ),
-    _mutation(
-        "a claim of a later term is not overwritten",
-        "scheduler/live/claims.py",
-        "            if claim.epoch > epoch:\n",
-        "            if False:\n",
-    ),
-    _mutation(
-        "a new leader ends the claims of the one before",
-        "scheduler/live/noticeboard.py",
-        "            elif claim.phase in _OPEN and",
-        "            elif False and",
-    ),
     # -- views
-    _mutation(
-        "a view never goes back in time",
-        "scheduler/kube/view.py",
-        "        if 0 < item.version <= self.version:\n",
-        "        if False:\n",
-    ),
     _mutation(
         "what a list does not hold is gone",
         "scheduler/kube/view.py",
@@ -264,12 +161,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         "",
     ),
     _mutation(
-        "a gang on a fatal device is replaced",
-        "scheduler/live/loop.py",
-        "self._metrics.replaced(self._outages.react(epoch))",
-        "self._metrics.replaced(0)",
-    ),
-    _mutation(
         "one attempt of a gang at a time",
         "scheduler/cycles.py",
         "            if is_running(place.gang.key):\n                continue\n",
@@ -280,18 +171,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         "scheduler/cycles.py",
         "            if held.until_s <= now_s:\n                self._state.unhold(key)\n",
         "            if False:\n                self._state.unhold(key)\n",
-    ),
-    _mutation(
-        "the attempt hears of members that are gone",
-        "scheduler/live/actor.py",
-        "        if uid in running.pods and is_gone:\n",
-        "        if False:\n",
-    ),
-    _mutation(
-        "a Binding waits for a current view",
-        "scheduler/live/actor.py",
-        "        if not self._is_current():\n",
-        "        if False:\n",
     ),
     _mutation(
         "what is said of a pod is said of this version of it",
@@ -324,12 +203,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         "            return events.BindAcked(at_s=self._clock(), uid=pod.uid)",
     ),
     _mutation(
-        "a Binding without an answer is not sent again blindly",
-        "scheduler/live/binder.py",
-        "            return events.BindUnknown(at_s=self._clock(), uid=pod.uid)",
-        "            return events.BindRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)",
-    ),
-    _mutation(
         "a single pod given back ends its attempt",
         "scheduler/gangs/machine.py",
         "_GIVEN_UP | _END for event in _GIVEN_BACK",
@@ -347,17 +220,5 @@ IN_STORMS: tuple[Mutation, ...] = (
         "scheduler/live/noticeboard.py",
         "            if not state.members(key):\n",
         "            if False:\n",
-    ),
-    _mutation(
-        "an Eviction without an answer is read",
-        "scheduler/live/binder.py",
-        "            return events.EvictUnknown(at_s=self._clock(), uid=pod.uid)",
-        "            return events.EvictAcked(at_s=self._clock(), uid=pod.uid)",
-    ),
-    _mutation(
-        "a failure of the storage does not say that nothing happened",
-        "scheduler/kube/errors.py",
-        "_UNTOLD = frozenset({500, 502, 504})",
-        "_UNTOLD = frozenset({502})",
     ),
 )
