@@ -146,15 +146,17 @@ async def test_a_team_is_told_how_it_stands_and_a_person_sees_the_same(teams: Te
     await teams.stage.start()
     await teams.until_running("a", 16)
     for _ in range(BEATS_MAX):
-        found = await teams.quota("a")
-        if found.status.usage is not None and found.status.usage.gpu == "16":
+        found, other = await teams.quota("a"), await teams.quota("odd")
+        is_full = found.status.usage is not None and found.status.usage.gpu == "16"
+        # Statuses are written one after the other.
+        if is_full and other.status.conditions:
             break
         await teams.stage.beats(1)
     assert found.status.borrowed is not None
     assert found.status.borrowed.gpu == "8"
     assert found.status.share == "1.000000"
     assert found.status.observed_generation == found.metadata.generation > 0
-    odd = (await teams.quota("odd")).status.conditions or ()
+    odd = other.status.conditions or ()
     assert [(c.type, c.status, c.reason) for c in odd] == [("Accepted", "False", "Orphan")]
     assert odd[0].observed_generation == 1
     await teams.create("b", [pod("late", gpus=8, nodeSelector={"zone": "none"})])
