@@ -80,7 +80,7 @@ async def test_a_full_server_is_asked_again_no_sooner_than_it_says(stage: Stage)
     await stage.create([*gang("work", 8), *gang("wide", 4, gpus=4), pod("alone")])
     async with asyncio.timeout(60):
         for number in count():
-            # Every event wakes the loop, and what it would say of the gang that cannot fit is still not written.
+            # Every event wakes the loop; what it would say of the gang that cannot fit is still not written.
             await stage.create([pod(f"more-{number}", gpus=5)])
             await stage.beats(1)
             if any(len(times) > 2 for times in throttle.asked_s.values()):
