@@ -8,6 +8,7 @@ applied, so that it sees the step whole, as the simulator does.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ class _Namespaces(msgspec.Struct):
 
 class _Quotas(msgspec.Struct):
     items: list[wire.TeamQuota]
+
+
+COUNTS: Final = re.compile(r" \(\d+/\d+ nodes .*\)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,7 @@ class Simulated:
                 if not member.node_name:
                     place = (team_of[member.namespace], member.name)
                     said = Condition.of(verdict.reason, verdict.message)
-                    found[place] = ("", said.reason, said.message)
+                    found[place] = ("", said.reason, _without_counts(said.message))
         return found
 
 
@@ -217,8 +221,8 @@ class Twin:
             found: Picture = {}
             for team in TEAMS:
                 for name, seen in stage.auditor.pods(self._teams.namespace(team)).items():
-                    told = ("", "") if seen.node or seen.told is None else seen.told[1:]
-                    found[team, name] = (seen.node, *told)
+                    reason, said = ("", "") if seen.node or seen.told is None else seen.told[1:]
+                    found[team, name] = (seen.node, reason, _without_counts(said))
             return found
 
         try:
@@ -226,6 +230,11 @@ class Twin:
         except Overdue as error:
             text = "\n".join([where, *_differences(live(), wanted), str(error)[:2_000]])
             raise AssertionError(text) from error
+
+
+def _without_counts(message: str) -> str:
+    """How many nodes have room is told as it was when the verdict was found, and so depends on the moment."""
+    return COUNTS.sub("", message)
 
 
 def _differences(live: Picture, wanted: Picture) -> Sequence[str]:
