@@ -215,7 +215,7 @@ async def staged(cluster: Cluster, folder: Path, terms: Terms) -> AsyncIterator[
 
 async def sweep(api: Transport) -> None:
     """Remove what an earlier stage left: a killed scheduler's lease, nodes, pods, Gang objects and Events."""
-    listed = await api.get("/api/v1/pods", _Names)
+    listed = await api.get("/api/v1/pods", _Names, timeout_s=SWEEP_S)
     for name in {item.metadata.namespace for item in listed.items}:
         # Thousands of pods take longer than one request may.
         await api.delete(f"/api/v1/namespaces/{name}/pods", grace_s=0, timeout_s=SWEEP_S)
