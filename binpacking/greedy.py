@@ -56,6 +56,16 @@ class Packing:
         """Release what the role's pods used."""
         self.free[placement.nodes] += placement.counts[:, None] * role.request
 
+    def take_all(self, gang: Gang, placement: Sequence[RolePlacement]) -> None:
+        """Occupy what the gang's pods use, one placement a role."""
+        for role, where in zip(gang.roles, placement, strict=True):
+            self.take(role, where)
+
+    def give_all(self, gang: Gang, placement: Sequence[RolePlacement]) -> None:
+        """Release what the gang's pods used."""
+        for role, where in zip(gang.roles, placement, strict=True):
+            self.give(role, where)
+
     def codes(self, levels: tuple[int, ...]) -> NDArray[np.int64]:
         """int64[N] as ``capacity.domain_codes``, remembered."""
         known = self._codes.get(levels)

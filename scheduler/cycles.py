@@ -169,14 +169,17 @@ class Cycles:
 
     def remember(self, cycle: Cycle, planned: Plan) -> None:
         """Keep the verdicts that stay true until capacity is released."""
-        by_key = {gang.key: gang for gang in cycle.snapshot.gangs} if planned.verdicts else {}
+        if not planned.verdicts:
+            return
+        by_key = {gang.key: gang for gang in cycle.snapshot.gangs}
+        is_alike = is_shared(cycle.snapshot, self._policy)
         for verdict in planned.verdicts:
             match verdict.certificate:
                 case Infeasible() | Unknown(budget=self._budget.per_gang):
                     gang = by_key[verdict.key]
                     settled = Settled(gang, cycle.releases, verdict)
                     self._settled.setdefault(verdict.key, settled)
-                    if is_shared(cycle.snapshot, self._policy):
+                    if is_alike:
                         self._share(gang, settled)
                 case _:
                     pass

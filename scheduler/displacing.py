@@ -65,8 +65,7 @@ class Displacer:
             for one in released:
                 self._move(one, -1)
             return None
-        for role, where in zip(gang.roles, placement, strict=True):
-            self._packing.take(role, where)
+        self._packing.take_all(gang, placement)
         leaves = self._who_leaves(released)
         gone = {id(one) for one in leaves}
         self._candidates = [one for one in self._candidates if id(one) not in gone]

@@ -298,9 +298,9 @@ def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
 
 def _displaced(run: Run, pending: PendingGang, gang: Gang) -> list[Verdict]:
     """The verdict of a gang for which later gangs leave; none where it would not fit even then."""
-    if any(run.translation.devices.column(role.shape) is not None for role in pending.roles):
+    if run.displacer is None or pending.standing or run.translation.devices.counts_apart(pending.roles):
         return []
-    if run.displacer is None or pending.standing or run.displacer.make_room(pending, gang) is None:
+    if run.displacer.make_room(pending, gang) is None:
         return []
     run.unfit.clear()
     return [Verdict(key=pending.key, reason="WaitingForVictims", message=f"waits for room: {WHY}")]
@@ -336,8 +336,7 @@ def _place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
         if not made and asked is not None:
             run.unfit[asked] = run.verdicts[-1]
         return
-    for role, where in zip(gang.roles, placement, strict=True):
-        run.packing.take(role, where)
+    run.packing.take_all(gang, placement)
     assignments = _with_devices(run, _assign(run.translation, pending, placement))
     _accept(run, pending, assignments, _placed(pending, assignments), solver)
 
@@ -388,14 +387,12 @@ def _place_mixed(run: Run, pending: PendingGang, gang: Gang, within: Mask | None
         return
     placement, certificate, solver = _settle(run, gang, translation.demand(pending, run.packing))
     if placement is not None:
-        for role, where in zip(gang.roles, placement, strict=True):
-            run.packing.take(role, where)
+        run.packing.take_all(gang, placement)
         chosen = translation.choose(_assign(translation, pending, placement), run.packing)
         if chosen is not None:
             _accept(run, pending, chosen, _placed(pending, chosen), solver)
             return
-        for role, where in zip(gang.roles, placement, strict=True):
-            run.packing.give(role, where)
+        run.packing.give_all(gang, placement)
         certificate = Unknown(run.budget.per_gang)
     run.verdicts.append(run.explainer.unfit(run.packing, pending, gang, certificate))
 

@@ -46,7 +46,7 @@ class Shell:
         budget: Budget,
         bound: Callable[[Pod], None],
         evicted: Callable[[str], None],
-        clears: Callable[[Clearing], None] = lambda _: None,
+        clears: Callable[[Clearing], None],
         later: Callable[[float, Callable[[float], None]], None],
         grace_s: float = 0.0,
         units: UnitTable | None = None,

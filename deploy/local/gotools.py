@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,22 @@ class GoTool:
             if not binary.exists():
                 self._build(toolchain.install(chosen), binary)
         return binary
+
+    def run(
+        self, arguments: Sequence[str], *, given: str, timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """One command, with its input as text; its outputs and exit code as they are.
+
+        Raises: BuildFailed, subprocess.TimeoutExpired.
+        """
+        return subprocess.run(
+            [self.ensure(), *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
     def _content_hash(self, go_version: str) -> str:
         parts = [(self.module / name).read_bytes() for name in ("go.mod", "go.sum")]

@@ -6,7 +6,6 @@ Cold this takes about two minutes on two cores. The chart is rendered by what an
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,14 +43,7 @@ def template(
 
 def run(arguments: Sequence[str], *, given: str = "") -> str:
     """Standard output of one Helm command. Raises: BuildFailed, HelmRefused."""
-    done = subprocess.run(
-        [HELM.ensure(), *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S_MAX,
-        check=False,
-    )
+    done = HELM.run(arguments, given=given, timeout_s=COMMAND_S_MAX)
     if done.returncode != 0:
         raise HelmRefused((done.stderr + done.stdout)[-ERROR_CHARACTERS_MAX:])
     return done.stdout

@@ -7,7 +7,6 @@ without cloud discovery, which is most of its dependencies: targets are named in
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -75,14 +74,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 def promtool(arguments: Sequence[str], *, given: str = "") -> str:
     """Both outputs of one promtool command. Raises: BuildFailed, PromtoolRefused."""
-    done = subprocess.run(
-        [PROMTOOL.ensure(), *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S_MAX,
-        check=False,
-    )
+    done = PROMTOOL.run(arguments, given=given, timeout_s=COMMAND_S_MAX)
     if done.returncode != 0:
         raise PromtoolRefused((done.stdout + done.stderr)[-ERROR_CHARACTERS_MAX:])
     return done.stdout + done.stderr

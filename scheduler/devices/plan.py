@@ -6,6 +6,7 @@ sets of four. Each such column is exact for pods of one kind; after pods of anot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -40,8 +41,6 @@ class DevicePlan:
         resources: Sequence[str],
     ) -> None:
         self._view = view
-        gangs = tuple(gangs)
-        self._devices = _nothing(nodes) if view is None else view.devices(share_worth(_shares(view, gangs)))
         #: bool[N]: nodes whose devices and their holders are all known.
         self._is_known = np.zeros(nodes, dtype=np.bool_) if view is None else view.has_report & view.is_exact
         self._first = len(resources)
@@ -49,12 +48,17 @@ class DevicePlan:
         self._asks: dict[Shape, Ask | None] = {}
         self._columns: dict[Ask, int] = {}
         self._taken: dict[str, dict[int, int]] = {}
+        #: Waiting pods by the thousandths of a device they ask; one by memory is not of any one size.
+        shares: Counter[int] = Counter()
         for gang in gangs:
             for role in gang.roles:
                 ask = self.ask(role.shape)
                 if ask is not None and column_of(ask):
                     self._columns.setdefault(ask, len(self._columns))
+                if ask is not None and ask.milli:
+                    shares[ask.milli] += len(role.pods)
         self.names = tuple(column_of(ask) for ask in self._columns)
+        self._devices = _nothing(nodes) if view is None else view.devices(self._worth(view, shares))
 
     @property
     def is_idle(self) -> bool:
@@ -71,6 +75,12 @@ class DevicePlan:
         ask = self.ask(shape)
         at = None if ask is None else self._columns.get(ask)
         return None if at is None else self._first + at
+
+    def counts_apart(self, roles: Iterable[PendingRole]) -> bool:
+        """Whether some of these pods ask for shares or linked sets. What others' leaving frees of such is not
+        counted, so nobody is evicted for them.
+        """
+        return any(self.column(role.shape) is not None for role in roles)
 
     def widened(self, amounts: NDArray[np.int64], *, is_empty: bool) -> NDArray[np.int64]:
         """int64[N, R + K]: amounts of the resources with the extra columns behind, as now or with no pod."""
@@ -161,6 +171,12 @@ class DevicePlan:
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _worth(self, view: DeviceView, waiting: Counter[int]) -> NDArray[np.float64] | None:
+        """Prices for the mix that is held and waits; none where no share waits to be placed by them."""
+        if not any(ask.is_share for ask in self._columns):
+            return None
+        return share_worth(waiting + Counter(view.shares))
+
     def _choose_exactly(
         self, assignments: Sequence[Assignment], rows: Sequence[int], packing: Packing
     ) -> list[Assignment] | None:
@@ -232,17 +248,6 @@ class DevicePlan:
             # Less may be free than the devices allow: some of it is held for somebody.
             column = packing.free[at, self._first + column_at]
             packing.free[at, self._first + column_at] = np.minimum(column, self._devices.slots(ask, at))
-
-
-def _shares(view: DeviceView, gangs: Iterable[PendingGang]) -> dict[int, int]:
-    """How many pods hold or wait for a share, by its thousandths; one by memory is not of any one size."""
-    found = dict(view.shares)
-    for gang in gangs:
-        for role in gang.roles:
-            ask = ask_of(role.shape)
-            if ask is not None and ask.milli:
-                found[ask.milli] = found.get(ask.milli, 0) + len(role.pods)
-    return found
 
 
 def _nothing(nodes: int) -> Devices:

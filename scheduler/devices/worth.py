@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.devices import WHOLE, Mix, Shape
-from binpacking.prices import gpu_worth
 
 #: Sizes are told apart by this many thousandths, so that their number stays small whatever tenants write.
 STEP = 10
@@ -41,6 +40,9 @@ def share_worth(shares: Mapping[int, int]) -> NDArray[np.float64] | None:
 @lru_cache(maxsize=64)
 def _worth(parts: tuple[tuple[int, int], ...]) -> NDArray[np.float64]:
     """parts: sizes, and the part of the demand that each is, in steps."""
+    # Loaded on first use: a scheduler starts sooner without it, and most clusters share no device.
+    from binpacking.prices import gpu_worth
+
     worth = gpu_worth(
         Mix(
             shapes=tuple(Shape(cpu=0, memory=0, gpus=1, milli=size) for size, _ in parts),

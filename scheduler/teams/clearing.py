@@ -188,12 +188,10 @@ class Clearer:
         return self._candidates.agree(group.rule, gangs[0], placed, self._chosen(group, answer))
 
     def _groups(self, first: PendingGang, request: Amounts) -> Iterator[Group]:
-        shapes = [role.shape for role in first.roles]
         # What pods with such rules are allowed depends on the victims themselves.
-        if any(shape.pod_affinity or shape.spread for shape in shapes):
+        if any(role.shape.pod_affinity or role.shape.spread for role in first.roles):
             return
-        # What a victim's leaving frees of shares and linked sets is not counted.
-        if any(self._translation.devices.column(shape) is not None for shape in shapes):
+        if self._translation.devices.counts_apart(first.roles):
             return
         yield self._candidates.preempt(first, request)
         yield self._candidates.reclaim(first, request)

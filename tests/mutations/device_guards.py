@@ -79,14 +79,14 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="nobody is evicted for what is not counted",
         file="scheduler/teams/clearing.py",
-        old="if any(self._translation.devices.column(shape) is not None for shape in shapes):",
+        old="if self._translation.devices.counts_apart(first.roles):",
         new="if False:",
         test=QUOTAS,
     ),
     Mutation(
         name="shares go where they cost the others least",
         file="scheduler/devices/plan.py",
-        old="view.devices(share_worth(_shares(view, gangs)))",
+        old="view.devices(self._worth(view, shares))",
         new="view.devices(None)",
         test="tests/devices/test_shares_go_where_they_cost_least.py",
     ),

@@ -199,7 +199,7 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="what a plan places is occupied for the rest of the plan",
         file="scheduler/planner.py",
-        old="    for role, where in zip(gang.roles, placement, strict=True):\n        run.packing.take(role, where)\n    assignments",
+        old="    run.packing.take_all(gang, placement)\n    assignments",
         new="    assignments",
         test=PLANS,
     ),
