@@ -34,6 +34,14 @@ LEASE: Final = "/apis/coordination.k8s.io/v1/namespaces/stowplan-system/leases/s
 Json = dict[str, Any]
 
 
+class _Identity(msgspec.Struct, frozen=True):
+    uid: str
+
+
+class _Made(msgspec.Struct, frozen=True):
+    metadata: _Identity
+
+
 class Stage:
     """``api`` is the administrator, past the proxy. Nodes have no kubelet: what is bound stays Pending."""
 
@@ -64,26 +72,36 @@ class Stage:
         return [node.name for node in nodes]
 
     async def create(self, pods: Sequence[Json]) -> None:
-        """Create pods, in their order as far as one connection each allows."""
+        """Create pods, in their order as far as one connection each allows, and wait until they are seen.
+
+        What is asked of ``pods`` afterwards is asked of these too.
+        """
         lanes = asyncio.Semaphore(AT_ONCE)
 
-        async def one(body: Json) -> None:
+        async def one(body: Json) -> str:
             async with lanes:
-                await self.api.request("POST", self.pods_path, body=msgspec.json.encode(body))
+                return await self._make(body)
 
         async with asyncio.TaskGroup() as group:
-            for body in pods:
-                group.create_task(one(body))
+            made = [group.create_task(one(body)) for body in pods]
+        await self._are_seen({task.result() for task in made})
 
     async def is_taken(self, body: Json) -> bool:
         """Create a pod, unless the API server finds it invalid."""
         try:
-            await self.post(self.pods_path, body)
+            await self._are_seen({await self._make(body)})
         except ApiError as refused:
             if refused.status not in (400, 422):
                 raise
             return False
         return True
+
+    async def _make(self, pod: Json) -> str:
+        answer = await self.api.request("POST", self.pods_path, body=msgspec.json.encode(pod))
+        return msgspec.json.decode(answer, type=_Made).metadata.uid
+
+    async def _are_seen(self, uids: set[str]) -> None:
+        await self.auditor.wait_until(lambda _: uids <= self.auditor.met, SETTLE_S, what="new pods are seen")
 
     async def beats(self, count: int) -> None:
         """Return when the leader has renewed its lease so many times more: time passes for it."""

@@ -41,6 +41,8 @@ class Auditor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.world = World(ours)
+        #: The UID of every pod there ever was.
+        self.met: set[str] = set()
         self.bound_at_s: dict[str, float] = {}
         self._ours = ours
         self._clock = clock
@@ -142,6 +144,8 @@ class Auditor:
     def _take(self, entry: Entry) -> None:
         self._entries.append(entry)
         change: Change = self.world.apply(entry)
+        if change.pod is not None:
+            self.met.add(change.pod.uid)
         if change.pod is not None and change.is_bind:
             self.bound_at_s[change.pod.uid] = entry.at_s
 
