@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 export UV_PYTHON_DOWNLOADS = never
+# The tests start hundreds of processes, and each would compile every module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: bench-simulate help images sbom demo demo-frameworks test test-deploy test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
