@@ -18,6 +18,8 @@ class Claim:
     is_deleting: bool = False
     #: Names a volume that the volume controller has not bound to it yet.
     is_prebound: bool = False
+    #: ReadWriteOncePod: no two pods may use it at a time.
+    is_exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

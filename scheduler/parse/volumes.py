@@ -29,6 +29,7 @@ def parse_claim(found: wire.PersistentVolumeClaim) -> Claim:
         is_prebound=bool(found.spec.volume_name) and _BOUND not in annotations,
         storage_class=annotations.get(_CLASS, found.spec.storage_class_name or ""),
         is_deleting=found.metadata.deletion_timestamp is not None,
+        is_exclusive="ReadWriteOncePod" in (found.spec.access_modes or ()),
     )
 
 

@@ -46,6 +46,11 @@ def _pod_reason(shape: Shape, claims: Claims) -> str | None:
             return f'persistentvolumeclaim "{volume.claim}" not found'
         if claim.is_deleting:
             return f'persistentvolumeclaim "{volume.claim}" is being deleted'
+        if claim.is_exclusive:
+            return (
+                f'persistentvolumeclaim "{volume.claim}" is ReadWriteOncePod, which stowplan does not '
+                "support: it does not watch which pod uses a claim; use ReadWriteOnce"
+            )
         if claim.volume:
             if claim.volume not in claims.volumes:
                 return "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"

@@ -59,6 +59,15 @@ def test_a_claim_is_bound_only_when_the_controller_says_so() -> None:
     assert (no.volume, no.is_prebound) == ("", True)
 
 
+def test_a_claim_of_one_pod_alone_is_known_by_its_access_mode() -> None:
+    shared, alone = (
+        parse_claim(decode({"metadata": {}, "spec": {"accessModes": modes}}, wire.PersistentVolumeClaim))
+        for modes in (["ReadWriteOnce"], ["ReadWriteOncePod"])
+    )
+    assert not shared.is_exclusive
+    assert alone.is_exclusive
+
+
 def test_the_old_class_annotation_comes_before_the_field() -> None:
     old = {"volume.beta.kubernetes.io/storage-class": "old"}
     manifest = {"metadata": {"annotations": old}, "spec": {"storageClassName": "new"}}

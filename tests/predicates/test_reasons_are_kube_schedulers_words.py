@@ -65,6 +65,7 @@ def claims(claim: Claim | None, *, waits: bool = False, volume: PersistentVolume
 
 OPEN = Claim(namespace="team", name="data", volume="", storage_class="disk")
 BOUND = replace(OPEN, volume="v1")
+NEAR = PersistentVolume(name="v1", node_terms=None)
 FAR = PersistentVolume(name="v1", node_terms=IN_Z1)
 ZONED = PersistentVolume(name="v1", node_terms=None, labels=((ZONE, "z1__z3"),))
 
@@ -77,6 +78,7 @@ ZONED = PersistentVolume(name="v1", node_terms=None, labels=((ZONE, "z1__z3"),))
         (claims(OPEN), "pod has unbound immediate PersistentVolumeClaims"),
         (claims(replace(OPEN, is_prebound=True), waits=True), "pod has unbound immediate"),
         (claims(OPEN, waits=True), "use a StorageClass with volumeBindingMode Immediate"),
+        (claims(replace(BOUND, is_exclusive=True), volume=NEAR), "is ReadWriteOncePod"),
         (claims(BOUND), "bound to non-existent pv(s)"),
         (claims(BOUND, volume=FAR), "node(s) didn't match PersistentVolume's node affinity"),
         (claims(BOUND, volume=ZONED), "node(s) had no available volume zone"),

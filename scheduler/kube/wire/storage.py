@@ -9,6 +9,7 @@ from scheduler.kube.wire.selection import NodeSelector, TopologySelectorTerm
 class ClaimSpec(Wire, frozen=True):
     volume_name: str = ""
     storage_class_name: str | None = None
+    access_modes: tuple[str, ...] | None = None
 
 
 class ClaimStatus(Wire, frozen=True):
