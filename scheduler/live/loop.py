@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from scheduler.cycles import Cycles
@@ -24,7 +25,7 @@ from scheduler.state import ClusterState
 
 log = logger("loop")
 
-#: A cycle may start at most this often, so that a burst of events costs one cycle.
+#: Between the first news and the cycle, so that a burst of events costs one cycle and is seen whole.
 CYCLE_MIN_S = 0.01
 #: Without any event a cycle still runs this often, for what time alone changes.
 CYCLE_MAX_S = 1.0
@@ -91,12 +92,12 @@ class Loop:
             if self._may_act() and not self._is_paused:
                 self._wake.clear()
                 await self._cycle(epoch)
-            await asyncio.sleep(CYCLE_MIN_S)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CYCLE_MAX_S):
                     await self._wake.wait()
-            except TimeoutError:
-                continue
+            # After the first news, not before: what belongs together, such as a node and the pods that were
+            # on it, comes by several watches, and half of it is no ground to evict anybody.
+            await asyncio.sleep(CYCLE_MIN_S)
 
     async def _cycle(self, epoch: int) -> None:
         self._takeover.finish(epoch)

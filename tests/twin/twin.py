@@ -1,9 +1,10 @@
 """The same course on a real API server with ``stowplan run``, and in the simulator's shell.
 
 The simulator is shown the objects as the API server has them (names, UIDs, times of creation) and nothing
-of what the live scheduler did with them. After each step both must have the same pods on the same nodes, have
-evicted the same ones, and say the same of each that waits. The live process is stopped while a step is
-applied, so that it sees the step whole, as the simulator does.
+of what the live scheduler did with them, but for the second in which the API server bound a pod: since then
+the pod runs, which the choice of victims weighs, and it is no decision. After each step both must have the
+same pods on the same nodes, have evicted the same ones, and say the same of each that waits. The live process
+is stopped while a step is applied, so that it sees the step whole, as the simulator does.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -99,6 +100,14 @@ class Simulated:
         self._cluster.pods[parsed.uid] = parsed
         self.shell.state.set_pod(parsed)
 
+    def times(self, found: wire.Pod) -> None:
+        """When a pod that both have bound was bound."""
+        parsed = parse_pod(found)
+        known = self._cluster.pods.get(found.metadata.uid)
+        if known is not None and known.node_name and not isinstance(parsed, Rejected):
+            self._cluster.pods[known.uid] = replace(known, started_s=parsed.started_s)
+            self.shell.state.set_pod(self._cluster.pods[known.uid])
+
     def loses(self, uid: str) -> None:
         self._cluster.delete(uid)
         self.shell.state.remove_pod(uid)
@@ -149,6 +158,7 @@ class Twin:
                 live.resume()
             self._simulated.settle()
             await self._until_same(where)
+            await self._tell_times()
             steps += 1
             waited += sum(not node for node, _, _ in self._wanted().values())
         await self._teams.stage.beats(BEATS)
@@ -188,6 +198,16 @@ class Twin:
                 if running:
                     await self._end({tuple(step.among(["/".join(place) for place in running]).split("/"))})
 
+    async def _tell_times(self) -> None:
+        """When the API server says each pod was bound."""
+        for team in TEAMS:
+            for found in await self._listed(team):
+                self._simulated.times(found)
+
+    async def _listed(self, team: str) -> Sequence[wire.Pod]:
+        path = f"/api/v1/namespaces/{self._teams.namespace(team)}/pods"
+        return (await self._api.get(path, _List)).items
+
     async def _submit(self, step: Submit) -> None:
         extra: Json = {"priorityClassName": step.priority}
         if step.size == 1:
@@ -195,9 +215,8 @@ class Twin:
         else:
             pods = gang(step.name, step.size, gpus=step.gpus, **extra)
         await self._teams.create(step.team, pods)
-        listed = await self._api.get(f"/api/v1/namespaces/{self._teams.namespace(step.team)}/pods", _List)
         known = self._simulated.pods()
-        for found in listed.items:
+        for found in await self._listed(step.team):
             if found.metadata.name.startswith(f"{step.name}-") and found.metadata.uid not in known:
                 self._simulated.sees(found)
 
