@@ -1,7 +1,7 @@
 """Writes down a real node as a scenario: ``python -m scheduler.inventory.recorder > node.json``.
 
-The file holds no names of people, pods or processes: serial numbers are left out, and UUIDs are replaced
-unless asked for. Send it with a report, and the fake library plays that node.
+The file holds no names of people, pods or processes: serial numbers are left out, and UUIDs, the NVLink
+fabric's among them, are replaced unless asked for. Send it with a report: the fake library plays that node.
 """
 
 from __future__ import annotations
@@ -42,9 +42,12 @@ def recorded(report: DeviceReport, *, keep_uuids: bool = False) -> Scenario:
 
     Sizes are rounded down to whole MiB.
     """
-    count = max((device.index for device in report.devices), default=-1) + 1
+    # Those that did not even tell their UUID are there too, maybe as the last.
+    count = len(report.devices) + report.unidentified
     by_index = {device.index: device for device in report.devices}
     devices = tuple(_device(by_index.get(index), index, keep_uuids) for index in range(count))
+    if not keep_uuids:
+        devices = _without_fabrics(devices)
     levels = tuple(_row(by_index.get(index), count, -1, "levels") for index in range(count))
     nvlink = tuple(_row(by_index.get(index), count, _P2P_NOT_SUPPORTED, "nvlink") for index in range(count))
     major, _, minor = report.cuda.partition(".")
@@ -110,6 +113,19 @@ def _device(seen: Seen | None, index: int, keep_uuids: bool) -> Device:
             for number, process in enumerate(seen.processes)
         ),
     )
+
+
+def _without_fabrics(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Fabrics by the order they are met in; the zeros of a device that is in none stay."""
+    met = dict.fromkeys(device.fabric.cluster for device in devices if device.fabric is not None)
+    number = {name: index for index, name in enumerate((name for name in met if name.strip("0")), 1)}
+
+    def renamed(fabric: Fabric | None) -> Fabric | None:
+        if fabric is None or fabric.cluster not in number:
+            return fabric
+        return msgspec.structs.replace(fabric, cluster=f"{number[fabric.cluster]:032x}")
+
+    return tuple(msgspec.structs.replace(device, fabric=renamed(device.fabric)) for device in devices)
 
 
 def _ecc(seen: Seen) -> Ecc | None:

@@ -15,7 +15,7 @@ from deploy.local.nvml.library import SCENARIOS, FakeLibrary, FakeNode, read_sce
 from scheduler.inventory import recorder
 from scheduler.inventory.probe import probe
 from scheduler.inventory.recorder import recorded
-from scheduler.inventory.scenario import Device, Scenario
+from scheduler.inventory.scenario import Device, Fabric, Scenario
 from tests.inventory.scenes import changed, scenarios
 
 MIB = 1 << 20
@@ -78,15 +78,27 @@ def test_a_recorded_node_plays_as_the_node_itself(node: FakeNode, scenario: Scen
 def test_the_recorder_gives_no_identity_away(
     node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    secret = [changed(device, serial="1650224100432") for device in node.scenario.devices]
+    fabrics = [Fabric(cluster=word * 16, clique=7) for word in ("d1", "d1", "00", "e2")]
+    secret = [
+        changed(device, serial="1650224100432", fabric=fabrics[min(index, 3)])
+        for index, device in enumerate(node.scenario.devices)
+    ]
     node.play(changed(node.scenario, devices=tuple(secret)))
     assert recorder.main([], pynvml) == 0
     text = capsys.readouterr().out
     assert "1650224100432" not in text
     assert all(device.uuid not in text for device in secret)
+    assert "d1" * 16 not in text
+    assert "e2" * 16 not in text
     file = tmp_path / "sent.json"
     file.write_text(text)
-    assert len(read_scenario(file).devices) == len(json.loads(text)["devices"]) == 8
+    sent = read_scenario(file).devices
+    assert len(sent) == len(json.loads(text)["devices"]) == 8
+    told = [device.fabric.cluster for device in sent if device.fabric is not None]
+    # Who is in one fabric is still told, and who is in none.
+    assert [told.index(cluster) for cluster in told] == [0, 0, 2, 3, 3, 3, 3, 3]
+    assert [cluster for cluster in told if not cluster.strip("0")] == ["0" * 32]
+    assert {device.fabric.clique for device in sent if device.fabric is not None} == {7}
 
 
 def test_the_recorder_says_when_there_is_nothing(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
