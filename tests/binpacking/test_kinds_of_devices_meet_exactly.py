@@ -158,6 +158,37 @@ def test_a_node_is_arranged_exactly_where_some_way_exists(seed: int) -> None:
         alone.take(0, ask, chosen)
 
 
+def linked_and(*others: Ask) -> tuple[Devices, list[Ask]]:
+    """An island of two large devices, two small ones that are linked to nothing; and a set of two."""
+    size = MILLI * np.array([[80, 80, 7, 7]], dtype=np.int64)
+    devices = Devices(
+        room=size.copy(),
+        size=size,
+        island=np.array([[0, 0, -1, -1]], dtype=np.int32),
+        most=np.array([4], dtype=np.int64),
+    )
+    return devices, [Ask(whole=2, linked=True), *others]
+
+
+def test_an_island_holds_no_set_beside_what_opens_one_of_its_devices() -> None:
+    """Devices are enough, but the share fits on none of the small ones, and the set only on the island."""
+    devices, asks = linked_and(Ask(units=30))
+    assert arrange(devices, 0, asks) is None
+    beside, both = linked_and(Ask(units=5))
+    found = arrange(beside, 0, both)
+    assert found is not None
+    assert found[0] == (0, 1)
+    packing, requests = packed(devices, asks)
+    roles = tuple(
+        Role(name=str(i), count=1, minimum=0, request=request) for i, request in enumerate(requests)
+    )
+    demand = DeviceDemand(devices=devices, asks=tuple(asks), is_known=np.ones(1, dtype=np.bool_))
+    gang = Gang(name="g", roles=roles, minimum=2)
+    answer = solve_gang(packing, gang, budget=5.0, seed=0, demand=demand)
+    assert answer.placement is None
+    assert isinstance(answer.certificate, Infeasible)
+
+
 def test_on_nodes_whose_devices_are_not_known_only_whole_ones_are_counted() -> None:
     devices = Devices(
         room=np.zeros((2, 0), dtype=np.int64),

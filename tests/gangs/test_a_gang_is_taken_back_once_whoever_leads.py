@@ -96,3 +96,15 @@ class GangTakenBack(RuleBasedStateMachine):
 
 GangTakenBack.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestGangTakenBack = GangTakenBack.TestCase
+
+
+def test_who_takes_over_with_an_old_view_reads_before_it_evicts() -> None:
+    """The last leader's eviction landed; the next one's list is from before."""
+    went = ServedPod(node="node-a", is_deleting=True)
+    server = Server(pods={"w-0": went, "w-1": ServedPod(node="node-a")}, evicted=["w-0"])
+    seen = [pod(uid, uid=uid, node="node-a", phase="Running") for uid in ("w-0", "w-1")]
+    attempt, todo = give_back(
+        KEY, seen, min_member=1, epoch=2, at_s=0.0, reason="its device failed", is_inherited=True
+    )
+    Shell(server, attempt, todo, 0.0).run_out()
+    assert server.evicted == ["w-0", "w-1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -69,6 +70,26 @@ def test_a_device_shared_with_work_that_stays_is_let_alone() -> None:
     assert len(world.running("a")) == 2
     world.submit(pod("whole", gpu=1, namespace="b"))
     assert run(world, 4) == []
+
+
+@pytest.mark.parametrize(("wanted", "leave"), [(1, 3), (2, 4)])
+def test_a_gang_that_shares_two_devices_frees_neither_alone(wanted: int, leave: int) -> None:
+    """It leaves whole, from both devices; free are those alone that all others left too."""
+    state = with_devices(cluster([2], [quota("a"), quota("b", TWO)], models=[H100]), 2)
+    world = World(state)
+    world.submit(*(pod(f"large{i}", of=share(600), namespace="a") for i in range(2)))
+    world.settle()
+    world.submit(*(replace(one, shape=share(400)) for one in gang("pair", 2, namespace="a")))
+    world.settle()
+    held = {one.name: dict(one.annotations)["stowplan.dev/devices"] for one in world.pods.values()}
+    assert sorted(held.values()) == ["n0-0", "n0-0", "n0-1", "n0-1"]
+    assert held["pair-0"] != held["pair-1"]
+    world.submit(pod("whole", gpu=wanted, namespace="b"))
+    # Who leaves is known in one plan: what it promised is not found to be short in the next.
+    [cleared] = run(world, 4)
+    assert sum(len(victim.pods) for victim in cleared.victims) == leave
+    assert world.running("b") == ["whole"]
+    assert len(world.running("a")) == 4 - leave
 
 
 @given(seed=st.integers(0, 2**32))
