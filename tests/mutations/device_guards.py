@@ -12,6 +12,11 @@ MIXED = "tests/devices/test_a_gang_mixes_shares_and_whole_devices.py"
 LENT = "tests/teams/test_a_guarantee_comes_back_from_shares.py"
 QUOTAS = "tests/teams/test_shares_of_gpus_count_in_quotas.py"
 
+SEEN = "tests/devices/test_everybody_sees_the_same_devices.py"
+LYING = f"{SEEN}::test_labels_that_lie_are_told_once_on_the_node"
+TROUBLES = "tests/devices/test_each_trouble_changes_what_is_bound.py"
+RECORDED = "tests/inventory/test_a_real_node_can_be_sent.py"
+
 DEVICE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a gang is taken back only after that is written",
@@ -103,5 +108,47 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         old="if gone.issuperset(uids) and not any(",
         new="if not gone.isdisjoint(uids) and not any(",
         test=LENT,
+    ),
+    Mutation(
+        name="labels that disagree with the inventory are told on the node",
+        file="scheduler/live/devices.py",
+        old="if self._may_act() and await self._write(node, words):",
+        new="if self._may_act():",
+        test=LYING,
+    ),
+    Mutation(
+        name="labels that disagree with the inventory are counted",
+        file="scheduler/live/devices.py",
+        old="self._metrics.devices(self._state.devices.uses(), len(found))",
+        new="self._metrics.devices(self._state.devices.uses(), 0)",
+        test=LYING,
+    ),
+    Mutation(
+        name="a node whose driver hangs gives no device",
+        file="scheduler/inventory/record.py",
+        old='return replace(record, state="Hung", message=message)',
+        new="return replace(record, message=message)",
+        test=TROUBLES,
+    ),
+    Mutation(
+        name="a device that is no longer listed is missed",
+        file="scheduler/inventory/record.py",
+        old="            yield replace(device, troubles=(trouble,), processes=())",
+        new="            yield device",
+        test=TROUBLES,
+    ),
+    Mutation(
+        name="a recorded node has the devices that do not even tell their UUID",
+        file="scheduler/inventory/recorder.py",
+        old="len(report.devices) + report.unidentified",
+        new="len(report.devices)",
+        test=RECORDED,
+    ),
+    Mutation(
+        name="a recorded node keeps its fabric's UUID to itself",
+        file="scheduler/inventory/recorder.py",
+        old="        devices = _without_fabrics(devices)",
+        new="        pass",
+        test="tests/inventory/test_a_probe_tells_what_nvml_tells.py",
     ),
 )
