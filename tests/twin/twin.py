@@ -60,7 +60,8 @@ class _Quotas(msgspec.Struct):
     items: list[wire.TeamQuota]
 
 
-COUNTS: Final = re.compile(r" \(\d+/\d+ nodes .*\)$")
+#: How much there is, as it was when the verdict was found: it stays so until something is released.
+COUNTS: Final = re.compile(r", \d+ can be had where it may go| \(\d+/\d+ nodes .*\)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,10 +222,13 @@ class Twin:
                 self._simulated.sees(found)
 
     async def _end(self, gangs: set[tuple[str, ...]]) -> None:
-        """The pods of these gangs are over."""
-        for one in [one for one in self._simulated.pods().values() if self._gang(one) in gangs]:
+        """The pods of these gangs are over, and every watch has shown it: they leave together."""
+        over = [one for one in self._simulated.pods().values() if self._gang(one) in gangs]
+        for one in over:
             await self._api.delete(f"/api/v1/namespaces/{one.namespace}/pods/{one.name}", grace_s=0)
             self._simulated.loses(one.uid)
+        uids = {one.uid for one in over}
+        await self._teams.stage.until(lambda world: uids.isdisjoint(world.pods), "what ended is gone")
 
     def _gang(self, one: Pod) -> tuple[str, ...]:
         return (one.namespace, one.name.rpartition("-")[0])
@@ -252,7 +256,7 @@ class Twin:
 
 
 def _without_counts(message: str) -> str:
-    """How many nodes have room is told as it was when the verdict was found, and so depends on the moment."""
+    """What a pod is told but for the counts, which depend on the moment."""
     return COUNTS.sub("", message)
 
 
