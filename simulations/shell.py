@@ -6,8 +6,8 @@ Where the live shell sends requests and waits, this one asks the virtual cluster
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from quotas.units import UnitTable
@@ -27,9 +27,10 @@ EPOCH = 1
 
 @dataclass(slots=True)
 class Running:
-    """One attempt under way."""
+    """One attempt under way, and the devices chosen for its pods by UID."""
 
     attempt: Attempt
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Shell:
@@ -101,7 +102,8 @@ class Shell:
 
     def _start(self, gang: PendingGang, assignments: tuple[Assignment, ...], now_s: float) -> None:
         attempt, todo = machine.start(gang, assignments, epoch=EPOCH, at_s=now_s, limits=self._limits)
-        self._begin(Running(attempt), todo, now_s)
+        devices = {a.pod.uid: a.devices for a in assignments if a.devices}
+        self._begin(Running(attempt, devices), todo, now_s)
 
     def _give_back(self, gang: PendingGang, pods: tuple[Pod, ...], reason: str, now_s: float) -> None:
         attempt, todo = give_back(
@@ -143,7 +145,7 @@ class Shell:
             case events.WakeAttempt(after_s=after_s):
                 self._later(after_s, lambda at_s: self._wake(running, at_s, None))
             case _:
-                event = self._cluster.answer(running.attempt, instruction, now_s)
+                event = self._cluster.answer(running.attempt, instruction, now_s, devices=running.devices)
                 self._watch(event)
                 return event
         return None

@@ -5,11 +5,14 @@ It answers the gang machine's instructions by the table in ``scheduler.gangs.eve
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from scheduler.gangs import events
 from scheduler.gangs.attempt import Attempt
 from scheduler.gangs.words import GANG, MIN_MEMBER, TOPOLOGY_REQUIRED
+from scheduler.model.devices import DEVICES
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Pod, Shape
 from scheduler.model.selection import NodeTerm, Requirement
@@ -43,11 +46,21 @@ class VirtualCluster:
     def delete(self, uid: str) -> None:
         self.pods.pop(uid, None)
 
-    def answer(self, attempt: Attempt, instruction: events.Instruction, at_s: float) -> events.Event | None:
-        """Carry out one instruction and give its event; None for what is no request."""
+    def answer(
+        self,
+        attempt: Attempt,
+        instruction: events.Instruction,
+        at_s: float,
+        *,
+        devices: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> events.Event | None:
+        """Carry out one instruction and give its event; None for what is no request.
+
+        devices: UUIDs that the Bindings name, by the UID of the pod.
+        """
         match instruction:
             case events.BindPod(uid=uid, node=node):
-                return self._bind(uid, node, at_s)
+                return self._bind(uid, node, at_s, devices.get(uid, ()))
             case events.ReadPod(uid=uid):
                 return self._read(uid, at_s)
             case events.EvictPod(uid=uid):
@@ -92,13 +105,18 @@ class VirtualCluster:
             return events.EvictGone(at_s=at_s, uid=uid)
         return events.EvictAcked(at_s=at_s, uid=uid)
 
-    def _bind(self, uid: str, node: str, at_s: float) -> events.Event:
+    def _bind(self, uid: str, node: str, at_s: float, devices: Sequence[str]) -> events.Event:
         pod = self.pods.get(uid)
         if pod is None:
             return events.BindRefused(at_s=at_s, uid=uid, reason="404 NotFound", is_permanent=True)
         if pod.node_name:
             return events.BindConflict(at_s=at_s, uid=uid)
-        self.pods[uid] = replace(pod, node_name=node, resource_version=self._next(), started_s=at_s)
+        bound = replace(pod, node_name=node, resource_version=self._next(), started_s=at_s)
+        if devices:
+            # As the API server copies a Binding's annotations to the pod.
+            words = {**dict(pod.annotations), DEVICES: ",".join(devices)}
+            bound = replace(bound, annotations=tuple(sorted(words.items())))
+        self.pods[uid] = bound
         return events.BindAcked(at_s=at_s, uid=uid)
 
     def _read(self, uid: str, at_s: float) -> events.Event:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 ACTING = "tests/acting/test_each_answer_of_the_api_becomes_its_event.py"
 MACHINE = "tests/gangs/test_no_fault_leaves_a_gang_partly_bound.py"
 UNWIND = "tests/gangs/test_a_gang_that_cannot_stand_is_taken_back.py"
-STANDS = "tests/gangs/test_what_stands_counts_and_what_leaves_does_not.py"
 STATE = "tests/state/test_the_columns_agree_with_a_plain_count.py"
 CHECKED = "tests/state/test_a_plan_is_checked_before_it_is_acted_on.py"
 PLANS = "tests/planner/test_plans_are_whole_valid_and_repeatable.py"
@@ -32,7 +31,6 @@ FAILURE = "tests/kube/test_a_failure_says_what_may_have_happened.py"
 SPREAD = "tests/binpacking/test_an_old_imbalance_forbids_nothing_new.py"
 SHARED = "tests/binpacking/test_a_gang_of_fractions_is_placed_whole.py"
 FILLED = "tests/binpacking/test_what_fits_by_construction_is_found.py"
-
 TEAMS = "tests/teams/test_borrowed_capacity_comes_back.py"
 THRASH = "tests/teams/test_a_thousand_hours_bring_no_thrash.py"
 
@@ -145,7 +143,7 @@ GUARDS: tuple[Mutation, ...] = (
         file="scheduler/gangs/view.py",
         old='    if pod.is_deleting or pod.phase == "Failed":',
         new='    if pod.phase == "Failed":',
-        test=STANDS,
+        test="tests/gangs/test_what_stands_counts_and_what_leaves_does_not.py",
     ),
     Mutation(
         name="assumed capacity is charged",
@@ -223,6 +221,13 @@ GUARDS: tuple[Mutation, ...] = (
         old="    return renewed_s is not None and now_s + terms.write_timeout_s < renewed_s + terms.renew_deadline_s",
         new="    return renewed_s is not None",
         test=TERM,
+    ),
+    Mutation(
+        name="a silent watch is found out",
+        file="scheduler/kube/reflector.py",
+        old="                if self._view.version == before:\n                    raise _Stalled",
+        new="                if False:\n                    raise _Stalled",
+        test="tests/kube/test_a_watch_is_never_trusted_for_long.py",
     ),
     Mutation(
         name="a view never goes back in time",
@@ -412,7 +417,7 @@ GUARDS: tuple[Mutation, ...] = (
         file="scheduler/teams/desk.py",
         old="                self._clearer.promise(gang, nodes)\n",
         new="                pass\n",
-        test=THRASH,
+        test=TEAMS,
     ),
     Mutation(
         name="a limit is asked before packing",

@@ -36,12 +36,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         "",
     ),
     _mutation(
-        "an unknown outcome waits until the write can no longer land",
-        "scheduler/gangs/member_rules.py",
-        "    if member.asked_at_s < member.quiet_at_s:",
-        "    if False:",
-    ),
-    _mutation(
         "capacity comes back when a member is given up",
         "scheduler/gangs/member_rules.py",
         "    return after, (Forget(uid=member.uid),)\n\n\ndef evict",
@@ -104,12 +98,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         '    return "take"',
     ),
     _mutation(
-        "no write leaves that could outlive the renew deadline",
-        "scheduler/kube/lease.py",
-        "    return renewed_s is not None and now_s + terms.write_timeout_s < renewed_s + terms.renew_deadline_s",
-        "    return True",
-    ),
-    _mutation(
         "a Binding carries its term",
         "scheduler/live/binder.py",
         "annotations={EPOCH: str(epoch), **(",
@@ -140,12 +128,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         "scheduler/kube/reflector.py",
         "        except (Gone, BadAnswer) as error:\n            self._needs_list = True\n",
         "        except (Gone, BadAnswer) as error:\n",
-    ),
-    _mutation(
-        "a silent watch is found out",
-        "scheduler/kube/reflector.py",
-        "                if self._view.version == before:\n                    raise _Stalled",
-        "                if False:\n                    raise _Stalled",
     ),
     _mutation(
         "nothing is acted on when a view may be stale",

@@ -253,3 +253,20 @@ def test_a_guarantee_in_units_is_not_passed_where_a_dearer_model_would_be_cheape
     world.submit(*gang("big", 2, gpu=1, namespace="b"))
     done = world.cycle()
     assert [set(clearing.nominated.values()) for clearing in done.clearings] == [{"n1"}]
+
+
+def test_what_is_free_already_is_held_too_against_one_who_goes_first() -> None:
+    state = cluster([8, 2], [quota("a", {"guaranteed": {"gpu": 10}})])
+    world = World(state, grace_s=5.0)
+    world.submit(*gang("old", 2, gpu=2, namespace="a", priority=200))
+    world.settle()
+    lost = next(p for p in world.pods.values() if p.node_name == "n1")
+    world.submit(*(pod(f"low{i}", gpu=1, namespace="a") for i in range(4)))
+    world.settle()
+    world.submit(pod("high", gpu=6, namespace="a", priority=100))
+    [clearing] = world.cycle().clearings
+    assert clearing.nominated == {"uid-a-high": "n0"}
+    world.end(lost.uid)
+    state.remove_node("n1")
+    world.submit(pod("again", gpu=2, namespace="a", annotations=dict(lost.annotations), priority=200))
+    assert not world.cycle().places, "two are free, and are part of what was promised"

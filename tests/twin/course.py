@@ -19,6 +19,8 @@ class Submit:
     team: str
     size: int
     gpus: int
+    #: Of one device, in the place of whole ones; empty for none.
+    share: str
     priority: str
 
 
@@ -42,6 +44,7 @@ def course(seed: int, gangs: int) -> Iterator[Submit | End]:
             team=rng.choice(TEAMS),
             size=rng.choice([1, 1, 2, 3, 4]),
             gpus=rng.choice([1, 2, 4, 8]),
+            share=rng.choice(["", "", "", "0.25", "0.5"]),
             priority=rng.choice(PRIORITIES),
         )
         if i == gangs // 2:

@@ -3,30 +3,37 @@
 The simulator is shown the objects as the API server has them (names, UIDs, times of creation) and nothing
 of what the live scheduler did with them, but for the second in which the API server bound a pod: since then
 the pod runs, which the choice of victims weighs, and it is no decision. After each step both must have the
-same pods on the same nodes, have evicted the same ones, and say the same of each that waits. The live process
-is stopped while a step is applied, so that it sees the step whole, as the simulator does.
+same pods on the same nodes and devices, have evicted the same ones, and say the same of each that waits. The
+live process is stopped while a step is applied, so that it sees the step whole, as the simulator does.
 """
 
 from __future__ import annotations
 
 import re
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from deploy.local.audit import Overdue
+from scheduler.inventory.writer import GPUNodes
 from scheduler.kube import wire
 from scheduler.kube.transport import AlreadyExists
+from scheduler.kube.wire.inventory import GPUDevice, GPUNode, GPUNodeStatus
 from scheduler.live.announcements import Condition
+from scheduler.live.devices import PATH, GPUNodeFeed
 from scheduler.live.feeds import NamespaceFeed, NodeFeed, TeamQuotaFeed
 from scheduler.model.objects import Pod, Rejected
 from scheduler.model.plan import Budget, Plan, Policy
 from scheduler.parse.pod import parse_pod
+from scheduler.records import devices_of
 from simulations.shell import Shell
 from simulations.virtual import VirtualCluster
+from tests.devices.scene import FRACTION
 from tests.faults.scheduler import Terms
 from tests.faults.stage import Json, gang, pod
 from tests.teams.stage import QUOTAS, TeamStage
@@ -40,8 +47,10 @@ BEATS: Final = 3
 
 #: A lease that outlives the stops.
 TERMS: Final = Terms(lease_s=15, renew_deadline_s=10.0, write_timeout_s=2.0, partial_s=10.0)
-#: By (team, pod): the node, or why it waits; what is gone is absent.
-Picture = dict[tuple[str, str], tuple[str, str, str]]
+#: By (team, pod): the node and the devices, or why it waits; what is gone is absent.
+Picture = dict[tuple[str, str], tuple[str, tuple[str, ...], str, str]]
+#: The word of an agent lives for 30 s.
+PROBE_S: Final = 10.0
 
 
 class _List(msgspec.Struct):
@@ -60,6 +69,10 @@ class _Quotas(msgspec.Struct):
     items: list[wire.TeamQuota]
 
 
+class _GPUNodes(msgspec.Struct):
+    items: list[GPUNode]
+
+
 #: How much there is, as it was when the verdict was found: it stays so until something is released.
 COUNTS: Final = re.compile(r", \d+ can be had where it may go| \(\d+/\d+ nodes .*\)$")
 
@@ -70,6 +83,8 @@ class Counted:
 
     steps: int
     bound: int
+    #: Of these, how many the devices were named.
+    on_devices: int
     evicted: int
     waited: int
 
@@ -118,6 +133,7 @@ class Simulated:
 
     def settle(self) -> None:
         """Cycles until one decides nothing more."""
+        self.shell.state.at(time.time())
         for _ in range(CYCLES_MAX):
             self._last = self.shell.cycle(time.time())
             if not self._last.places and not self._last.clearings:
@@ -126,14 +142,15 @@ class Simulated:
 
     def picture(self, team_of: Mapping[str, str]) -> Picture:
         found: Picture = {
-            (team_of[one.namespace], one.name): (one.node_name, "", "") for one in self._cluster.pods.values()
+            (team_of[one.namespace], one.name): (one.node_name, devices_of(one), "", "")
+            for one in self._cluster.pods.values()
         }
         for verdict in self._last.verdicts if self._last is not None else ():
             for member in self.shell.state.members(verdict.key):
                 if not member.node_name:
                     place = (team_of[member.namespace], member.name)
                     said = Condition.of(verdict.reason, verdict.message)
-                    found[place] = ("", said.reason, _without_counts(said.message))
+                    found[place] = ("", (), said.reason, _without_counts(said.message))
         return found
 
 
@@ -144,6 +161,7 @@ class Twin:
         self._simulated = Simulated()
         self._team_of = {teams.namespace(team): team for team in TEAMS}
         self._nodes: list[str] = []
+        self._probed_s = -PROBE_S
 
     async def run(self, seed: int, gangs: int) -> Counted:
         """Raises: Overdue or AssertionError where the two differ."""
@@ -152,6 +170,7 @@ class Twin:
         steps = waited = 0
         for step in course(seed, gangs):
             where = f"seed {seed}, step {steps}: {step}"
+            await self._probe()
             live.pause()
             try:
                 await self._apply(step)
@@ -161,11 +180,17 @@ class Twin:
             await self._until_same(where)
             await self._tell_times()
             steps += 1
-            waited += sum(not node for node, _, _ in self._wanted().values())
+            waited += sum(not node for node, *_ in self._wanted().values())
         await self._teams.stage.beats(BEATS)
         await self._until_same(f"seed {seed}, in the end")
-        bound = sum(bool(one.node_name) for one in self._simulated.pods().values())
-        return Counted(steps=steps, bound=bound, evicted=self._simulated.evicted, waited=waited)
+        bound = [one for one in self._simulated.pods().values() if one.node_name]
+        return Counted(
+            steps=steps,
+            bound=len(bound),
+            on_devices=sum(bool(devices_of(one)) for one in bound),
+            evicted=self._simulated.evicted,
+            waited=waited,
+        )
 
     async def _set_up(self) -> None:
         for value, name in enumerate(PRIORITIES):
@@ -181,6 +206,17 @@ class Twin:
         NamespaceFeed(state).put((await self._api.get("/api/v1/namespaces", _Namespaces)).items)
         TeamQuotaFeed(state).put((await self._api.get(QUOTAS, _Quotas)).items)
         NodeFeed(state).put((await self._api.get("/api/v1/nodes", _Nodes)).items)
+
+    async def _probe(self) -> None:
+        """Agents tell of every node, in time."""
+        if time.monotonic() - self._probed_s < PROBE_S:
+            return
+        self._probed_s = time.monotonic()
+        for name in self._nodes:
+            await GPUNodes(self._api, name, counted=lambda: None).write(_status(name))
+        told = (await self._api.get(PATH, _GPUNodes)).items
+        feed = GPUNodeFeed(self._simulated.shell.state)
+        feed.put([one for one in told if one.metadata.name in self._nodes])
 
     async def _apply(self, step: Submit | End) -> None:
         match step:
@@ -215,6 +251,10 @@ class Twin:
             pods = [pod(f"{step.name}-0", gpus=step.gpus, **extra)]
         else:
             pods = gang(step.name, step.size, gpus=step.gpus, **extra)
+        if step.share:
+            for body in pods:
+                body["metadata"]["annotations"][FRACTION] = step.share
+                body["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "1"}}
         await self._teams.create(step.team, pods)
         known = self._simulated.pods()
         for found in await self._listed(step.team):
@@ -245,7 +285,7 @@ class Twin:
             for team in TEAMS:
                 for name, seen in stage.auditor.pods(self._teams.namespace(team)).items():
                     reason, said = ("", "") if seen.node or seen.told is None else seen.told[1:]
-                    found[team, name] = (seen.node, reason, _without_counts(said))
+                    found[team, name] = (seen.node, seen.devices, reason, _without_counts(said))
             return found
 
         try:
@@ -253,6 +293,30 @@ class Twin:
         except Overdue as error:
             text = "\n".join([where, *_differences(live(), wanted), str(error)[:2_000]])
             raise AssertionError(text) from error
+
+
+def _status(node: str) -> GPUNodeStatus:
+    """What the agent of a healthy node says now."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    devices = tuple(
+        GPUDevice(
+            index=index,
+            uuid=f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{node}/{index}')}",
+            model="NVIDIA-H100-80GB-HBM3",
+            memory_bytes=80 << 30,
+            state="Healthy",
+        )
+        for index in range(GPUS)
+    )
+    return GPUNodeStatus(
+        state="Ready",
+        last_probe=now,
+        last_heartbeat=now,
+        gpus=GPUS,
+        healthy=GPUS,
+        usable=GPUS,
+        devices=devices,
+    )
 
 
 def _without_counts(message: str) -> str:
