@@ -39,7 +39,7 @@ class Stage:
         *,
         heartbeat_s: float = 60.0,
         period_s: float = 0.02,
-        deadline_s: float = 0.1,
+        deadline_s: float = 10.0,
         once: bool = False,
         wait_for_driver: bool = False,
         boot_id: str = "boot",
