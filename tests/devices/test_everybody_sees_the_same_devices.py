@@ -81,6 +81,13 @@ async def test_labels_that_lie_are_told_once_on_the_node(scene: Scene) -> None:
     assert "NVIDIA L4" in event.note
     assert event.regarding.kind == "Node"
     assert "stowplan_inventory_disagreements 1.0" in await asyncio.to_thread(_scraped, scene)
+    # Whoever wrote the label takes it back: there is nothing to count any more, and nothing to say.
+    labels = {"nvidia.com/gpu.product": L4}
+    await scene.stage.patch(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}})
+    async with asyncio.timeout(PATIENCE_S):
+        while "stowplan_inventory_disagreements 0.0" not in await asyncio.to_thread(_scraped, scene):
+            await scene.stage.beats(1)
+    assert await told() == [event]
 
 
 async def test_metrics_count_devices_by_use(scene: Scene) -> None:
