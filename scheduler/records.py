@@ -23,6 +23,8 @@ class Record:
     effective: Pod
     rejected: Rejected | None
     key: GangKey | None
+    #: What is written in the pod; its shape has the defaults of its team as well.
+    asked: Shape
     #: Node its requests are charged to, or empty, and the shape they were charged for.
     charged: str = ""
     charged_shape: Shape | None = None

@@ -27,6 +27,7 @@ from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.predicates.registry import allows, mask
 from scheduler.records import Record, gang_words, looks_alike, same_for_masks
+from scheduler.teams.defaults import Defaults
 from scheduler.teams.roll import Roll
 
 #: Feasible-node masks kept for shapes, pending or not; the oldest go first.
@@ -40,6 +41,7 @@ class ClusterState(DeviceState):
         self.scheduler_name = scheduler_name
         self.columns = NodeColumns()
         self.roll = Roll(self.columns, self, units or UnitTable())
+        self.defaults = Defaults()
         self.devices = DeviceBook()
         self.labels = Labels(self.devices)
         self.claims = Claims()
@@ -107,21 +109,21 @@ class ClusterState(DeviceState):
         A rejected pod still counts where it holds capacity. A Binding that confirms what was assumed
         changes nothing.
         """
+        asked, pod = pod.shape, self.defaults.filled(pod)
         record = self._pods.get(pod.uid)
         if record is None:
-            record = Record(pod, pod, rejected, None)
+            record = Record(pod, pod, rejected, None, asked)
             self._pods[pod.uid] = record
             self._join(record)
         else:
-            record.observed, record.rejected = pod, rejected
+            record.observed, record.rejected, record.asked = pod, rejected, asked
         record.see_devices(pod, self.scheduler_name)
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
         if self.roll.is_on:
             self.roll.saw(pod)
         is_news = self._settle(record)
-        if self.roll.is_on:
-            self.roll.touch(record.key)
+        self.roll.touch(record.key)
         return is_news
 
     def remove_pod(self, uid: str) -> None:
@@ -307,6 +309,9 @@ class ClusterState(DeviceState):
 
     def snapshot(self, at_s: float = 0.0) -> Snapshot:
         """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns."""
+        if self.defaults.learn(self.roll.look_up(self.namespaces)):
+            for record in self.defaults.refill(self._pods.values()):
+                self._settle(record)
         for key in list(self._dirty):
             self._refresh(key)
         gangs = tuple(self._views.values())
@@ -317,7 +322,7 @@ class ClusterState(DeviceState):
             running_gangs(self._members, lambda u: self._pods[u].effective, self) if self.follows else ()
         )
         self.roll.settle(self._views)
-        teams = self.roll.teams(self, self.namespaces, at_s)
+        teams = self.roll.teams(self, at_s)
         total = self.columns.total.copy()
         free = total - self.columns.used
         devices = self.devices.limit(self.columns.row, self.columns.column, free, total, self.roll.going)

@@ -22,7 +22,7 @@ class TeamTable:
     tree: Tree
     #: Team by namespace; a namespace that is missing belongs to no team.
     namespaces: Mapping[str, str]
-    #: By team: charged for a pod that asks for nothing of a resource, and the most one pod may ask.
+    #: By team: asked for a pod that asks for no CPU or memory itself, and the most one pod may ask.
     pod_defaults: Mapping[str, Amounts]
     pod_maximum: Mapping[str, Amounts]
     units: UnitTable

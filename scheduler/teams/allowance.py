@@ -36,8 +36,8 @@ class Allowance:
         self._models: dict[int, tuple[NDArray[np.bool_], tuple[int, ...]]] = {}
         self._memory = dict(zip(teams.models, teams.memory_mib, strict=True))
         waiting: dict[str, dict[str, int]] = {}
-        self._requests: dict[tuple[int, str, str], dict[str, int]] = {}
-        self._charges: dict[tuple[int, str, str], tuple[Shape, Amounts]] = {}
+        self._requests: dict[tuple[int, str], dict[str, int]] = {}
+        self._charges: dict[tuple[int, str], tuple[Shape, Amounts]] = {}
         for gang in snapshot.gangs:
             if gang.blocked is None:
                 own = waiting.setdefault(self.team(gang), {})
@@ -82,7 +82,7 @@ class Allowance:
         """What the gang's pods count for: on their cheapest models, or on ``model`` where they may."""
         total: dict[str, int] = {}
         for role in gang.roles:
-            for name, value in self._of_role(gang, role, model).items():
+            for name, value in self._of_role(role, model).items():
                 total[name] = total.get(name, 0) + value * len(role.pods)
         return total
 
@@ -100,27 +100,21 @@ class Allowance:
         return self.placed({p.uid: p for p in victim.pods}, {p.uid: p.node_name for p in victim.pods})
 
     def of_pod(self, pod: Pod, model: str) -> Amounts:
-        key = (id(pod.shape), pod.namespace, model)
+        key = (id(pod.shape), model)
         known = self._charges.get(key)
         if known is None:
-            defaults = self.table.pod_defaults.get(self.table.team(pod.namespace), NOTHING)
-            found = charge_of(pod.shape, model, self._memory.get(model, 0), self.table.units, defaults)
+            found = charge_of(pod.shape, model, self._memory.get(model, 0), self.table.units)
             # The shape is kept beside it, so that its id stays its own.
             known = self._charges[key] = (pod.shape, found)
         return known[1]
 
-    def _of_role(self, gang: PendingGang, role: PendingRole, model: str | None) -> dict[str, int]:
-        team = self.team(gang)
-        key = (id(role.shape), team, "?" if model is None else model)
+    def _of_role(self, role: PendingRole, model: str | None) -> dict[str, int]:
+        key = (id(role.shape), "?" if model is None else model)
         known = self._requests.get(key)
         if known is not None:
             return known
         models = [self.teams.models[code] for code in self.models(role.shape)]
-        defaults = self.table.pod_defaults.get(team, NOTHING)
-        options = [
-            charge_of(role.shape, m, self._memory.get(m, 0), self.table.units, defaults)
-            for m in models or [""]
-        ]
+        options = [charge_of(role.shape, m, self._memory.get(m, 0), self.table.units) for m in models or [""]]
         if model is not None and model in models:
             found = options[models.index(model)]
         else:

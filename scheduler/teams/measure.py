@@ -44,17 +44,12 @@ def canonical(product: str) -> str:
     return "-".join([family[0], *memory[:1]])
 
 
-def charge_of(
-    shape: Shape, model: str, memory_mib: int, units: UnitTable, defaults: Amounts
-) -> dict[str, int]:
-    """What a pod of this shape counts for on GPUs of this model, with its team's defaults.
+def charge_of(shape: Shape, model: str, memory_mib: int, units: UnitTable) -> dict[str, int]:
+    """What a pod of this shape counts for on GPUs of this model.
 
     memory_mib: of one such GPU; 0 where nobody says.
     """
     found = gauged(shape, memory_mib)
-    for name, amount in defaults.items():
-        if name in (CPU, MEMORY) and not found.get(name):
-            found[name] = amount
     gpus = found.pop(GPU, 0)
     return found | units.amounts({model: gpus}) if gpus else found
 

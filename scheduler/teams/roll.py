@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quotas.amounts import NOTHING, Amounts
+from quotas.amounts import Amounts
 from quotas.history import decayed
 from quotas.team import Condition
 from quotas.units import UnitTable
@@ -171,11 +171,22 @@ class Roll:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def teams(self, pods: Pods, namespaces: Mapping[str, Mapping[str, str]], at_s: float) -> Teams | None:
-        """This moment of all teams, or None where there is no TeamQuota."""
+    def look_up(self, namespaces: Mapping[str, Mapping[str, str]]) -> TeamTable | None:
+        """The table of teams as it is written by now, or None where there is no TeamQuota."""
         if not self.is_on:
             return None
-        table = self._bring_up(pods, namespaces)
+        if self._is_table_old or self.table is None:
+            self.table, self.conditions = build_table(self.quotas, namespaces, self.units)
+            self._is_table_old = False
+        return self.table
+
+    def teams(self, pods: Pods, at_s: float) -> Teams | None:
+        """This moment of all teams by the table that was looked up last, or None where there is none."""
+        table = self.table
+        if not self.is_on or table is None:
+            return None
+        if self._is_stale:
+            self._count_again(pods)
         for key in self._dirty:
             self._look(pods, key)
         self._dirty.clear()
@@ -201,14 +212,6 @@ class Roll:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _bring_up(self, pods: Pods, namespaces: Mapping[str, Mapping[str, str]]) -> TeamTable:
-        if self._is_table_old or self.table is None:
-            self.table, self.conditions = build_table(self.quotas, namespaces, self.units)
-            self._is_table_old = False
-        if self._is_stale:
-            self._count_again(pods)
-        return self.table
-
     def _count_again(self, pods: Pods) -> None:
         codes: dict[str, int] = {}
         found = [codes.setdefault(model_of(node.labels), len(codes)) for node in self._columns.nodes]
@@ -227,17 +230,14 @@ class Roll:
         self._is_stale = False
 
     def _add(self, namespace: str, shape: Shape, node: str, sign: int) -> None:
-        if self.table is None:
-            return
         used = self._usage.setdefault(namespace, {})
-        for name, amount in self._charge_of(self.table, namespace, shape, node).items():
+        for name, amount in self._charge_of(shape, node).items():
             used[name] = used.get(name, 0) + sign * amount
 
-    def _charge_of(self, table: TeamTable, namespace: str, shape: Shape, node: str) -> dict[str, int]:
+    def _charge_of(self, shape: Shape, node: str) -> dict[str, int]:
         code = self._code.get(node)
         model, memory_mib = ("", 0) if code is None else (self._models[code], self._memory[code])
-        defaults = table.pod_defaults.get(table.team(namespace), NOTHING)
-        return charge_of(shape, model, memory_mib, self.units, defaults)
+        return charge_of(shape, model, memory_mib, self.units)
 
     def _look(self, pods: Pods, key: GangKey) -> None:
         gang = running_gang(key, pods.members(key), self._groups)
@@ -259,14 +259,14 @@ class Roll:
             if at_s - found.since_s > LEAVING_S_MAX:
                 found.is_condemned = False
                 continue
-            if pod is None or held is None or self.table is None:
+            if pod is None or held is None:
                 continue
             node, shape = held
             row = self._columns.row.get(node)
             if row is None:
                 continue
             leaving[row] += self._columns.vector(shape.requests)
-            freed.append((pod.namespace, self._charge_of(self.table, pod.namespace, shape, node)))
+            freed.append((pod.namespace, self._charge_of(shape, node)))
             self.going.setdefault(node, set()).add(uid)
         leaving.setflags(write=False)
         return leaving, freed, len(freed)

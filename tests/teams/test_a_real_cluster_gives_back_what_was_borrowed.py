@@ -98,6 +98,22 @@ async def test_a_limit_is_told_with_its_numbers(teams: TeamStage) -> None:
     await teams.until_running("a", 5)
 
 
+async def test_defaults_of_a_team_count_on_the_nodes_as_long_as_they_are_written(teams: TeamStage) -> None:
+    """A node has 96 CPUs and the pods ask for none."""
+    await teams.stage.nodes(1)
+    await teams.team("a", podDefaults={"cpu": 40})
+    await teams.create("a", [pod(f"a{i}") for i in range(3)])
+    await teams.stage.start()
+    await teams.until_running("a", 2)
+    (late,) = {f"a{i}" for i in range(3)} - teams.running("a")
+    await teams.stage.until(lambda _: teams.told("a", late)[0] == "Unschedulable", "the third is told why")
+    assert "40 cpu" in teams.told("a", late)[1]
+    default = {"spec": {"podDefaults": {"cpu": 32}}}
+    await teams.stage.patch("/apis/stowplan.dev/v1alpha1/teamquotas/a", default)
+    await teams.until_running("a", 3)
+    await teams.stage.judge()
+
+
 @pytest.mark.parametrize("is_applied", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", [2, 8])
 async def test_killed_in_the_middle_of_a_reclaim_the_next_leader_ends_the_same_way(

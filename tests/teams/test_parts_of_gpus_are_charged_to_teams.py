@@ -57,7 +57,7 @@ def test_a_share_counts_for_its_part_in_units_and_by_model(milli: int, gib: int,
     units = UnitTable(by_model={"h100-80gb": unit})
 
     def charged(ask: DeviceAsk, memory_mib: int) -> dict[str, int]:
-        return charge_of(shape(cpu=0, memory=0, ask=ask), "h100-80gb", memory_mib, units, {})
+        return charge_of(shape(cpu=0, memory=0, ask=ask), "h100-80gb", memory_mib, units)
 
     by_part = charged(DeviceAsk(milli=milli), 80 * 1024)
     assert by_part == {"gpu/h100-80gb": milli, "gpu": -(-milli * unit // 1000)}

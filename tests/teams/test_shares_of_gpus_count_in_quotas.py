@@ -63,8 +63,8 @@ def test_nobody_is_evicted_for_a_share_while_what_leaves_is_not_counted() -> Non
 
 @given(milli=st.integers(1, 999), count=st.integers(1, 20))
 def test_shares_of_a_model_add_up_exactly(milli: int, count: int) -> None:
-    charges = [charge_of(share(milli), "h100-80gb", MIB, UnitTable(), {}) for _ in range(count)]
-    one = charge_of(shape(gpu=1, cpu=1), "h100-80gb", MIB, UnitTable(), {})
+    charges = [charge_of(share(milli), "h100-80gb", MIB, UnitTable()) for _ in range(count)]
+    one = charge_of(shape(gpu=1, cpu=1), "h100-80gb", MIB, UnitTable())
     for name, value in one.items():
         if "gpu" in name.lower():
             assert sum(charge[name] for charge in charges) * 1000 == value * milli * count

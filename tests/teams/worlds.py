@@ -88,7 +88,7 @@ class World:
                 named = ((DEVICES, ",".join(a.devices)),) if a.devices else ()
                 self._put(
                     replace(
-                        a.pod,
+                        self.pods[a.pod.uid],  # as it is written, whatever the planner made of it
                         node_name=a.node,
                         phase="Running",
                         started_s=self.now_s,
