@@ -287,7 +287,7 @@ class Actor:
                 if not running.attempt.key.is_single:
                     log.info("gang bound", gang=str(running.attempt.key), pods=len(pods))
             case "Evicted":
-                self._announcer.evicted(pods, told.message)
+                self._announcer.evicted(pods, told.message, "TakenBack")
                 log.info("evicted", gang=str(running.attempt.key), pods=len(pods), reason=told.message)
             case "NotPlaced" | "Stuck":
                 log.warning(

@@ -1,4 +1,4 @@
-"""What pods' owners are told, as API bodies: the PodScheduled condition and Events.
+"""What pods' owners are told, as API bodies: the PodScheduled condition, a victim's condition, and Events.
 
 The reasons are an interface: autoscalers, dashboards and people's scripts match on them. They are
 listed with their meaning in docs/reference/reasons.md.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -42,6 +42,13 @@ EVENT_REASONS: dict[Reason, str] = {
     "NeverFits": "NeverFits",
     "Unproven": "FailedScheduling",
 }
+
+
+#: Condition of a pod that we evicted. A type of its own: the Eviction API writes DisruptionTarget itself, and
+#: over whatever stood there (docs/decisions/0004-a-victim-is-marked-after-its-eviction.md).
+EVICTED: Final = "stowplan.dev/Evicted"
+#: Its reason: the rule by which it leaves.
+VictimReason = Literal["Preempted", "Reclaimed", "TakenBack"]
 
 
 class PodRef(Protocol):
@@ -126,6 +133,18 @@ def condition_patch(
             "status": status,
         }
     )
+
+
+def victim_patch(pod: PodRef, reason: VictimReason, why: str, *, at_s: float) -> bytes:
+    """A strategic merge patch that applies to this very pod only, in whatever version the pod is now."""
+    told = {
+        "type": EVICTED,
+        "status": "True",
+        "reason": reason,
+        "message": printable(why, MESSAGE_MAX),
+        "lastTransitionTime": _time(at_s, "seconds"),
+    }
+    return msgspec.json.encode({"metadata": {"uid": pod.uid}, "status": {"conditions": [told]}})
 
 
 def event_body(event: Event, *, controller: str, instance: str, at_s: float, serial: int) -> bytes:

@@ -28,8 +28,10 @@ from scheduler.live.announcements import (
     Condition,
     Event,
     PodRef,
+    VictimReason,
     condition_patch,
     event_body,
+    victim_patch,
 )
 from scheduler.live.metrics import Announced, AnnouncementKind, Metrics
 from scheduler.model.plan import Verdict
@@ -85,7 +87,18 @@ class _Reporting:
     tries: int = 0
 
 
-_Item = _Telling | _Reporting
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Marking:
+    """The condition of a pod that is on its way out."""
+
+    pod: PodRef
+    reason: VictimReason
+    why: str
+    at_s: float
+    tries: int = 0
+
+
+_Item = _Telling | _Reporting | _Marking
 
 
 class _Meta(msgspec.Struct, rename="camel", frozen=True):
@@ -185,9 +198,17 @@ class Announcer:
             note = f"Successfully assigned {pod.namespace}/{pod.name} to {node}"
             self._report(Event(pod=pod, reason="Scheduled", note=note, type="Normal", action="Binding"))
 
-    def evicted(self, pods: Iterable[PodRef], why: str) -> None:
-        """The API acknowledged these Evictions."""
+    def evicted(self, pods: Iterable[PodRef], why: str, reason: VictimReason) -> None:
+        """The API acknowledged these Evictions: each pod gets an Event and, while it leaves, a condition.
+
+        Only now: an eviction that a disruption budget refuses would leave an untrue condition behind, and who
+        wrote it may be gone before it is taken back. A pod that left at once has the Event alone.
+        """
         for pod in pods:
+            mark = _Marking(pod=pod, reason=reason, why=why, at_s=self._clock())
+            if self._put(_slot(mark), mark):
+                # Whoever waits can be told later; who leaves cannot.
+                self._queue.move_to_end(_slot(mark), last=False)
             self._report(Event(pod=pod, reason="Evicted", note=why, type="Warning", action="Evicting"))
 
     def warn(self, pod: PodRef, note: str) -> None:
@@ -273,6 +294,14 @@ class Announcer:
                     content_type=_STRATEGIC,
                     timeout_s=WRITE_TIMEOUT_S,
                 )
+            case _Marking(pod=pod):
+                await self._transport.request(
+                    "PATCH",
+                    f"{_path(pod)}/status",
+                    body=victim_patch(pod, item.reason, item.why, at_s=item.at_s),
+                    content_type=_STRATEGIC,
+                    timeout_s=WRITE_TIMEOUT_S,
+                )
             case _Reporting(event=event):
                 await self._transport.request(
                     "POST",
@@ -292,6 +321,10 @@ class Announcer:
         if isinstance(item, _Reporting):
             # The Event is there already: our earlier try landed although its answer was lost.
             self._metrics.announcement("event", "sent")
+            return
+        if isinstance(item, _Marking):
+            # Another pod has the name by now.
+            self._give_up(item, "stale")
             return
         try:
             now = self._decode.decode(
@@ -366,11 +399,17 @@ def _remember(memory: OrderedDict[K, V], key: K, value: V, limit: int) -> None:
 
 
 def _slot(item: _Item) -> str:
-    return item.pod.uid if isinstance(item, _Telling) else f"event {item.serial}"
+    match item:
+        case _Telling(pod=pod):
+            return pod.uid
+        case _Marking(pod=pod):
+            return f"victim {pod.uid}"
+        case _Reporting(serial=serial):
+            return f"event {serial}"
 
 
 def _kind(item: _Item) -> AnnouncementKind:
-    return "condition" if isinstance(item, _Telling) else "event"
+    return "event" if isinstance(item, _Reporting) else "condition"
 
 
 def _path(pod: PodRef) -> str:

@@ -8,23 +8,26 @@ budget that says no so changes the plan.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scheduler.cycles import clear
 from scheduler.gangs import events
+from scheduler.live.announcements import VictimReason
 from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.model.objects import Pod
-from scheduler.model.plan import Clearing
+from scheduler.model.plan import Clearing, Rule
 from scheduler.state import ClusterState
 
 log = logger("evictor")
 
 WORKERS = 32
 QUEUE_MAX = 20_000
+#: What a victim's condition says of the rule.
+REASONS: Mapping[Rule, VictimReason] = {"preempt": "Preempted", "reclaim": "Reclaimed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Evictor:
         match event:
             case events.EvictAcked():
                 self._metrics.eviction("evicted")
-                self._announcer.evicted([pod], task.clearing.why)
+                self._announcer.evicted([pod], task.clearing.why, REASONS[task.clearing.rule])
             case events.EvictGone():
                 self._metrics.eviction("refused")
                 roll.pardon(pod.uid)

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Transport
-from scheduler.live.announcements import Condition
+from scheduler.live.announcements import EVICTED, Condition
 from scheduler.model.objects import Pod
 
 #: What happens to one write: applied; refused with a status; applied but the answer lost.
@@ -34,7 +34,7 @@ class _Told(msgspec.Struct, rename="camel"):
 
 class _Meta(msgspec.Struct, rename="camel"):
     uid: str
-    resource_version: str
+    resource_version: str = ""
 
 
 class _Status(msgspec.Struct):
@@ -78,6 +78,8 @@ class Held:
     node: str = ""
     told: Condition | None = None
     since: str = ""
+    #: (status, reason, message, since) of the condition of a pod that was evicted.
+    evicted: tuple[str, str, str, str] | None = None
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Board:
     pods: dict[str, Held] = field(default_factory=dict)
     events: dict[str, Reported] = field(default_factory=dict)
     patches: int = 0
+    #: Names of the pods whose conditions were written, in the order of arrival.
+    order: list[str] = field(default_factory=list)
     #: Conditions written to a pod that was bound: must stay empty.
     untrue: list[str] = field(default_factory=list)
     fault: Fault = field(default_factory=lambda: lambda: None)
@@ -113,9 +117,15 @@ class Board:
         held = self.pods.get(request.match_info["name"])
         if held is None:
             return _error(404)
-        if (asked.metadata.uid, asked.metadata.resource_version) != (held.uid, str(held.version)):
+        have = str(held.version)
+        if (asked.metadata.uid, asked.metadata.resource_version or have) != (held.uid, have):
             return _error(409)
         (told,) = asked.status.conditions
+        self.order.append(request.match_info["name"])
+        if told.type == EVICTED:
+            held.evicted = (told.status, told.reason, told.message, told.last_transition_time)
+            held.version += 1
+            return _lost(request) if fault == "lost" else web.json_response({})
         if held.node:
             self.untrue.append(request.match_info["name"])
         held.told = Condition(told.reason, told.message)

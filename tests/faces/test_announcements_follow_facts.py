@@ -173,7 +173,7 @@ async def test_each_bound_pod_has_one_event_that_says_where() -> None:
     pods, board = members(4), Board()
     async with staged(board) as stage:
         stage.announcer.bound([(each, f"n{i}") for i, each in enumerate(pods)])
-        stage.announcer.evicted(pods[:1], "only 3 of 4 members could be bound")
+        stage.announcer.evicted(pods[:1], "only 3 of 4 members could be bound", "TakenBack")
         await stage.announcer.drained()
     events = list(board.events.values())
     assert [(e.regarding.uid, e.reason, e.type) for e in events[:4]] == [
@@ -182,6 +182,49 @@ async def test_each_bound_pod_has_one_event_that_says_where() -> None:
     assert events[1].note == "Successfully assigned team/train-1 to n1"
     assert (events[4].reason, events[4].type, events[4].action) == ("Evicted", "Warning", "Evicting")
     assert {(e.reporting_controller, e.reporting_instance) for e in events} == {("stowplan", "stowplan-0")}
+
+
+async def test_an_evicted_pod_is_told_why_while_it_leaves_whatever_version_it_is_in() -> None:
+    pods, board = members(3), Board()
+    board.add(*pods)
+    for each in pods:
+        board.bind(each.name, "n1")
+    del board.pods["train-1"]
+    board.pods["train-2"].uid = "another of its name"
+    async with staged(board) as stage:
+        stage.announcer.evicted(pods, "reclaimed for pod b/b0", "Reclaimed")
+        await stage.announcer.drained()
+        assert (stage.count("condition", "sent"), stage.count("condition", "stale")) == (1, 2)
+    told = ("True", "Reclaimed", "reclaimed for pod b/b0", "2023-11-14T22:13:20Z")
+    assert {name: held.evicted for name, held in board.pods.items()} == {"train-0": told, "train-2": None}
+    assert [reason for _, reason in board.reasons()] == ["Evicted"] * 3
+    assert board.untrue == []
+
+
+async def test_who_leaves_is_told_before_those_who_wait() -> None:
+    pods, board = members(20), Board()
+    board.add(*pods)
+    leaving = pod("leaving")
+    board.add(leaving)
+    async with staged(board) as stage:
+        stage.announcer.say(waits("Unschedulable", "needs 20"), pods)
+        stage.announcer.evicted([leaving], "preempted for pod b/b0", "Preempted")
+        await stage.announcer.drained()
+    assert len(board.order) == 21
+    # Three are written side by side.
+    assert "leaving" in board.order[:3]
+
+
+async def test_an_evicted_pods_condition_survives_lost_answers_and_refusals() -> None:
+    pods, board = members(5), Board()
+    board.add(*pods)
+    faults: list[int | str | None] = [503, "lost", None, 429, "lost"]
+    board.fault = lambda: faults.pop() if faults else None
+    async with staged(board) as stage:
+        stage.announcer.evicted(pods, "reclaimed for pod b/b0", "Reclaimed")
+        await stage.announcer.drained()
+    assert faults == []
+    assert {held.evicted is not None for held in board.pods.values()} == {True}
 
 
 async def test_a_process_that_does_not_lead_says_nothing() -> None:

@@ -13,7 +13,7 @@ from scheduler.cli.cluster import list_all, told
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Transport
 from scheduler.kube.wire import Pod as WirePod
-from scheduler.live.announcements import Condition
+from scheduler.live.announcements import EVICTED, Condition
 from scheduler.live.announcer import Announcer
 from scheduler.live.metrics import Metrics
 from scheduler.model.gang import GangKey
@@ -78,11 +78,11 @@ def test_conditions_and_events_of_any_text_arrive(stand: Stand) -> None:
     async def say(transport: Transport, announcer: Announcer, found: list[Pod]) -> None:
         announcer.say(waits(HOSTILE), found)
         announcer.bound([(pod, "node-1") for pod in found])
-        announcer.evicted(found, HOSTILE)
+        announcer.evicted(found, HOSTILE, "Reclaimed")
         announcer.say(waits(HOSTILE), found)
 
     metrics = announced(stand, say)
-    assert sent(metrics, "condition") == 2
+    assert sent(metrics, "condition") == 4
     found: list[tuple[WirePod, list[_Event]]] = []
 
     async def read(transport: Transport) -> None:
@@ -94,6 +94,10 @@ def test_conditions_and_events_of_any_text_arrive(stand: Stand) -> None:
     for pod, events in found:
         assert told(pod) == ("Unschedulable", Condition.of("Unschedulable", HOSTILE).message)
         assert {event.reason for event in events} == {"FailedScheduling", "Scheduled", "Evicted"}
+        (mark,) = (one for one in pod.status.conditions or () if one.type == EVICTED)
+        message = Condition.of("Unschedulable", HOSTILE).message
+        assert (mark.status, mark.reason, mark.message) == ("True", "Reclaimed", message)
+        assert mark.last_transition_time
 
 
 def test_a_pod_of_another_uid_or_bound_since_is_not_told(stand: Stand) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.mutations.guards import Mutation
 
+REAL = "tests/teams/test_a_real_cluster_gives_back_what_was_borrowed.py"
+TOLD = "tests/faces/test_announcements_follow_facts.py"
 DEFAULTS = "tests/teams/test_defaults_of_a_team_count_as_requests.py"
 
 TEAM_GUARDS: tuple[Mutation, ...] = (
@@ -27,5 +29,34 @@ TEAM_GUARDS: tuple[Mutation, ...] = (
         old="dict(said) | dict(asked.requests)",
         new="dict(asked.requests) | dict(said)",
         test=DEFAULTS,
+    ),
+    Mutation(
+        name="a pod is told that it was evicted only if it was",
+        file="scheduler/live/evictor.py",
+        old="                roll.spare(pod.uid, self._clock())\n",
+        new="                roll.spare(pod.uid, self._clock())\n"
+        "                self._announcer.evicted([pod], task.clearing.why, REASONS[task.clearing.rule])\n",
+        test=f"{REAL}::test_a_refused_eviction_leaves_no_word_on_the_pod",
+    ),
+    Mutation(
+        name="a victim's condition names its own rule",
+        file="scheduler/live/evictor.py",
+        old="REASONS[task.clearing.rule]",
+        new='"TakenBack"',
+        test=f"{REAL}::test_a_victim_that_takes_time_to_leave_carries_for_whom_and_by_which_rule",
+    ),
+    Mutation(
+        name="who leaves is told before those who wait",
+        file="scheduler/live/announcer.py",
+        old="self._queue.move_to_end(_slot(mark), last=False)",
+        new="pass",
+        test=f"{TOLD}::test_who_leaves_is_told_before_those_who_wait",
+    ),
+    Mutation(
+        name="a victim's condition goes to no other pod of its name",
+        file="scheduler/live/announcements.py",
+        old='{"metadata": {"uid": pod.uid}, "status": {"conditions": [told]}}',
+        new='{"status": {"conditions": [told]}}',
+        test=f"{TOLD}::test_an_evicted_pod_is_told_why_while_it_leaves_whatever_version_it_is_in",
     ),
 )

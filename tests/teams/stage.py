@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from scheduler.kube import wire
+from scheduler.live.announcements import EVICTED
 from tests.faults.stage import Json, Stage
 
 QUOTAS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
@@ -16,6 +17,10 @@ QUOTAS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
 
 class _Events(msgspec.Struct):
     items: list[wire.Event]
+
+
+class _Pods(msgspec.Struct):
+    items: list[wire.Pod]
 
 
 class TeamStage:
@@ -71,6 +76,16 @@ class TeamStage:
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace(team)}/events"
         found = await self.stage.api.get(path, _Events)
         return [event for event in found.items if event.reason == reason]
+
+    async def evicted(self, team: str) -> dict[str, tuple[str, str, str]]:
+        """(status, reason, message) of the condition of evicted pods that are still there, by name."""
+        found = await self.stage.api.get(f"/api/v1/namespaces/{self.namespace(team)}/pods", _Pods)
+        return {
+            pod.metadata.name: (one.status, one.reason or "", one.message or "")
+            for pod in found.items
+            for one in pod.status.conditions or ()
+            if one.type == EVICTED
+        }
 
     async def quota(self, team: str) -> wire.TeamQuota:
         return await self.stage.api.get(f"{QUOTAS}/{team}", wire.TeamQuota)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +62,28 @@ async def test_each_victim_is_told_for_whom_and_by_which_rule(teams: TeamStage) 
         notes = [event.note for event in await teams.events("a", "Evicted")]
     who = f"pod {teams.namespace('b')}/b0 of team b"
     assert set(notes) == {f"reclaimed for {who}, which is within its guarantee; this was borrowed"}
+
+
+async def test_a_victim_that_takes_time_to_leave_carries_for_whom_and_by_which_rule(teams: TeamStage) -> None:
+    await teams.stage.nodes(2)
+    await teams.team("a", guaranteed=EIGHT)
+    await teams.team("b", guaranteed=EIGHT)
+    await teams.create("a", [pod(f"a{i}", terminationGracePeriodSeconds=600) for i in range(16)])
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    await teams.create("b", [pod("b0", gpus=3)])
+    await teams.until_running("a", 13)
+    told: dict[str, tuple[str, str, str]] = {}
+    for _ in range(BEATS_MAX):
+        if len(told) >= 3:
+            break
+        await teams.stage.beats(1)
+        told = await teams.evicted("a")
+    assert told.keys() == {f"a{i}" for i in range(16)} - teams.running("a")
+    who = f"pod {teams.namespace('b')}/b0 of team b"
+    why = f"reclaimed for {who}, which is within its guarantee; this was borrowed"
+    assert set(told.values()) == {("True", "Reclaimed", why)}
+    await teams.stage.judge()
 
 
 async def test_nobody_is_evicted_where_the_beneficiary_would_not_fit_anyway(teams: TeamStage) -> None:
@@ -134,13 +157,11 @@ async def test_killed_in_the_middle_of_a_reclaim_the_next_leader_ends_the_same_w
     await teams.stage.judge(partial_s=60.0)
 
 
-async def test_a_disruption_budget_changes_the_plan(teams: TeamStage) -> None:
-    await _borrowed(teams)
-    await teams.stage.start()
-    await teams.until_running("a", 16)
+async def _keep(teams: TeamStage, names: Iterable[str]) -> None:
+    """A disruption budget that allows none of these pods of team ``a`` to be evicted."""
     path = f"/api/v1/namespaces/{teams.namespace('a')}/pods"
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    for name in ("a0", "a1", "a2"):
+    for name in names:
         await teams.stage.patch(f"{path}/{name}", {"metadata": {"labels": {"keep": "yes"}}})
         await teams.stage.patch(f"{path}/{name}/status", {"status": ready})
     await teams.stage.post(
@@ -150,10 +171,35 @@ async def test_a_disruption_budget_changes_the_plan(teams: TeamStage) -> None:
             "spec": {"minAvailable": "100%", "selector": {"matchLabels": {"keep": "yes"}}},
         },
     )
+
+
+async def test_a_disruption_budget_changes_the_plan(teams: TeamStage) -> None:
+    await _borrowed(teams)
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    await _keep(teams, ("a0", "a1", "a2"))
     await teams.create("b", [pod(f"b{i}") for i in range(8)])
     await teams.until_running("b", 8)
     assert {"a0", "a1", "a2"} <= teams.running("a")
     assert len(teams.running("a")) == 8
+
+
+async def test_a_refused_eviction_leaves_no_word_on_the_pod(teams: TeamStage) -> None:
+    await _borrowed(teams)
+    await teams.stage.start()
+    await teams.until_running("a", 16)
+    await _keep(teams, [f"a{i}" for i in range(16)])
+    await teams.create("b", [pod("b0", gpus=3)])
+    for _ in range(BEATS_MAX):
+        refused = [one for one in teams.stage.proxy.calls if proxy.eviction(one.call) and one.status == 429]
+        if len(refused) >= 3:
+            break
+        await teams.stage.beats(1)
+    assert len(refused) >= 3
+    await teams.stage.beats(3)
+    assert await teams.evicted("a") == {}
+    assert await teams.events("a", "Evicted") == []
+    assert len(teams.running("a")) == 16
 
 
 async def test_a_team_is_told_how_it_stands_and_a_person_sees_the_same(teams: TeamStage) -> None:
