@@ -23,6 +23,7 @@ from scheduler.model.plan import Assignment, Placed, Snapshot
 from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.interpod import Interpod, constrain
 from scheduler.predicates.preference import preference
+from scheduler.predicates.spot import by_spot, spot_nodes
 
 Strategy = Literal["pack", "spread"]
 
@@ -49,6 +50,10 @@ class Translation:
     @cached_property
     def _row(self) -> dict[str, int]:
         return {node.name: i for i, node in enumerate(self.snapshot.nodes)}
+
+    @cached_property
+    def _spot_nodes(self) -> NDArray[np.bool_]:
+        return spot_nodes(self.snapshot.nodes)
 
     @property
     def sees_labels(self) -> bool:
@@ -162,8 +167,10 @@ class Translation:
                 self._crowd,
                 self.snapshot.namespaces,
             )
-            if own is not None:
-                total = own if total is None else total + own
+            spot = by_spot(role.shape.spot, self._spot_nodes) if role.shape.spot else None
+            for score in (own, spot):
+                if score is not None:
+                    total = score if total is None else total + score
         return total
 
     def request(self, shape: Shape) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from scheduler.model.selection import (
 )
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
+SpotWish = Literal["", "prefer", "avoid"]
 
 CPU = "cpu"  # in milli-CPU
 MEMORY = "memory"  # in bytes
@@ -82,6 +83,8 @@ class Shape:
     labels: tuple[tuple[str, str], ...] = ()
     #: What it asks of devices beside a number of them.
     ask: DeviceAsk | None = None
+    #: Whether nodes that the provider may take back come first or last for it; never a must.
+    spot: SpotWish = ""
     #: Shapes are keys of many dictionaries; the hash is computed once.
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
@@ -102,6 +105,7 @@ class Shape:
             self.namespace,
             self.labels,
             self.ask,
+            self.spot,
         )
         object.__setattr__(self, "_hash", hash(parts))
 

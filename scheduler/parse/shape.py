@@ -15,13 +15,14 @@ import msgspec
 
 from scheduler.kube import wire
 from scheduler.model.devices import DeviceAsk
-from scheduler.model.objects import Rejected, Shape, Volume
+from scheduler.model.objects import Rejected, Shape, SpotWish, Volume
 from scheduler.model.selection import Effect, HostPort, Selector, SpreadConstraint, Toleration
 from scheduler.parse import selectors
 from scheduler.parse.affinity import Affinities, Who, keys_of, label_keys, parse_affinity, parse_spread
 from scheduler.parse.devices import Words, device_words, parse_ask
 from scheduler.parse.refusal import Refusal, reject, shown
 from scheduler.parse.requests import CONTAINERS_MAX, Requests, add_up
+from scheduler.parse.spot import SPOT, parse_spot
 
 T = TypeVar("T")
 Labels = tuple[tuple[str, str], ...]
@@ -62,6 +63,8 @@ class Spec(wire.Wire, frozen=True, array_like=True):
     host_network: bool | None
     #: Annotations that ask something of devices.
     words: Words
+    #: ``stowplan.dev/spot``, None where it is not given.
+    spot: str | None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -84,6 +87,7 @@ def read_shape(pod: wire.Pod, labels: Labels) -> Reading:
         spec.resource_claims,
         spec.host_network,
         device_words(pod.metadata.annotations),
+        (pod.metadata.annotations or {}).get(SPOT),
     )
     # Labels and names differ from pod to pod: they are part of the key only where they matter.
     names_pods = bool(spread) or b"pod" in affinity or b"\\u" in affinity
@@ -130,6 +134,7 @@ def _read(spec: Spec, affinity: bytes, spread: bytes, namespace: str, labels: La
         namespace=namespace if own or claims else "",
         labels=tuple(item for item in labels if item[0] in keys),
         ask=reader.ask(spec.words, requests),
+        spot=reader.spot(spec.spot),
     )
     return Reading(_interned(shape), reader.fault)
 
@@ -166,6 +171,13 @@ class _Reader:
         except Refusal as refusal:
             self.fault = self.fault or refusal.rejected
             return None
+
+    def spot(self, word: str | None) -> SpotWish:
+        try:
+            return parse_spot(word)
+        except Refusal as refusal:
+            self.fault = self.fault or refusal.rejected
+            return ""
 
     def requests(self, spec: Spec) -> Requests:
         containers, starters = spec.containers or (), spec.init_containers or ()
