@@ -94,7 +94,7 @@ def plan(
 
 
 def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
-    translation = Translation(snapshot)
+    translation = Translation(snapshot, policy.prices)
     packing = translation.packing(policy.strategy)
     teams = snapshot.teams
     return Run(

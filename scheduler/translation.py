@@ -19,10 +19,11 @@ from scheduler.devices.plan import PRICE_MAX, DevicePlan
 from scheduler.model.devices import WHOLE_GPU
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Shape
-from scheduler.model.plan import Assignment, Placed, Snapshot
+from scheduler.model.plan import Assignment, Placed, Prices, Snapshot
 from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.interpod import Interpod, constrain
 from scheduler.predicates.preference import preference
+from scheduler.predicates.price import dearness
 from scheduler.predicates.spot import by_spot, spot_nodes
 
 Strategy = Literal["pack", "spread"]
@@ -31,8 +32,9 @@ Strategy = Literal["pack", "spread"]
 class Translation:
     """One planning run's dictionary. ``placed`` grows as the run places pods."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, prices: Sequence[Prices] = ()) -> None:
         self.snapshot = snapshot
+        self._prices = prices
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
         self._levels = {label: i for i, label in enumerate(_labels_used(snapshot.gangs))}
         self._crowd = Crowd(snapshot.nodes, snapshot.placed)
@@ -54,6 +56,10 @@ class Translation:
     @cached_property
     def _spot_nodes(self) -> NDArray[np.bool_]:
         return spot_nodes(self.snapshot.nodes)
+
+    @cached_property
+    def _dearness(self) -> NDArray[np.int64] | None:
+        return dearness(self._prices, self.snapshot.nodes)
 
     @property
     def sees_labels(self) -> bool:
@@ -147,15 +153,15 @@ class Translation:
         self._crowd.rewind(mark)
 
     def preference(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
-        """int64[N], higher is better: the pods' own preferences, then what their shares of devices cost.
+        """int64[N], higher is better: the pods' own preferences, then the worth that their shares take from
+        devices, then what the policy says that the nodes cost.
 
         None without any of them.
         """
-        total = self._wished(roles)
-        price = self.devices.price(role.shape for role in roles)
-        if price is None:
-            return total
-        return -price if total is None else total * (PRICE_MAX * len(roles) + 1) - price
+        worth = self.devices.price(role.shape for role in roles)
+        total = _then(self._wished(roles), worth, PRICE_MAX * len(roles))
+        dear = self._dearness
+        return total if dear is None else _then(total, dear, int(dear.max()))
 
     def _wished(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
         total = self.devices.preference(role.shape for role in roles)
@@ -226,6 +232,15 @@ class Translation:
         domain = self._crowd.domains(label).of
         rows = [self._row[name] for name in pending.standing_nodes if name in self._row]
         return int(domain[rows[0]]) if rows else -1
+
+
+def _then(
+    score: NDArray[np.int64] | None, cost: NDArray[np.int64] | None, cost_max: int
+) -> NDArray[np.int64] | None:
+    """The score, and among equals the lower cost, from 0 to ``cost_max``, as one number a node."""
+    if cost is None:
+        return score
+    return -cost if score is None else score * (cost_max + 1) - cost
 
 
 def _labels_used(gangs: Sequence[PendingGang]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,7 +16,7 @@ from scheduler.gangs.healing import PARTIAL_S, Healing
 from scheduler.gangs.registry import DIALECT_NAMES
 from scheduler.live.logs import printable
 from scheduler.model.devices import CordonPolicy
-from scheduler.model.plan import Policy
+from scheduler.model.plan import Policy, Prices
 
 API_VERSION: Final = "stowplan.dev/v1alpha1"
 KIND: Final = "SchedulerConfiguration"
@@ -28,6 +28,7 @@ SHOWN_MAX = 64
 CONNECTIONS_SPARE = 16
 _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _DNS_NAME = r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"
+_LABEL_KEY = r"^([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
 
 
 class ConfigurationError(ValueError):
@@ -134,6 +135,18 @@ class Cordon(Section):
     """Of the nodes that report devices, how many may be cordoned by us at a time; one always may."""
 
 
+class PriceSection(Section):
+    """What nodes cost relative to each other, by the value of one label; docs/clouds.md."""
+
+    label: str = Field(pattern=_LABEL_KEY)
+    """Key of a node label, such as node.kubernetes.io/instance-type."""
+    values: dict[str, Annotated[float, Field(ge=0, le=1_000_000_000)]] = Field(min_length=1, max_length=1024)
+    """Price by value of that label, in one unit for all: of one GPU, where nodes differ in their number."""
+
+    def as_prices(self) -> Prices:
+        return Prices(label=self.label, values=tuple(sorted(self.values.items())))
+
+
 class PolicySection(Section):
     strategy: Literal["pack", "spread"] = "pack"
     order: Literal["oldest", "shortest-time", "shortest-service", "least-service"] = "oldest"
@@ -146,11 +159,17 @@ class PolicySection(Section):
     inventory: Literal["preferred", "required"] = "preferred"
     """Nodes on which no agent reports devices: by their allocatable, or no pods that ask for devices."""
     cordon: Cordon = Cordon()
+    prices: list[PriceSection] = Field(default_factory=list, max_length=16)
+    """The first that knows a node tells its price; of nodes liked equally the cheapest come first."""
 
     def as_policy(self) -> Policy:
         """As the planner takes it."""
         return Policy(
-            strategy=self.strategy, order=self.order, displaces=self.displaces, backfill=self.backfill
+            strategy=self.strategy,
+            order=self.order,
+            displaces=self.displaces,
+            backfill=self.backfill,
+            prices=tuple(each.as_prices() for each in self.prices),
         )
 
     def as_cordon(self) -> CordonPolicy | None:
@@ -313,6 +332,10 @@ def _problem(file: str, detail: ErrorDetails) -> str:
             return f"{file}: {path}: unknown field; {_nearest(detail)}"
         case "value_error":
             return f"{file}: {path}: {detail['msg'].removeprefix('Value error, ')}"
+        case "string_pattern_mismatch" if detail.get("ctx", {}).get("pattern") == _LABEL_KEY:
+            return (
+                f"{file}: {path}: {shown} is not a label key; use letters, digits, '-', '_', '.' and one '/'"
+            )
         case "string_pattern_mismatch":
             return f"{file}: {path}: {shown} is not a Kubernetes name; use lower-case letters, digits and '-'"
         case _:
@@ -328,7 +351,9 @@ def _nearest(detail: ErrorDetails) -> str:
     model: type[BaseModel] = SchedulerConfiguration
     for part in parents:
         fields = {field.alias: field.annotation for field in model.model_fields.values()}
-        inner = fields.get(str(part))
+        inner = model if isinstance(part, int) else fields.get(str(part))
+        if get_origin(inner) is list:  # its items are asked by their numbers next
+            (inner,) = get_args(inner)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
     known = [field.alias or name for name, field in model.model_fields.items()]

@@ -62,6 +62,14 @@ Ordering = Literal["oldest", "shortest-time", "shortest-service", "least-service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What nodes cost relative to each other, by the value of one label. In any unit, the same for all."""
+
+    label: str
+    values: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How to decide; data, set by the configuration."""
 
@@ -72,6 +80,8 @@ class Policy:
     displaces: bool = False
     #: Later gangs may use what a blocked earlier gang cannot use now.
     backfill: bool = True
+    #: The first that knows a node's label tells its price; cheaper nodes come first among equals.
+    prices: tuple[Prices, ...] = ()
     gangs_max: int = 20_000
 
 

@@ -68,6 +68,22 @@ PROBLEMS = {
         "api: connections must be at least bindsInFlight + 16 = 156",
     ),
     "a key given twice": ("api: {}\napi: {}", "key 'api' is given twice"),
+    "prices of no label": (
+        "policy: {prices: [{label: instance type, values: {a: 1}}]}",
+        "policy.prices.0.label: 'instance type' is not a label key; use letters",
+    ),
+    "prices that name nothing": (
+        "policy: {prices: [{label: a, values: {}}]}",
+        "policy.prices.0.values: dictionary should have at least 1 item",
+    ),
+    "a price below nothing": (
+        "policy: {prices: [{label: a, values: {b: -1}}]}",
+        "policy.prices.0.values.b: input should be greater than or equal",
+    ),
+    "an unknown field of an item": (
+        "policy: {prices: [{lable: a, values: {b: 1}}]}",
+        "policy.prices.0.lable: unknown field; did you mean label?",
+    ),
     "a list": ("policy: []", "policy: input should be"),
 }
 
