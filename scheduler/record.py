@@ -52,6 +52,17 @@ class UnreadableRecord(ValueError):
     """The line is no decision record of this version."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a line holds: what was planned on, and what came of it."""
+
+    snapshot: Snapshot
+    policy: Policy
+    budget: Budget
+    settled: Mapping[GangKey, Verdict]
+    decided: Plan
+
+
 class _Line(msgspec.Struct, frozen=True):
     version: int
     objects: list[list[object]]
@@ -74,11 +85,8 @@ def record(
     return msgspec.json.encode(line)
 
 
-def replay(line: bytes) -> tuple[Plan, Plan, bool]:
-    """What was decided, what is decided now, and whether they are the same to the last bit.
-
-    Raises: UnreadableRecord.
-    """
+def read(line: bytes) -> Recorded:
+    """One line of ``record``, nothing planned again. Raises: UnreadableRecord."""
     try:
         found = msgspec.json.decode(line, type=_Line)
         if found.version != VERSION:
@@ -86,7 +94,7 @@ def replay(line: bytes) -> tuple[Plan, Plan, bool]:
         reader = _Reader(found.objects)
         inputs = reader.get(found.inputs)
         snapshot, policy, budget, settled = inputs if isinstance(inputs, tuple) else ()
-        before = reader.get(found.decision)
+        decided = reader.get(found.decision)
     except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableRecord(f"not a decision record: {error}") from error
     if not (
@@ -94,11 +102,21 @@ def replay(line: bytes) -> tuple[Plan, Plan, bool]:
         and isinstance(policy, Policy)
         and isinstance(budget, Budget)
         and isinstance(settled, dict)
-        and isinstance(before, Plan)
+        and isinstance(decided, Plan)
     ):
         raise UnreadableRecord("not a decision record: something else stands in place of the plan")
-    now = planned(snapshot, policy, budget, settled)
-    return before, now, record(snapshot, policy, budget, settled, now) == line.strip()
+    return Recorded(snapshot=snapshot, policy=policy, budget=budget, settled=settled, decided=decided)
+
+
+def replay(line: bytes) -> tuple[Plan, Plan, bool]:
+    """What was decided, what is decided now, and whether they are the same to the last bit.
+
+    Raises: UnreadableRecord.
+    """
+    found = read(line)
+    inputs = found.snapshot, found.policy, found.budget, found.settled
+    now = planned(*inputs)
+    return found.decided, now, record(*inputs, now) == line.strip()
 
 
 def encode(value: object) -> bytes:

@@ -40,8 +40,11 @@ class Terms:
 class SchedulerProcess:
     """A running scheduler. ``log`` is its standard error: one JSON object a line."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path, health_url: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, log: Path, health_url: str, decisions: Path
+    ) -> None:
         self._process = process
+        self._decisions = decisions
         self.log = log
         self.health_url = health_url
 
@@ -83,6 +86,13 @@ class SchedulerProcess:
             self.kill()
             return await self.ended()
 
+    def decisions(self) -> list[bytes]:
+        """The decision records so far, of those that were started before it in the same folder as well."""
+        if not self._decisions.exists():
+            return []
+        # What follows the last end of a line is being written.
+        return self._decisions.read_bytes().split(b"\n")[:-1]
+
     def tail(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
@@ -108,7 +118,8 @@ class Launcher:
         self._count = 0
         self._config = folder / "stowplan.yaml"
         self._kubeconfig = folder / "kubeconfig.yaml"
-        configuration = _configuration(terms) | {"record": {"path": str(folder / "decisions.jsonl")}}
+        self._decisions = folder / "decisions.jsonl"
+        configuration = _configuration(terms) | {"record": {"path": str(self._decisions)}}
         self._config.write_text(yaml.safe_dump(configuration), encoding="utf-8")
         self._kubeconfig.write_text(_through(cluster.kubeconfig("stowplan"), proxy.url), encoding="utf-8")
         self.started: list[SchedulerProcess] = []
@@ -132,7 +143,7 @@ class Launcher:
             line = (await process.stdout.readline()).decode()
         said = _READY.search(line)
         assert said is not None, f"no ready line but {line!r}: {log.read_text(errors='replace')[-4000:]}"
-        found = SchedulerProcess(process, log, said["url"])
+        found = SchedulerProcess(process, log, said["url"], self._decisions)
         self.started.append(found)
         return found
 

@@ -1,18 +1,21 @@
 """The same course on a real API server with ``stowplan run``, and in the simulator's shell.
 
 The simulator is shown the objects as the API server has them (names, UIDs, times of creation) and nothing
-of what the live scheduler did with them, but for the second in which the API server bound a pod: since then
-the pod runs, which the choice of victims weighs, and it is no decision. After each step both must have the
-same pods on the same nodes and devices, have evicted the same ones, and say the same of each that waits. The
-live process is stopped while a step is applied, so that it sees the step whole, as the simulator does.
+of what the live scheduler did with them, but for two times. The choice of victims weighs how many GPU-seconds
+each would lose, and so depends on the second in which it is made, which no two processes share: so the
+simulator learns when the API server bound a pod, and chooses victims at the instant at which the live
+scheduler did, as its decision record has it. Neither is a decision. After each step both must have the same
+pods on the same nodes and devices, have evicted the same ones, and say the same of each that waits. The live
+process is stopped while a step is applied, so that it sees the step whole, as the simulator does.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -30,11 +33,12 @@ from scheduler.live.feeds import NamespaceFeed, NodeFeed, TeamQuotaFeed
 from scheduler.model.objects import Pod, Rejected
 from scheduler.model.plan import Budget, Plan, Policy
 from scheduler.parse.pod import parse_pod
+from scheduler.record import read
 from scheduler.records import devices_of
 from simulations.shell import Shell
 from simulations.virtual import VirtualCluster
 from tests.devices.scene import FRACTION
-from tests.faults.scheduler import Terms
+from tests.faults.scheduler import SchedulerProcess, Terms
 from tests.faults.stage import Json, gang, pod
 from tests.teams.stage import QUOTAS, TeamStage
 from tests.twin.course import GPUS, NODES, PRIORITIES, TEAMS, End, Submit, course
@@ -131,11 +135,13 @@ class Simulated:
     def pods(self) -> Mapping[str, Pod]:
         return self._cluster.pods
 
-    def settle(self) -> None:
-        """Cycles until one decides nothing more."""
+    async def settle(self, when_s: Callable[[Plan], Awaitable[float]]) -> None:
+        """Cycles until one decides nothing more; ``when_s``: at what instant victims are chosen."""
         self.shell.state.at(time.time())
         for _ in range(CYCLES_MAX):
-            self._last = self.shell.cycle(time.time())
+            now_s = time.time()
+            about = self.shell.cycles.begin(now_s, now_s).plan()
+            self._last = self.shell.cycle(await when_s(about) if about.clearings else now_s)
             if not self._last.places and not self._last.clearings:
                 return
         raise AssertionError("the simulator does not come to rest")
@@ -172,11 +178,12 @@ class Twin:
             where = f"seed {seed}, step {steps}: {step}"
             await self._probe()
             live.pause()
+            records = len(live.decisions())
             try:
                 await self._apply(step)
             finally:
                 live.resume()
-            self._simulated.settle()
+            await self._simulated.settle(self._chosen_s(live, records, where))
             await self._until_same(where)
             await self._tell_times()
             steps += 1
@@ -191,6 +198,31 @@ class Twin:
             evicted=self._simulated.evicted,
             waited=waited,
         )
+
+    def _chosen_s(
+        self, live: SchedulerProcess, records: int, where: str
+    ) -> Callable[[Plan], Awaitable[float]]:
+        """Of each choice of victims in a step, when the live scheduler made it; before it, ``records`` are
+        there.
+        """
+        index = itertools.count(records)
+
+        async def when_s(about: Plan) -> float:
+            at = next(index)
+            try:
+                # The record is written before the first eviction, which the auditor then sees.
+                await self._teams.stage.until(
+                    lambda _: len(live.decisions()) > at, "victims are chosen", timeout_s=STEP_S
+                )
+            except Overdue as error:
+                told = [
+                    f"{clearing.rule} for {clearing.beneficiaries[0].key}" for clearing in about.clearings
+                ]
+                text = f"{where}\nlive evicts nobody, simulated: {told}\n{str(error)[:2_000]}"
+                raise AssertionError(text) from error
+            return read(live.decisions()[at]).snapshot.at_s
+
+        return when_s
 
     async def _set_up(self) -> None:
         for value, name in enumerate(PRIORITIES):
