@@ -103,6 +103,8 @@ class Replicas:
     is_suspended: bool = False
     #: Its pods are created only when those of the roles before it run.
     is_late: bool = False
+    #: Replicas that are done, as the object's status counts them; their pods may be gone.
+    succeeded: int = 0
 
     @property
     def pods_min(self) -> int:

@@ -6,7 +6,7 @@ The whole JobSet is one gang whose roles are its replicated jobs. With ``startup
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from scheduler.gangs import words
@@ -30,6 +30,10 @@ DOC = Doc(
         (
             "JobSet spec.replicatedJobs[]",
             "replicas x min(parallelism, completions) pods of each start together",
+        ),
+        (
+            "JobSet status.replicatedJobsStatus[].succeeded",
+            "Jobs that are done are not missed when their pods are deleted",
         ),
         ("JobSet spec.startupPolicy InOrder, or dependsOn", "each replicated job in its turn, each whole"),
         (f"annotation {EXCLUSIVE}", "JobSet itself makes other pods wait for the first of each job"),
@@ -56,10 +60,43 @@ class JobSet(Described):
 
     def replicas(self, found: Workload, members: Sequence[Pod]) -> tuple[Replicas, ...]:
         exclusive = {self.role(pod).removesuffix(_LEADERS) for pod in members if _is_exclusive(pod)}
-        return tuple(part for role in found.roles for part in _parts(role, is_split=role.name in exclusive))
+        return tuple(
+            part
+            for role in found.roles
+            for part in self._left(role, members, is_split=role.name in exclusive)
+        )
+
+    def _left(self, role: Replicas, members: Sequence[Pod], *, is_split: bool) -> Iterator[Replicas]:
+        """The role's parts without its Jobs that are done, but for the pods of those that still exist.
+
+        Succeeded pods count as standing, so those seen are added to what is left to run.
+        """
+        done, seen = self._done(role, members) if role.succeeded else (0, [])
+        for part in _parts(role, is_split=is_split):
+            if done and part.size > 0:
+                existing = sum(self.role(pod) == part.name for pod in seen)
+                part = replace(part, count=(part.count - done) * part.size + existing, size=1)
+            yield part
+
+    def _done(self, role: Replicas, members: Sequence[Pod]) -> tuple[int, list[Pod]]:
+        """How many Jobs of the role are done, and their succeeded pods that still exist.
+
+        The status counts them and names none. A Job with a pod that has not ended is none of them, also
+        where the status is still that of before a restart; of the others, those with most succeeded pods.
+        """
+        jobs: dict[str, list[Pod]] = {}
+        for pod in members:
+            if self.role(pod).removesuffix(_LEADERS) == role.name:
+                jobs.setdefault(pod.owner.uid if pod.owner else pod.uid, []).append(pod)
+        ended = [pods for pods in jobs.values() if all(pod.phase in _ENDED for pod in pods)]
+        done = max(0, min(role.succeeded, role.count - (len(jobs) - len(ended))))
+        succeeded = ([pod for pod in pods if pod.phase == "Succeeded"] for pods in ended)
+        most = sorted(succeeded, key=len, reverse=True)[:done]
+        return done, [pod for pods in most for pod in pods]
 
 
 _LEADERS = "/leaders"
+_ENDED = ("Succeeded", "Failed")
 
 
 def _parts(role: Replicas, *, is_split: bool) -> tuple[Replicas, ...]:

@@ -155,6 +155,7 @@ def parse_jobset(found: workloads.JobSet) -> Workload:
     startup = found.spec.startup_policy
     in_order = startup is not None and startup.startup_policy_order == "InOrder"
     jobs = found.spec.replicated_jobs or ()
+    succeeded = {job.name: job.succeeded or 0 for job in found.status.replicated_jobs_status or ()}
     return _workload(
         found.metadata,
         "JobSet",
@@ -165,6 +166,7 @@ def parse_jobset(found: workloads.JobSet) -> Workload:
                 count=1 if job.replicas is None else job.replicas,
                 size=_pods_of(job.template.spec),
                 is_late=bool(job.depends_on) or (in_order and i > 0),
+                succeeded=succeeded.get(job.name, 0),
             )
             for i, job in enumerate(jobs)
         ),

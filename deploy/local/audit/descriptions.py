@@ -110,9 +110,19 @@ class _JobSetSpec(Wire, frozen=True):
     startup_policy: _Startup | None = None
 
 
+class _ReplicatedStatus(Wire, frozen=True):
+    name: str = ""
+    succeeded: int | None = None
+
+
+class _JobSetStatus(Wire, frozen=True):
+    replicated_jobs_status: tuple[_ReplicatedStatus, ...] | None = None
+
+
 class _JobSet(Wire, frozen=True):
     metadata: Metadata
     spec: _JobSetSpec = _JobSetSpec()
+    status: _JobSetStatus = _JobSetStatus()
 
 
 class _Workers(Wire, frozen=True):
@@ -207,14 +217,17 @@ def _training(dialect: str) -> Callable[[bytes], Fact]:
 
 def _jobset(dialect: str) -> Callable[[bytes], Fact]:
     def fact(raw: bytes) -> Fact:
+        """Without the Jobs that are done: their pods may stand or be gone, so this may ask for less."""
         found = msgspec.json.decode(raw, type=_JobSet)
+        done = {part.name: part.succeeded or 0 for part in found.status.replicated_jobs_status or ()}
         startup = found.spec.startup_policy
         is_ordered = startup is not None and startup.startup_policy_order == "InOrder"
         roles: Sizes = {}
         late: Sizes = {}
         for i, part in enumerate(found.spec.replicated_jobs or ()):
             is_late = bool(part.depends_on) or (is_ordered and i > 0)
-            (late if is_late else roles)[part.name] = _one(part.replicas) * _at_once(part.template.spec)
+            left = max(0, _one(part.replicas) - done.get(part.name, 0))
+            (late if is_late else roles)[part.name] = left * _at_once(part.template.spec)
         return _fact(found.metadata, dialect, roles, late, None)
 
     return fact

@@ -120,11 +120,22 @@ class JobSetSpec(Wire, frozen=True):
     suspend: bool | None = None
 
 
+class ReplicatedJobStatus(Wire, frozen=True):
+    name: str = ""
+    #: Jobs, not pods.
+    succeeded: int | None = None
+
+
+class JobSetStatus(Wire, frozen=True):
+    replicated_jobs_status: tuple[ReplicatedJobStatus, ...] | None = None
+
+
 class JobSet(Wire, frozen=True):
     """jobset.x-k8s.io/v1alpha2."""
 
     metadata: Metadata
     spec: JobSetSpec = JobSetSpec()
+    status: JobSetStatus = JobSetStatus()
 
 
 class WorkerGroup(Wire, frozen=True):
