@@ -9,6 +9,41 @@ import msgspec
 from tests.faults.calls import Call, Lines, WatchAction
 
 
+class _Name(msgspec.Struct, frozen=True):
+    name: str = ""
+    namespace: str = ""
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _Name = _Name()
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    object: _Object
+
+
+class Shown:
+    """Nothing goes wrong: what a watch has passed on is remembered, as (type, namespace, name)."""
+
+    def __init__(self) -> None:
+        self._events: set[tuple[str, str, str]] = set()
+        self._news = asyncio.Event()
+
+    async def until(self, events: set[tuple[str, str, str]]) -> None:
+        """Return once all of these were passed on."""
+        while not events <= self._events:
+            self._news.clear()
+            await self._news.wait()
+
+    async def __call__(self, call: Call, lines: Lines) -> Lines:
+        async for line in lines:
+            yield line
+            found = msgspec.json.decode(line, type=_Event)
+            self._events.add((found.type, found.object.metadata.namespace, found.object.metadata.name))
+            self._news.set()
+
+
 def stall(gate: asyncio.Event) -> WatchAction:
     """The connection stays open and silent until the gate opens; what came meanwhile follows then."""
 

@@ -11,6 +11,7 @@ process is stopped while a step is applied, so that it sees the step whole, as t
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import time
@@ -40,6 +41,7 @@ from simulations.virtual import VirtualCluster
 from tests.devices.scene import FRACTION
 from tests.faults.scheduler import SchedulerProcess, Terms
 from tests.faults.stage import Json, gang, pod
+from tests.faults.watches import Shown
 from tests.teams.stage import QUOTAS, TeamStage
 from tests.twin.course import GPUS, NODES, PRIORITIES, TEAMS, End, Submit, course
 
@@ -168,10 +170,15 @@ class Twin:
         self._team_of = {teams.namespace(team): team for team in TEAMS}
         self._nodes: list[str] = []
         self._probed_s = -PROBE_S
+        #: What the live scheduler was sent.
+        self._shown = Shown()
 
     async def run(self, seed: int, gangs: int) -> Counted:
         """Raises: Overdue or AssertionError where the two differ."""
         await self._set_up()
+        self._teams.stage.proxy.add(
+            lambda call: call.is_watch and call.resource in ("pods", "nodes"), watch=self._shown
+        )
         live = await self._teams.stage.start()
         steps = waited = 0
         for step in course(seed, gangs):
@@ -262,6 +269,7 @@ class Twin:
                 await self._end(
                     {self._gang(one) for one in self._simulated.pods().values() if one.node_name == name}
                 )
+                await self._until_shown({("DELETED", "", name)})
             case End():
                 running = {self._gang(one) for one in self._simulated.pods().values() if one.node_name}
                 if running:
@@ -294,13 +302,17 @@ class Twin:
                 self._simulated.sees(found)
 
     async def _end(self, gangs: set[tuple[str, ...]]) -> None:
-        """The pods of these gangs are over, and every watch has shown it: they leave together."""
+        """The pods of these gangs are over; they leave together."""
         over = [one for one in self._simulated.pods().values() if self._gang(one) in gangs]
         for one in over:
             await self._api.delete(f"/api/v1/namespaces/{one.namespace}/pods/{one.name}", grace_s=0)
             self._simulated.loses(one.uid)
-        uids = {one.uid for one in over}
-        await self._teams.stage.until(lambda world: uids.isdisjoint(world.pods), "what ended is gone")
+        await self._until_shown({("DELETED", one.namespace, one.name) for one in over})
+
+    async def _until_shown(self, events: set[tuple[str, str, str]]) -> None:
+        """The stopped process has been sent all of a step before it goes on."""
+        async with asyncio.timeout(STEP_S):
+            await self._shown.until(events)
 
     def _gang(self, one: Pod) -> tuple[str, ...]:
         return (one.namespace, one.name.rpartition("-")[0])
