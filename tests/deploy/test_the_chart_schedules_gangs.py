@@ -20,15 +20,16 @@ from scheduler.kube.transport import NotFound, Transport
 from tests.deploy.containers import Kubelet, fake_driver
 from tests.deploy.documents import Json, of_kind
 from tests.deploy.waiting import SETTLE_S, until_ready
-from tests.faults.stage import gang
+from tests.faults.stage import gang, sweep
 
 
 async def test_a_gang_is_placed_by_the_rendered_deployment(
     kubelet_of: Kubelet, api: Transport, free_port: Callable[[], int], namespace: str
 ) -> None:
+    # What an earlier test left would be scheduled too, while it is on its way out.
+    await sweep(api)
     nodes = specs([Pool(name=f"{namespace}-n", count=2, gpus=4)])
     await register(Writer(api), nodes, clock=time.time)
-    # The auditor first: what an earlier test left is on its way out while the schedulers start.
     async with Auditor(api) as auditor:
         first, second = [await kubelet_of.start("Deployment", "stowplan", port=free_port()) for _ in range(2)]
         await until_ready(first)

@@ -12,7 +12,7 @@ from tests.teams.stage import TeamStage
 from tests.twin.twin import TERMS, Twin
 
 SEEDS = 3
-GANGS = 12
+GANGS = 40
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
