@@ -136,11 +136,11 @@ class ClusterState(DeviceState):
 
     def set_group(self, group: Group) -> None:
         self._groups[(group.kind, group.namespace, group.name)] = group
-        self._touch_named(group.namespace, group.name)
+        self._touch_described(group)
 
     def remove_group(self, kind: GroupKind, namespace: str, name: str) -> None:
-        if self._groups.pop((kind, namespace, name), None) is not None:
-            self._touch_named(namespace, name)
+        if (group := self._groups.pop((kind, namespace, name), None)) is not None:
+            self._touch_described(group)
 
     def set_unreadable(self, kind: GroupKind, why: str | None) -> None:
         """Objects of the kind cannot be read, and why; or they can."""
@@ -466,8 +466,9 @@ class ClusterState(DeviceState):
             self._outsiders.pop(key, None)
         return pending_gang(key, members, self, refused)
 
-    def _touch_named(self, namespace: str, name: str) -> None:
-        self._dirty.update(self._described.get((namespace, name), ()))
+    def _touch_described(self, group: Group) -> None:
+        for name in (group.name, group.parent):
+            self._dirty.update(self._described.get((group.namespace, name), ()))
 
     def _rows_moved(self) -> None:
         """Rows of nodes were added or removed: what is indexed by row is rebuilt when next needed."""

@@ -72,7 +72,7 @@ class Described(ABC):
     ) -> GangSpec | Waiting | Rejected:
         found = self._find(key, objects)
         if found is not None:
-            return self._described(key, members, found)
+            return self._described(key, members, found, objects)
         unreadable = [objects.unreadable(kind) for kind in self.kinds]
         if all(unreadable):
             return self.undescribed(key, members, str(unreadable[0]))
@@ -90,6 +90,12 @@ class Described(ABC):
         """The roles that make up the gang of this key."""
         return found.roles
 
+    def remaining(
+        self, started: Sequence[Replicas], members: Sequence[Pod], found: Workload, objects: GroupObjects
+    ) -> tuple[Replicas, ...]:
+        """The roles without those pods that succeeded and are gone, where anything tells of them."""
+        return tuple(started)
+
     def _find(self, key: GangKey, objects: GroupObjects) -> Workload | None:
         for kind in self.kinds:
             found = objects.get(kind, key.namespace, key.object_name)
@@ -98,7 +104,7 @@ class Described(ABC):
         return None
 
     def _described(
-        self, key: GangKey, members: Sequence[Pod], found: Workload
+        self, key: GangKey, members: Sequence[Pod], found: Workload, objects: GroupObjects
     ) -> GangSpec | Waiting | Rejected:
         if found.unsupported:
             return Rejected(reason=f"{self._title} {key.object_name}: {found.unsupported}")
@@ -110,12 +116,13 @@ class Described(ABC):
             return fault
         existing = Counter(self.role(pod) for pod in members)
         started = started_of(replicas, existing)
-        minimum = self._minimum(key, members, found, started)
+        remaining = self.remaining(started, members, found, objects)
+        minimum = self._minimum(key, members, found, started, remaining)
         if isinstance(minimum, Rejected):
             return minimum
         size, field = minimum
         roles = tuple(
-            RoleSpec(name=r.name, minimum=r.pods_min, is_late=r.is_late) for r in started if r.pods_min
+            RoleSpec(name=r.name, minimum=r.pods_min, is_late=r.is_late) for r in remaining if r.pods_min
         )
         if sum(role.minimum for role in roles) > size:
             # The size was lowered in one number, so no role can insist on its own.
@@ -149,11 +156,16 @@ class Described(ABC):
         return None
 
     def _minimum(
-        self, key: GangKey, members: Sequence[Pod], found: Workload, started: Sequence[Replicas]
+        self,
+        key: GangKey,
+        members: Sequence[Pod],
+        found: Workload,
+        started: Sequence[Replicas],
+        remaining: Sequence[Replicas],
     ) -> tuple[int, str] | Rejected:
         """(size, where it stands): the pods' own word, else the object's, else the sum of the roles."""
         most = sum(role.pods_max for role in started)
-        least = sum(role.pods_min for role in started)
+        least = sum(role.pods_min for role in remaining)
         asked = words.agreed(members, words.MIN_MEMBER)
         size, field = (
             (int(asked), words.MIN_MEMBER) if asked is not None else (found.min_member, self.doc.size)
@@ -167,8 +179,10 @@ class Described(ABC):
                 reason=f"{field} is {words.counted(size)} but {self._title} {key.object_name} never has more "
                 f"than {most:,} pods: lower the one or raise the other"
             )
-        # Of roles that start one after the other, the later ones join the count when they exist.
-        return (min(size, most) if late and most else size), field
+        left = sum(role.pods_max for role in remaining)
+        # Of roles that start one after the other, the later ones join the count when they exist; who
+        # succeeded and is gone leaves it.
+        return (min(size, left) if left and (late or left < most) else size), field
 
 
 def started_of(replicas: Sequence[Replicas], existing: Mapping[str, int]) -> tuple[Replicas, ...]:

@@ -44,6 +44,8 @@ class Group:
     uid: str
     #: ``metadata.generation``.
     generation: int
+    #: Name of the object that controls it, whose gang may be told of by this one; or empty.
+    parent: str = ""
 
     @property
     def owner(self) -> tuple[str, str, str, str]:
@@ -87,6 +89,18 @@ class Job(Group):
     #: ``status.succeeded``, 0 where absent.
     succeeded: int = 0
     is_suspended: bool = False
+
+    def size(self, *, succeeded_seen: int, staying: int) -> int:
+        """Members the Job has when it is whole, those included that succeeded and stay.
+
+        Succeeded pods that stay count as standing, so they are added to what is left to run. The status
+        may lag behind the pods and pods may be cleaned up before it, so the larger count is the truth.
+        A work queue (no completions) starts no pod after the first success.
+        """
+        if self.completions is None:
+            return self.parallelism
+        left = self.completions - max(self.succeeded, succeeded_seen)
+        return min(self.parallelism, max(left, 0)) + staying
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

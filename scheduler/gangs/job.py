@@ -6,7 +6,7 @@ A Job is no gang by default: its pods are independent unless they say otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from scheduler.gangs import groups, words
 from scheduler.gangs.dialect import Doc
@@ -68,7 +68,7 @@ class BatchJob:
             return Waiting(reason=f"Job {key.name} is not seen yet, or is gone")
         if job.is_suspended:
             return Waiting(reason=f"Job {key.name} is suspended")
-        size = _size(job, sum(pod.phase == "Succeeded" for pod in members))
+        size = size_of(job, members)
         asked = words.agreed(members, words.MIN_MEMBER)
         if asked is not None and int(asked) > job.parallelism:
             return Rejected(
@@ -88,21 +88,14 @@ class BatchJob:
         return words.role_of(pod)
 
 
+def size_of(job: groups.Job, pods: Iterable[Pod]) -> int:
+    """Members the Job has when it is whole; ``pods`` are those of the Job that exist."""
+    ended = [pod for pod in pods if pod.phase == "Succeeded"]
+    return job.size(succeeded_seen=len(ended), staying=sum(not pod.is_deleting for pod in ended))
+
+
 def _job_owner(pod: Pod) -> Owner | None:
     owner = pod.owner
     if owner is None or owner.kind != "Job" or not owner.api_version.startswith("batch/"):
         return None
     return owner
-
-
-def _size(job: groups.Job, succeeded_seen: int) -> int:
-    """Members the Job has when it is whole, the succeeded pods that still exist included.
-
-    Succeeded pods count as standing, so those seen are added to what is left to run. The status
-    may lag behind the pods and pods may be cleaned up before it, so the larger count is the truth.
-    A work queue (no completions) starts no pod after the first success.
-    """
-    if job.completions is None:
-        return job.parallelism
-    left = job.completions - max(job.succeeded, succeeded_seen)
-    return min(job.parallelism, max(left, 0)) + succeeded_seen

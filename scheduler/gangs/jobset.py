@@ -6,13 +6,15 @@ The whole JobSet is one gang whose roles are its replicated jobs. With ``startup
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from scheduler.gangs import words
 from scheduler.gangs.described import Described
 from scheduler.gangs.dialect import Doc
-from scheduler.gangs.groups import GroupKind, Replicas, Workload
+from scheduler.gangs.groups import GroupKind, GroupObjects, Job, Replicas, Workload
+from scheduler.gangs.job import size_of
 from scheduler.model.objects import Pod, Rejected
 
 NAME = "jobset.sigs.k8s.io/jobset-name"
@@ -34,6 +36,10 @@ DOC = Doc(
         (
             "JobSet status.replicatedJobsStatus[].succeeded",
             "Jobs that are done are not missed when their pods are deleted",
+        ),
+        (
+            "status.succeeded of its Jobs that run on",
+            "nor are pods of theirs that succeeded and were deleted",
         ),
         ("JobSet spec.startupPolicy InOrder, or dependsOn", "each replicated job in its turn, each whole"),
         (f"annotation {EXCLUSIVE}", "JobSet itself makes other pods wait for the first of each job"),
@@ -60,39 +66,60 @@ class JobSet(Described):
 
     def replicas(self, found: Workload, members: Sequence[Pod]) -> tuple[Replicas, ...]:
         exclusive = {self.role(pod).removesuffix(_LEADERS) for pod in members if _is_exclusive(pod)}
+        return tuple(part for role in found.roles for part in _parts(role, is_split=role.name in exclusive))
+
+    def remaining(
+        self, started: Sequence[Replicas], members: Sequence[Pod], found: Workload, objects: GroupObjects
+    ) -> tuple[Replicas, ...]:
+        roles = {role.name: role for role in found.roles}
+        jobs: defaultdict[str, defaultdict[str, list[Pod]]] = defaultdict(lambda: defaultdict(list))
+        for pod in members:
+            jobs[_whole(self.role(pod))][pod.owner.uid if pod.owner else pod.uid].append(pod)
         return tuple(
-            part
-            for role in found.roles
-            for part in self._left(role, members, is_split=role.name in exclusive)
+            self._left(part, roles[name], list(jobs[name].values()), objects)
+            for part in started
+            if (name := _whole(part.name)) in roles
         )
 
-    def _left(self, role: Replicas, members: Sequence[Pod], *, is_split: bool) -> Iterator[Replicas]:
-        """The role's parts without its Jobs that are done, but for the pods of those that still exist.
+    def _left(
+        self, part: Replicas, role: Replicas, jobs: Sequence[Sequence[Pod]], objects: GroupObjects
+    ) -> Replicas:
+        """The part without what succeeded and is gone. Succeeded pods that still exist count as standing."""
+        running = [pods for pods in jobs if any(pod.phase not in _ENDED for pod in pods)]
+        ended = [pods for pods in jobs if all(pod.phase in _ENDED for pod in pods)]
+        done, kept = _done(role, len(running), ended) if role.succeeded else (0, [])
+        count = (part.count - done) * part.size + sum(self.role(pod) == part.name for pod in kept)
+        count -= sum(self._gone(part, role, pods, objects) for pods in running)
+        return part if count == part.pods_max else replace(part, count=max(0, count), size=1)
 
-        Succeeded pods count as standing, so those seen are added to what is left to run.
-        """
-        done, seen = self._done(role, members) if role.succeeded else (0, [])
-        for part in _parts(role, is_split=is_split):
-            if done and part.size > 0:
-                existing = sum(self.role(pod) == part.name for pod in seen)
-                part = replace(part, count=(part.count - done) * part.size + existing, size=1)
-            yield part
+    def _gone(self, part: Replicas, role: Replicas, pods: Sequence[Pod], objects: GroupObjects) -> int:
+        """Pods of the part that succeeded in a Job that runs on, and are gone; followers before leaders."""
+        owner = pods[0].owner
+        job = objects.get("Job", pods[0].namespace, owner.name) if owner is not None else None
+        if owner is None or not isinstance(job, Job) or job.uid != owner.uid:
+            return 0
+        gone = max(0, role.size - size_of(job, pods))
+        if part.size == role.size and part.name == role.name:
+            return gone
+        missing = max(0, role.size - 1 - sum(self.role(pod) == role.name for pod in pods))
+        followers = min(gone, missing)
+        return followers if part.name == role.name else min(part.size, gone - followers)
 
-    def _done(self, role: Replicas, members: Sequence[Pod]) -> tuple[int, list[Pod]]:
-        """How many Jobs of the role are done, and their succeeded pods that still exist.
 
-        The status counts them and names none. A Job with a pod that has not ended is none of them, also
-        where the status is still that of before a restart; of the others, those with most succeeded pods.
-        """
-        jobs: dict[str, list[Pod]] = {}
-        for pod in members:
-            if self.role(pod).removesuffix(_LEADERS) == role.name:
-                jobs.setdefault(pod.owner.uid if pod.owner else pod.uid, []).append(pod)
-        ended = [pods for pods in jobs.values() if all(pod.phase in _ENDED for pod in pods)]
-        done = max(0, min(role.succeeded, role.count - (len(jobs) - len(ended))))
-        succeeded = ([pod for pod in pods if pod.phase == "Succeeded"] for pods in ended)
-        most = sorted(succeeded, key=len, reverse=True)[:done]
-        return done, [pod for pods in most for pod in pods]
+def _whole(part: str) -> str:
+    return part.removesuffix(_LEADERS)
+
+
+def _done(role: Replicas, running: int, ended: Sequence[Sequence[Pod]]) -> tuple[int, list[Pod]]:
+    """How many Jobs of the role are done, and their succeeded pods that still exist.
+
+    The status counts them and names none. A Job with a pod that has not ended is none of them, also
+    where the status is still that of before a restart; of the others, those with most succeeded pods.
+    """
+    done = max(0, min(role.succeeded, role.count - running))
+    succeeded = ([pod for pod in pods if pod.phase == "Succeeded"] for pods in ended)
+    most = sorted(succeeded, key=len, reverse=True)[:done]
+    return done, [pod for pods in most for pod in pods]
 
 
 _LEADERS = "/leaders"

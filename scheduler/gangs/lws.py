@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from scheduler.gangs import words
 from scheduler.gangs.described import Described
 from scheduler.gangs.dialect import Doc
-from scheduler.gangs.groups import Workload
+from scheduler.gangs.groups import GroupObjects, Workload
 from scheduler.model.gang import GangKey, GangSpec, RoleSpec, Waiting
 from scheduler.model.objects import Pod, Rejected
 
@@ -61,7 +61,7 @@ class LeaderWorkerSet(Described):
         return self._group(key, members, None, is_leader_first=True, notice=f"{told}: let stowplan read it")
 
     def _described(
-        self, key: GangKey, members: Sequence[Pod], found: Workload
+        self, key: GangKey, members: Sequence[Pod], found: Workload, objects: GroupObjects
     ) -> GangSpec | Waiting | Rejected:
         is_first = any(role.is_late for role in found.roles)
         return self._group(key, members, found, is_leader_first=is_first, notice="")

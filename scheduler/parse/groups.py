@@ -40,6 +40,8 @@ def parse_coscheduling(found: wire.CoschedulingPodGroup) -> CoschedulingPodGroup
 def parse_job(found: wire.Job) -> Job:
     """batch/v1 Job, with the API server's defaults where a field is absent."""
     spec = found.spec
+    owners = found.metadata.owner_references or ()
+    parent = next((owner for owner in owners if owner.controller), wire.OwnerReference())
     return Job(
         api_version="batch/v1",
         namespace=found.metadata.namespace,
@@ -50,4 +52,5 @@ def parse_job(found: wire.Job) -> Job:
         completions=spec.completions,
         succeeded=found.status.succeeded or 0,
         is_suspended=bool(spec.suspend),
+        parent=parent.name,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.dialects.recorded import Body, Json, Recording, Words, made, pod
+from collections.abc import Sequence
+from typing import cast
+
+from tests.dialects.recorded import Body, Json, Made, Recording, Words, made, metadata_of, pod, words_of
 
 
 def _replicas(**counts: int) -> Body:
@@ -181,6 +184,29 @@ def jobset_pod(
         annotations={**words, **index, **(notes or {})},
         owner=("batch/v1", "Job", name, f"job-{name}"),
     )
+
+
+def with_done(recording: Recording, **done: int) -> Made:
+    """The JobSet as its controller writes it when so many Jobs of each name are complete."""
+    (found,) = recording.objects
+    counted: Json = [{"name": name, "ready": 0, "succeeded": count} for name, count in done.items()]
+    return Made(found.kind, {**found.body, "status": {"replicatedJobsStatus": counted}})
+
+
+def jobset_job(of: Body, pods: int, succeeded: int) -> Made:
+    """The Job of a recorded pod, which JobSet made; so many of its pods have succeeded."""
+    (owner,) = cast(Sequence[Words], metadata_of(of)["ownerReferences"])
+    jobset = words_of(of)["jobset.sigs.k8s.io/jobset-name"]
+    found = made("Job", owner["name"], {"parallelism": pods, "completions": pods})
+    parent: Json = {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "name": jobset,
+        "uid": f"JobSet-{jobset}",
+        "controller": True,
+    }
+    metadata = {**metadata_of(found.body), "uid": owner["uid"], "ownerReferences": [parent]}
+    return Made("Job", {**found.body, "metadata": metadata, "status": {"succeeded": succeeded}})
 
 
 def _replicated(name: str, replicas: int, pods: int, **more: Json) -> Json:

@@ -11,16 +11,9 @@ import pytest
 
 from deploy.local.audit.descriptions import DESCRIPTIONS
 from scheduler.invariants.history import GroupVersion
-from tests.dialects.recorded import Body, Json, Made, Recording, metadata_of
-from tests.dialects.recorded_jobs import jobset, jobset_exclusive, jobset_in_order, trainjob
+from tests.dialects.recorded import Body, Recording, metadata_of
+from tests.dialects.recorded_jobs import jobset, jobset_exclusive, jobset_in_order, trainjob, with_done
 from tests.dialects.stage import Stage
-
-
-def with_done(recording: Recording, **done: int) -> Made:
-    """The JobSet as its controller writes it when so many Jobs of each name are complete."""
-    (made,) = recording.objects
-    counted: Json = [{"name": name, "ready": 0, "succeeded": count} for name, count in done.items()]
-    return Made(made.kind, {**made.body, "status": {"replicatedJobsStatus": counted}})
 
 
 def name_of(body: Body) -> str:

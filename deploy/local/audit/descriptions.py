@@ -217,7 +217,10 @@ def _training(dialect: str) -> Callable[[bytes], Fact]:
 
 def _jobset(dialect: str) -> Callable[[bytes], Fact]:
     def fact(raw: bytes) -> Fact:
-        """Without the Jobs that are done: their pods may stand or be gone, so this may ask for less."""
+        """Without the Jobs that are done: their pods may stand or be gone, so this may ask for less.
+
+        For pods that succeeded in a Job that runs on, and were deleted, it still asks.
+        """
         found = msgspec.json.decode(raw, type=_JobSet)
         done = {part.name: part.succeeded or 0 for part in found.status.replicated_jobs_status or ()}
         startup = found.spec.startup_policy
