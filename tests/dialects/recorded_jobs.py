@@ -305,6 +305,19 @@ def ray(name: str, n: int) -> Recording:
     )
 
 
+def ray_multi_host(name: str, n: int) -> Recording:
+    """A head, and n replicas of two pods each, none of which the cluster starts without."""
+    group: Json = {"groupName": "tpu", "replicas": n, "minReplicas": n, "maxReplicas": n, "numOfHosts": 2}
+    workers = (ray_pod(name, "worker", "tpu", f"worker-{i}-{host}") for i in range(n) for host in range(2))
+    return Recording(
+        dialect="raycluster",
+        source="ray-project/kuberay: ray-operator/config/samples/ray-cluster.tpu-v4-multihost.yaml",
+        objects=(made("RayCluster", name, {"workerGroupSpecs": [group]}),),
+        pods=(ray_pod(name, "head", "headgroup", "head"), *workers),
+        minimum=1 + 2 * n,
+    )
+
+
 def lws_pod(name: str, i: int, n: int, group: int = 0) -> Body:
     labels = {
         "leaderworkerset.sigs.k8s.io/name": name,
