@@ -18,7 +18,7 @@ from binpacking.prove import prove_unfit
 from scheduler.explain.units import amount
 from scheduler.model.device_view import column_of
 from scheduler.model.gang import PendingGang, PendingRole
-from scheduler.model.objects import Rejected
+from scheduler.model.objects import Rejected, Shape
 from scheduler.model.plan import Policy, Reason, Verdict
 from scheduler.predicates.registry import why
 from scheduler.translation import Translation
@@ -84,7 +84,7 @@ class Explainer:
         return f"needs {gang.minimum} of {roles} at once"
 
     def _request(self, role: PendingRole) -> str:
-        asked = [f"{amount(name, value)} {name}" for name, value in role.shape.requests if name != "pods"]
+        asked = [_asked(role.shape, name, value) for name, value in role.shape.requests if name != "pods"]
         devices = self._translation.devices.ask(role.shape)
         extra = "" if devices is None else column_of(devices)
         return ", ".join([*asked, f"1 of the {extra}"] if extra else asked)
@@ -120,6 +120,11 @@ class Explainer:
             known = Counter(text for text in texts if text is not None)
             self._static[id(mask)] = known
         return known
+
+
+def _asked(shape: Shape, name: str, value: int) -> str:
+    told = f"{amount(name, value)} {name}"
+    return f"{told} (its team's podDefaults)" if name in shape.by_default else told
 
 
 def _sentence(item: Binding) -> str:

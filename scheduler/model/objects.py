@@ -85,6 +85,8 @@ class Shape:
     ask: DeviceAsk | None = None
     #: Whether nodes that the provider may take back come first or last for it; never a must.
     spot: SpotWish = ""
+    #: Resources of the requests that are not written in the pod: its team's default counts. Sorted.
+    by_default: tuple[str, ...] = ()
     #: Shapes are keys of many dictionaries; the hash is computed once.
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
@@ -106,6 +108,7 @@ class Shape:
             self.labels,
             self.ask,
             self.spot,
+            self.by_default,
         )
         object.__setattr__(self, "_hash", hash(parts))
 

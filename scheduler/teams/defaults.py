@@ -73,4 +73,5 @@ def _with(asked: Shape, said: _Said) -> Shape:
     requests = dict(said) | dict(asked.requests)
     if len(requests) == len(asked.requests):
         return asked
-    return replace(asked, requests=tuple(sorted(requests.items())))
+    added = requests.keys() - dict(asked.requests).keys()
+    return replace(asked, requests=tuple(sorted(requests.items())), by_default=tuple(sorted(added)))

@@ -59,4 +59,11 @@ TEAM_GUARDS: tuple[Mutation, ...] = (
         new='{"status": {"conditions": [told]}}',
         test=f"{TOLD}::test_an_evicted_pod_is_told_why_while_it_leaves_whatever_version_it_is_in",
     ),
+    Mutation(
+        name="a verdict tells a team's default from what is written in the pod",
+        file="scheduler/explain/verdict.py",
+        old="if name in shape.by_default else told",
+        new="if shape.by_default else told",
+        test=DEFAULTS,
+    ),
 )

@@ -51,6 +51,29 @@ def test_no_more_silent_pods_are_placed_on_a_node_than_their_defaults_leave_room
     assert len(world.running("a")) == most
 
 
+@pytest.mark.parametrize(
+    ("spec", "starts"), [(TWO_CPU, False), ({"podDefaults": {"memory": 1}}, True), ({}, True)]
+)
+def test_where_others_use_up_the_cpu_a_silent_pod_starts_only_without_a_default_of_it(
+    spec: Mapping[str, object], starts: bool
+) -> None:
+    world = one_node(spec)
+    full = shape(gpu=0, cpu=5_000)
+    world.submit(pod("other", of=full, namespace="free", scheduler="another", node="n0", phase="Running"))
+    world.submit(*silent(1))
+    done = plan(world.state.snapshot(START_S), Policy(), Budget(per_gang=1.0, total=3.0))
+    assert len(done.places) == starts
+    assert len(done.verdicts) == (not starts)
+
+
+def test_a_verdict_tells_a_default_from_what_is_written() -> None:
+    world = one_node({"podDefaults": {"cpu": 2, "memory": "1Gi"}}, cpu=1_000)
+    world.submit(*silent(1), pod("own", of=shape(gpu=1, cpu=2_000, memory=0), namespace="a"))
+    told = {verdict.key.name: verdict.message for verdict in world.cycle().verdicts}
+    assert "2 cpu (its team's podDefaults), 1Gi memory (its team's podDefaults)" in told["uid-a-a0"]
+    assert "2 cpu, 1Gi memory (its team's podDefaults)" in told["uid-a-own"]
+
+
 def test_those_that_run_hold_their_defaults_in_the_next_cycle() -> None:
     world = one_node(TWO_CPU)
     for one in silent(3):
