@@ -68,10 +68,10 @@ def test_where_others_use_up_the_cpu_a_silent_pod_starts_only_without_a_default_
 
 def test_a_verdict_tells_a_default_from_what_is_written() -> None:
     world = one_node({"podDefaults": {"cpu": 2, "memory": "1Gi"}}, cpu=1_000)
-    world.submit(*silent(1), pod("own", of=shape(gpu=1, cpu=2_000, memory=0), namespace="a"))
+    world.submit(*silent(1), pod("own", of=shape(gpu=1, cpu=3_000, memory=0), namespace="a"))
     told = {verdict.key.name: verdict.message for verdict in world.cycle().verdicts}
     assert "2 cpu (its team's podDefaults), 1Gi memory (its team's podDefaults)" in told["uid-a-a0"]
-    assert "2 cpu, 1Gi memory (its team's podDefaults)" in told["uid-a-own"]
+    assert "3 cpu, 1Gi memory (its team's podDefaults)" in told["uid-a-own"]
 
 
 def test_those_that_run_hold_their_defaults_in_the_next_cycle() -> None:
