@@ -134,6 +134,15 @@ def test_a_change_of_the_default_counts_for_those_that_wait_and_those_that_run()
     assert len(world.cycle().places) == 2
 
 
+def test_an_overdrawn_node_takes_those_that_ask_nothing_of_what_is_overdrawn() -> None:
+    world = one_node({"podDefaults": {"cpu": 1}})
+    world.submit(*silent(2))
+    world.settle()
+    world.state.set_team_quota(quota("a", {"podDefaults": {"cpu": 3}}))
+    world.submit(*gang("two", 2, of=SILENT, namespace="free"), pod("late", of=shape(cpu=1), namespace="free"))
+    assert [place.gang.key.name for place in world.cycle().places] == ["two"]
+
+
 def test_a_namespace_that_joins_a_team_gets_its_defaults() -> None:
     chosen = {"namespaces": [], "namespaceSelector": {"matchLabels": {"team": "a"}}, **TWO_CPU}
     world = one_node(chosen)
