@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
@@ -274,8 +275,13 @@ class Transport(Client):
 
     def _url(self, path: str, query: Mapping[str, str]) -> URL:
         # yarl would decode and encode each part again; names and our queries are already encoded.
-        tail = f"?{urlencode(query)}" if query else ""
-        return URL(f"{self._endpoint.base_url}{path}{tail}", encoded=True)
+        return URL(f"{self._endpoint.base_url}{path}{_tail(tuple(query.items()))}", encoded=True)
+
+
+@lru_cache(maxsize=64)
+def _tail(query: tuple[tuple[str, str], ...]) -> str:
+    """Of a URL: thousands of Bindings ask the same."""
+    return f"?{urlencode(query)}" if query else ""
 
 
 def _open(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:

@@ -35,7 +35,7 @@ from tests.benchmarks.watching import PodWatch, faults, watching
 NAMESPACE: Final = "bench"
 GROUP: Final = "gang"
 RUN_TIMEOUT_S: Final = 300.0
-#: Of the first case, by both schedulers. By then the API server has met its largest heap between two collections.
+#: Of the first case, by both. By then the API server's heap has been as large as between two collections.
 WARM_UP_ROUNDS: Final = 2
 CaseName = Literal["singles", "gang"]
 
@@ -178,8 +178,8 @@ async def measure(arguments: argparse.Namespace) -> Report:
 
 
 async def _warm_up(bench: Bench, case: Case) -> list[Run]:
-    """Runs that do not count: the first start of either reads its files from disk, and until the API server's
-    heap has been at its largest, memory that it touches for the first time is charged to whichever run grows it
+    """Runs that do not count: the first start of either reads its files from disk, and until the API
+    server's heap has been at its largest, whichever run grows it pays for memory touched for the first time
     (on a virtual machine 3 ms of CPU a MiB, up to 2.6 s a run).
     """
     runs: list[Run] = []
