@@ -14,8 +14,12 @@ from binpacking.choice import Ask, Devices
 from scheduler.devices.worth import share_worth
 from scheduler.model.devices import DEVICES, WHOLE_GPU, DeviceAsk, Inventory, Slot
 from scheduler.model.objects import Pod
+from scheduler.model.plan import Policy, Prices
+from scheduler.model.platforms import HOSTNAME
+from scheduler.planner import plan
+from scheduler.state import ClusterState
 from tests.builders import pod, shape
-from tests.teams.worlds import START_S, cluster, planned
+from tests.teams.worlds import BUDGET, START_S, cluster
 
 GIB = 2**30
 WHOLE = 1_000_000
@@ -60,19 +64,36 @@ def holder(name: str, milli: int, node: str) -> Pod:
     return replace(pod(name, of=of), node_name=node, phase="Running", annotations=((DEVICES, f"{node}-gpu"),))
 
 
-def test_a_small_share_leaves_the_room_that_larger_ones_fill() -> None:
-    """Of 300 and 400 thousandths free, a tenth takes what no other three tenths would miss."""
+def crowded(first: int, second: int) -> ClusterState:
+    """So many thousandths held on the only two nodes with a device to give; a tenth waits."""
     state = cluster([1] * 8, [])
     state.at(START_S)
     for number in range(8):
         slot = Slot(uuid=f"n{number}-gpu", resource=WHOLE_GPU, memory_bytes=80 * GIB, is_usable=number < 2)
         state.set_inventory(Inventory(node=f"n{number}", is_ready=True, probed_s=START_S, slots=(slot,)))
-    held = [("n0", 700), ("n1", 600), *((f"n{number}", 300) for number in range(2, 8) for _ in range(3))]
-    for index, (node, milli) in enumerate(held):
+    thirds = [(f"n{number}", 300) for number in range(2, 8) for _ in range(3)]
+    for index, (node, milli) in enumerate([("n0", first), ("n1", second), *thirds]):
         state.set_pod(holder(f"held{index}", milli, node))
     state.set_pod(pod("small", of=replace(shape(), ask=DeviceAsk(milli=100))))
-    _, found = planned(state)
-    assert [a.node for place in found.places for a in place.assignments] == ["n1"]
+    return state
+
+
+def goes_to(state: ClusterState, *prices: Prices) -> list[str]:
+    found = plan(state.snapshot(START_S), Policy(prices=prices), BUDGET)
+    return [a.node for place in found.places for a in place.assignments]
+
+
+def test_a_small_share_leaves_the_room_that_larger_ones_fill() -> None:
+    """Of 300 and 400 thousandths free, a tenth takes what no other three tenths would miss."""
+    assert goes_to(crowded(700, 600)) == ["n1"]
+    assert goes_to(crowded(600, 700)) == ["n0"]
+
+
+def test_what_a_share_takes_counts_before_what_its_node_costs() -> None:
+    for dear, cheap in (("n0", "n1"), ("n1", "n0")):
+        prices = Prices(label=HOSTNAME, values=((cheap, 1.0), (dear, 50.0)))
+        assert goes_to(crowded(700, 600), prices) == ["n1"]
+        assert goes_to(crowded(700, 700), prices) == [cheap]
 
 
 @settings(max_examples=25)
