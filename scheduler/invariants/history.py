@@ -116,12 +116,16 @@ class GroupVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GangVersion:
-    """A Gang object: the scheduler's own word about a gang. ``placement`` is node by UID."""
+    """A Gang object: the scheduler's own word about a gang. ``placement`` is node by UID.
+
+    ``status``: all of it as it was read, by which a version that says nothing new is known.
+    """
 
     ref: GangRef
     phase: str
     epoch: int
     placement: Mapping[str, str]
+    status: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

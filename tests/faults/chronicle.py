@@ -30,6 +30,7 @@ class Chronicle:
         self.chance = Random(seed)
         self.entries: list[Entry] = []
         self.pods: dict[str, PodVersion] = {}
+        self.claims: dict[GangRef, GangVersion] = {}
         self.epoch = 1
         self.now_s = 100.0
         self.revision = self.chance.randint(1, 10_000)
@@ -84,7 +85,12 @@ class Chronicle:
 
     def claim(self, ref: GangRef, placement: dict[str, str], phase: str = "Binding") -> None:
         claim = GangVersion(ref=ref, phase=phase, epoch=self.epoch, placement=placement)
+        self.claims[ref] = claim
         self.write("Gang", f"gang-{ref.name}", claim)
+
+    def store_anew(self, ref: GangRef) -> None:
+        """A Gang object is written as it is, by an administrator who wants another version of it stored."""
+        self.write("Gang", f"gang-{ref.name}", self.claims[ref])
 
     def bind(self, uid: str, node: str) -> None:
         self.change(replace(self.pods[uid], node=node, epoch=self.epoch, told=("True", "", "")))

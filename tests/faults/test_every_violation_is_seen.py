@@ -194,6 +194,18 @@ def _an_old_leader_claims(told: Chronicle) -> None:
         told.tell(uid)
 
 
+def _an_old_leader_says_it_again(told: Chronicle) -> None:
+    """Nothing that is judged differs from before, but the message does."""
+    ref, uids = told.gang("repeated", 2)
+    told.claim(ref, {}, "Pending")
+    told.take_over()
+    told.node("n9", 8)
+    told.bind(told.pod("new"), "n9")
+    told.write("Gang", "gang-repeated", replace(told.claims[ref], status=b'{"message":"another"}'))
+    for uid in uids:
+        told.tell(uid)
+
+
 def _without_a_term(told: Chronicle) -> None:
     told.node("n9", 8)
     uid = told.pod("termless")
@@ -251,6 +263,7 @@ SINS: dict[Callable[[Chronicle], None], set[str]] = {
     _bound_elsewhere_than_claimed: {"INV3"},
     _an_old_leader_binds: {"INV5"},
     _an_old_leader_claims: {"INV5"},
+    _an_old_leader_says_it_again: {"INV5"},
     _without_a_term: {"INV5"},
     _ahead_of_the_lease: {"INV5"},
     _an_event_too_early: {"INV14"},
@@ -300,4 +313,20 @@ def test_what_nobody_could_know_yet_is_held_against_nobody(seed: int) -> None:
     told.node("n8", 4)
     told.write("Node", "n8", NodeVersion(name="n8", allocatable={GPU: 1000}))
     told.bind(told.pod("ours-too", gpus=2), "n8")
+    assert _judged(told.history()) == set()
+
+
+@few
+@given(SEEDS)
+def test_who_stores_an_object_anew_is_no_leader(seed: int) -> None:
+    """As when a new version of the Gang API is to be stored: each object is written once more as it is."""
+    told = honest(seed)
+    for _ in range(2):
+        told.take_over()
+        ref, uids = told.gang(f"of-term-{told.epoch}", 2)
+        told.claim(ref, {}, "Pending")
+        for uid in uids:
+            told.tell(uid)
+    for ref in told.claims:
+        told.store_anew(ref)
     assert _judged(told.history()) == set()

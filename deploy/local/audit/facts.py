@@ -194,6 +194,7 @@ def gang_fact(raw: bytes, served: Collection[str] = ()) -> tuple[str, Version] |
         phase=status.phase,
         epoch=status.epoch,
         placement={place.uid: place.node for place in status.placement or ()},
+        status=bytes(_raw_status.decode(raw).status),
     )
 
 
@@ -215,6 +216,7 @@ _node = msgspec.json.Decoder(wire.Node)
 _gpu_node = msgspec.json.Decoder(wire.GPUNode)
 _group = msgspec.json.Decoder(wire.Group)
 _gang_object = msgspec.json.Decoder(wire.Gang)
+_raw_status = msgspec.json.Decoder(wire.RawStatus)
 _lease = msgspec.json.Decoder(wire.Lease)
 _event = msgspec.json.Decoder(wire.Event)
 

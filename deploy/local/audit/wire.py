@@ -150,6 +150,12 @@ class Gang(Wire, frozen=True):
     status: GangStatus = GangStatus()
 
 
+class RawStatus(Wire, frozen=True):
+    """An object's status as it stands."""
+
+    status: msgspec.Raw = msgspec.Raw()
+
+
 class LeaseSpec(Wire, frozen=True):
     holder_identity: str | None = None
     lease_transitions: int | None = None
