@@ -7,20 +7,22 @@ the circular block bootstrap (Politis and Romano, 1992) with blocks of n^(1/3) j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from scheduler.model.objects import Node
 from simulations.engine import Engine, Setting
-from simulations.loads.formats import load
+from simulations.loads.formats import is_generated, load
 from simulations.outcome import Outcome
 from simulations.summary import Summary, summarise
+from simulations.workload import Workload
 
 RESAMPLES: Final = 2_000
 #: Blocks drawn at a time, for memory.
@@ -91,25 +93,33 @@ def sweep(
     processes: int | None = None,
     done: Callable[[int], None] = lambda count: None,
 ) -> list[Result]:
-    """Every alternative on every seed, by joblib: ``joblib.parallel_config`` names another backend, such as
-    an existing Dask or Ray cluster. ``done`` is told of each run that ended. The load is made for the
-    baseline's cluster. Raises: BadTrace.
+    """Every alternative on every seed, by joblib, where ``simulations.backends`` or ``parallel_config`` say.
+
+    A trace is read here, once, so that workers elsewhere need no file; an invented load is made where it is
+    run, for the baseline's cluster. ``done`` is told of each run that ended, or of all in the end where the
+    backend tells nothing before. Raises: BadTrace.
     """
     nodes = alternatives[0].nodes
-    tasks = [(one, said, nodes, seed) for seed in seeds for one in alternatives]
-    results: list[Result] = []
-    running: Iterator[Result] = Parallel(n_jobs=processes, return_as="generator")(
+    jobs = None if is_generated(said) else load(said, nodes)
+    tasks = [(one, said if jobs is None else jobs, nodes, seed) for seed in seeds for one in alternatives]
+    tells, _ = get_active_backend()
+    form = "generator" if tells.supports_return_generator else "list"
+    running: Iterable[Result] = Parallel(n_jobs=processes, return_as=form)(
         delayed(simulated)(*task) for task in tasks
     )
+    results: list[Result] = []
     for result in running:
         results.append(result)
         done(len(results))
     return results
 
 
-def simulated(one: Alternative, said: str, load_nodes: tuple[Node, ...], seed: int | None) -> Result:
-    """One run."""
-    outcome = Engine(load(said, load_nodes, seed=seed), one.nodes, one.setting).run()
+def simulated(
+    one: Alternative, wanted: str | Workload, load_nodes: tuple[Node, ...], seed: int | None
+) -> Result:
+    """One run, of these jobs or of the load of that name."""
+    jobs = load(wanted, load_nodes, seed=seed) if isinstance(wanted, str) else wanted
+    outcome = Engine(jobs, one.nodes, one.setting).run()
     return Result(
         alternative=one.name,
         seed=seed,

@@ -209,7 +209,14 @@ def compare(
     policy: PolicyOption = None,
     teams: TeamsOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=10_000, help="Runs of a generated load.")] = 20,
-    processes: Annotated[int, typer.Option("--processes", help="Runs at a time; -1: one a core.")] = -1,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", help="Runs at a time on the cores here.  [default: one a core]"),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", help="A cluster to run on: dask:HOST:PORT or ray:HOST:PORT."),
+    ] = None,
     restart_s: RestartOption = 0.0,
     cycle_s: CycleOption = 0.01,
     output: OutputOption = "table",
@@ -227,6 +234,7 @@ def compare(
         teams=teams,
         seeds=seeds,
         processes=processes,
+        backend=backend,
         restart_s=restart_s,
         cycle_s=cycle_s,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
 from scheduler.cli.simulate import cluster_of, setting, title
 from scheduler.live.config import KIND
+from simulations.backends import NoBackend, backend
 from simulations.comparison import Alternative, Difference, compare, sweep
 from simulations.loads.formats import is_generated
 from simulations.loads.table import BadTrace
@@ -27,13 +29,15 @@ class Options:
     policy: Path | None
     teams: Path | None
     seeds: int
-    processes: int
+    processes: int | None
+    backend: str | None
     restart_s: float
     cycle_s: float
 
 
 def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
     """Raises: Failure."""
+    processes = _processes(options)
     alternatives = _alternatives(files, options)
     made = is_generated(options.load)
     seeds: list[int | None] = list(range(options.seeds)) if made else [None]
@@ -44,7 +48,10 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
             print(f"\r{count} of {total} runs", end="\n" if count == total else "", file=sys.stderr)
 
     try:
-        results = sweep(alternatives, options.load, seeds, processes=options.processes, done=tell)
+        with nullcontext() if options.backend is None else backend(options.backend):
+            results = sweep(alternatives, options.load, seeds, processes=processes, done=tell)
+    except NoBackend as error:
+        raise Failure(str(error)) from error
     except BadTrace as error:
         raise Failure(str(error), code=EXIT_USAGE) from error
     found = compare(results)
@@ -56,6 +63,18 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
         print()
         columns = ("figure", found.baseline, name, "difference", "from", "to", "pairs")
         table(columns, [_cells(row) for row in rows])
+
+
+def _processes(options: Options) -> int | None:
+    """Runs at a time here; None where a backend decides."""
+    if options.processes == 0:
+        raise Failure("--processes 0: expected 1 or more, or -1 for one a core", code=EXIT_USAGE)
+    if options.backend is None:
+        return -1 if options.processes is None else options.processes
+    if options.processes is not None:
+        text = "--processes counts the cores here and --backend runs elsewhere: leave one of them out"
+        raise Failure(text, code=EXIT_USAGE)
+    return None
 
 
 def _alternatives(files: Sequence[Path], options: Options) -> list[Alternative]:
