@@ -2,8 +2,8 @@
 
 Greedy in the order presented, the joint solver with five units of work, and kube-scheduler with native
 PodGroups and MostAllocated on the local control plane, on both families, 40 and 200 nodes. ``SEEDS=20`` sets
-how many instances of each, ``KUBE_SEEDS=20`` how many of them kube-scheduler gets (0: none). Writes
-``build/bench/planted.json``.
+how many instances of each, ``KUBE_SEEDS`` how many of them kube-scheduler gets (all unless said, which takes
+about half an hour; 0: none). Writes ``build/bench/planted.json``.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _share(case: Planted, stands: list[bool]) -> float:
 def main() -> None:
     """Run, print and write."""
     seeds, machine = int(os.environ.get("SEEDS", "20")), figures.machine()
-    asked = min(int(os.environ.get("KUBE_SEEDS", "5")), seeds)
+    asked = min(int(os.environ.get("KUBE_SEEDS", seeds)), seeds)
     kube = {nodes: carried_out(shares(FAMILIES, nodes, asked)) if asked else {} for nodes in SIZES}
     rows = [
         measure(family, nodes, seeds, kube[nodes].get(family, [])) for family in FAMILIES for nodes in SIZES

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from tests.benchmarks import figures
-from tests.benchmarks.control import GPU, BenchmarkFailed, Control, control_plane, pods_path
+from tests.benchmarks.control import GPU, BenchmarkFailed, Control, console, control_plane, pods_path
 from tests.benchmarks.planted_cases import Family, Planted, plant
 from tests.benchmarks.subjects import SCHEDULER_NAME, Launcher
 from tests.benchmarks.watching import PodWatch, watching
@@ -30,7 +30,11 @@ async def shares(families: Sequence[Family], nodes: int, seeds: int) -> dict[Fam
             for family in families:
                 for seed in range(seeds):
                     case = plant(family, nodes, seed)
-                    found[family].append(await _share(control, watch, launcher, case))
+                    share = await _share(control, watch, launcher, case)
+                    found[family].append(share)
+                    console.print(
+                        f"kube-scheduler, {family}, {nodes} nodes, {seed + 1} of {seeds}: {share:.1%}"
+                    )
     return found
 
 
