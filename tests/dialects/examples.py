@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,3 +85,9 @@ def documents(content: str) -> list[Manifest]:
     for document in yaml.safe_load_all(content):
         found += document["items"] if document["kind"] == "List" else [document]
     return found
+
+
+def before(content: str) -> str:
+    """A manifest as it was before its one line was changed: of another scheduler, or of the default one."""
+    named = re.sub(r"schedulerName: stowplan # was: (.+)", r"schedulerName: \1", content)
+    return re.sub(r"\n *schedulerName: stowplan[^\n]*", "", named)

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from tests.dialects.controllers import create
-from tests.dialects.examples import EXAMPLES, FOLDER, documents, text
+from tests.dialects.examples import EXAMPLES, FOLDER, before, documents, text
 from tests.dialects.recorded import metadata_of
 from tests.dialects.stage import Stage
 
@@ -41,9 +41,7 @@ def test_the_change_leads_from_what_was_to_the_example(file: str) -> None:
 
 @pytest.mark.parametrize("file", EXAMPLES)
 def test_before_the_change_no_pod_is_ours(file: str) -> None:
-    before = re.sub(r"schedulerName: stowplan # was: (.+)", r"schedulerName: \1", text(file))
-    before = re.sub(r"\n *schedulerName: stowplan[^\n]*", "", before)
-    created = create(documents(before))
+    created = create(documents(before(text(file))))
     stage = Stage(nodes=8)
     for made in created.objects:
         stage.give(made)

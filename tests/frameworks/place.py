@@ -12,6 +12,7 @@ import msgspec
 
 from deploy.local.audit import Auditor
 from deploy.local.cluster import running_cluster_async
+from deploy.local.components import Component
 from deploy.local.demo.scheduler import running_scheduler
 from deploy.local.frameworks.stage import make_namespace
 from deploy.local.nodes.actor import NodeActor, Settings
@@ -179,11 +180,14 @@ class Places:
 
 
 @asynccontextmanager
-async def places(folder: Path, pools: Sequence[Pool]) -> AsyncIterator[Places]:
-    """A cluster with the real controllers, ``stowplan run`` and a pool of nodes for each place."""
+async def places(
+    folder: Path, pools: Sequence[Pool], *, beside: Sequence[Component] = ("kube-controller-manager",)
+) -> AsyncIterator[Places]:
+    """A cluster with the real controllers ``beside`` ``stowplan run``, and a pool of nodes for each place."""
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(running_cluster_async())
-        await asyncio.to_thread(cluster.start_component, "kube-controller-manager")
+        for component in beside:
+            await asyncio.to_thread(cluster.start_component, component)
         endpoint = Endpoint.from_kubeconfig(cluster.admin_kubeconfig)
         admin = await stack.enter_async_context(Transport(endpoint, user_agent="tests"))
         kubelets = Transport(Endpoint.from_kubeconfig(cluster.kubeconfig("node-actor")))
