@@ -56,9 +56,10 @@ async def test_a_job_of_the_default_scheduler_moves_and_moves_back(site: Places)
         told = await shell(move)
         await place.until(of(place, "stowplan"), "stowplan's")
         assert "job.batch/all-reduce replaced" in told
-        assert "Gang default/all-reduce.job: Bound" in told
+        assert "gang default/all-reduce: Bound" in told, told
         assert "4 bound, 4 needed together, 4 exist" in told
-        assert not any(pod.name in await shell(find) for pod in place.pods())
+        told = await shell(find)
+        assert not any(pod.name in told for pod in place.pods())
 
         await shell("kubectl replace --force -f -", given=before(text(JOB)))
         await place.until(of(place, "default-scheduler"), "the default scheduler's again")
