@@ -86,7 +86,10 @@ def plan(
             run.verdicts.extend(run.explainer.behind(gang, ahead) for gang in batch)
         else:
             before = len(run.verdicts)
-            _place(run, batch)
+            if any(role.replica for role in first.roles):
+                _place_by_replicas(run, first)
+            else:
+                _place(run, batch)
             ahead = ahead or (first if len(run.verdicts) > before else None)
     maker = run.desk or run.displacer
     clearings = () if maker is None else tuple(maker.clearings)
@@ -133,10 +136,47 @@ def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     """A verdict that still holds, unless by now others may be evicted for the gang."""
     if run.desk is None or gang.blocked is not None or _roles_see_each_other(gang):
         return known
+    gang = next(_whole(gang))
     admitted = run.desk.admit([gang])
     if not admitted.gangs:
         return (admitted.verdicts or _refuse(run, admitted))[0]
     return (_room(run, admitted.gangs, admitted.within) or [known])[0]
+
+
+def _whole(gang: PendingGang) -> Iterator[PendingGang]:
+    """What starts together of a gang: all of it but its replicas, then, once it stands, each of those."""
+    own = tuple(role for role in gang.roles if not role.replica)
+    if own:
+        yield gang if len(own) == len(gang.roles) else replace(gang, roles=own)
+    if gang.need or any(role.minimum for role in own):
+        # They come in an attempt of their own: a Binding refused to one of them ends all of that attempt.
+        return
+    for name in dict.fromkeys(role.replica for role in gang.roles if role.replica):
+        mine = (role for role in gang.roles if role.replica == name)
+        yield replace(gang, roles=tuple(replace(role, minimum=len(role.pods)) for role in mine))
+
+
+def _place_by_replicas(run: Run, gang: PendingGang) -> None:
+    """Each replica where it fits, whatever becomes of the others; all that got places are one Place."""
+    places, verdicts = len(run.places), len(run.verdicts)
+    for part in _whole(gang):
+        _place(run, [part])
+    found = run.places[places:]
+    if not found:
+        del run.verdicts[verdicts + 1 :]
+        return
+    del run.places[places:], run.verdicts[verdicts:]
+    roles = tuple(role for place in found for role in place.gang.roles)
+    assignments = tuple(a for place in found for a in place.assignments)
+    solver: Solver = "cp-sat" if any(place.solver == "cp-sat" for place in found) else "greedy"
+    run.places.append(
+        Place(
+            gang=replace(gang, roles=roles),
+            assignments=assignments,
+            certificate=_placed(gang, assignments),
+            solver=solver,
+        )
+    )
 
 
 def _place(run: Run, batch: Sequence[PendingGang]) -> None:

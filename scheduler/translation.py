@@ -114,7 +114,9 @@ class Translation:
             name=str(pending.key),
             roles=tuple(roles),
             # A gang that stands already and only grows still has to place something.
-            minimum=max(1, pending.need) if minimum is None else minimum,
+            minimum=max(1, pending.need, sum(role.minimum for role in pending.roles))
+            if minimum is None
+            else minimum,
             topology=tuple(topology),
         )
 

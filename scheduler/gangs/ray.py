@@ -1,18 +1,26 @@
 """RayCluster, and RayJob and RayService, which make one (ray-project/kuberay, ray/utils/constant.go).
 
 The head and the workers without which the cluster is not to start are one gang; workers that the
-autoscaler adds join it one by one. The submitter pod of a RayJob is a pod of its own.
+autoscaler adds join it replica by replica: one by one, or all pods of a replica of several (``numOfHosts``)
+together. The submitter pod of a RayJob is a pod of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from scheduler.gangs import words
 from scheduler.gangs.described import Described
 from scheduler.gangs.dialect import Doc
+from scheduler.gangs.groups import GroupObjects, Workload
+from scheduler.model.gang import GangKey, GangSpec, ReplicaSpec, Waiting
 from scheduler.model.objects import Pod, Rejected
 
 NODE_TYPE = "ray.io/node-type"
 GROUP = "ray.io/group"
+#: Set where one replica is several pods, by KubeRay from 1.5 on with its feature RayMultiHostIndexing.
+REPLICA = "ray.io/worker-group-replica-name"
 HEAD = "head"
 
 DOC = Doc(
@@ -24,7 +32,11 @@ DOC = Doc(
             "RayCluster spec.workerGroupSpecs[].replicas",
             "the same where minReplicas is 0 and nothing autoscales",
         ),
-        ("RayCluster spec.workerGroupSpecs[].numOfHosts", "pods of one replica"),
+        (
+            "RayCluster spec.workerGroupSpecs[].numOfHosts",
+            "pods of one replica, which start together, also beyond minReplicas",
+        ),
+        (f"label {REPLICA}", "which of them are one replica, set by KubeRay; without it any of the group"),
         (f"label {GROUP}", "role of the pod, set by KubeRay"),
     ),
     size="1 + sum over the worker groups of replicas x numOfHosts",
@@ -46,3 +58,19 @@ class Ray(Described):
         if words.label(pod, NODE_TYPE) == HEAD:
             return HEAD
         return words.label(pod, GROUP) or words.role_of(pod)
+
+    def _described(
+        self, key: GangKey, members: Sequence[Pod], found: Workload, objects: GroupObjects
+    ) -> GangSpec | Waiting | Rejected:
+        spec = super()._described(key, members, found, objects)
+        if not isinstance(spec, GangSpec) or spec.min_member != sum(role.minimum for role in spec.roles):
+            # Nothing to start, or the pods themselves say in one number how many of them will do.
+            return spec
+        return replace(
+            spec,
+            replicas=tuple(
+                ReplicaSpec(role=r.name, size=r.size, minimum=r.pods_min // r.size, label=REPLICA)
+                for r in found.roles
+                if r.size > 1 and not r.is_suspended
+            ),
+        )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from scheduler.gangs.dialect import Dialect
 from scheduler.gangs.groups import GroupObjects
 from scheduler.gangs.registry import BY_NAME
+from scheduler.gangs.replicas import growth
 from scheduler.gangs.words import ROLE_DEFAULT
 from scheduler.model.gang import SINGLE, GangKey, GangSpec, PendingGang, PendingRole, Waiting
 from scheduler.model.objects import Pod, Rejected, Shape
@@ -114,8 +116,14 @@ def pending_gang(
     if isinstance(spec, GangSpec):
         left_out = [*refused, *((pod.name, strangers[pod.uid]) for pod in members if pod.uid in strangers)]
         gated = sum(bool(pod.gates) and not pod.is_deleting for pod in belonging)
-        blocked = _missing(spec, standing, waiting, dialect) or None
-        return _gang(spec, belonging, standing, waiting, dialect, _explained(blocked, gated, left_out))
+        more = growth(spec, standing, waiting, dialect.role)
+        ready = [pod for pod in waiting if pod.uid not in more.awaited] if more.awaited else waiting
+        first = [pod for pod in ready if pod.uid not in more.replica_of] if more.replica_of else ready
+        missing = _missing(spec, standing, first, dialect)
+        if missing or not ready:
+            blocked = _explained(missing or min(more.awaited.values()), gated, left_out)
+            return _gang(spec, belonging, standing, waiting, dialect, blocked)
+        return _gang(spec, belonging, standing, ready, dialect, None, more.replica_of)
     nobody = GangSpec(key=key, min_member=1, generation=0)
     return _gang(nobody, belonging, standing, waiting, dialect, spec)
 
@@ -127,6 +135,7 @@ def _gang(
     waiting: Sequence[Pod],
     dialect: Dialect,
     blocked: Rejected | Waiting | None,
+    replica_of: Mapping[str, str] = MappingProxyType({}),
 ) -> PendingGang:
     # A gang is as urgent as its least urgent member: one pod cannot lift the others.
     priority = min(pod.priority for pod in waiting) if spec.priority is None else spec.priority
@@ -139,7 +148,7 @@ def _gang(
         min_member=spec.min_member,
         standing=len(standing),
         standing_nodes=tuple(sorted({pod.node_name for pod in standing if pod.holds_capacity})),
-        roles=_roles(spec, standing, waiting, dialect),
+        roles=_roles(spec, standing, waiting, dialect, replica_of),
         topology=spec.topology,
         owner=spec.owner,
         blocked=blocked,
@@ -148,9 +157,13 @@ def _gang(
 
 
 def _roles(
-    spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], dialect: Dialect
+    spec: GangSpec,
+    standing: Sequence[Pod],
+    waiting: Sequence[Pod],
+    dialect: Dialect,
+    replica_of: Mapping[str, str],
 ) -> tuple[PendingRole, ...]:
-    """Pending pods by role and shape, in the order of their first pods.
+    """Pending pods by role, shape and replica, in the order of their first pods.
 
     A role's minimum falls on its first pods in natural order: where they differ in shape, the
     lowest ranks are the ones that must start.
@@ -162,19 +175,21 @@ def _roles(
     # Hashing a shape costs more than all else here, and equal shapes are mostly one object.
     first: dict[Shape, Shape] = {}
     same_shape: dict[int, Shape] = {}
-    pods: dict[tuple[str, int], list[Pod]] = {}
-    minimum: Counter[tuple[str, int]] = Counter()
+    pods: dict[tuple[str, int, str], list[Pod]] = {}
+    minimum: Counter[tuple[str, int, str]] = Counter()
     for pod in waiting:
         shape = same_shape.get(id(pod.shape))
         if shape is None:
             shape = same_shape[id(pod.shape)] = first.setdefault(pod.shape, pod.shape)
-        place = (dialect.role(pod), id(shape))
+        place = (dialect.role(pod), id(shape), replica_of.get(pod.uid, ""))
         pods.setdefault(place, []).append(pod)
-        if left.get(place[0], 0) > 0:
+        if not place[2] and left.get(place[0], 0) > 0:
             left[place[0]] -= 1
             minimum[place] += 1
     return tuple(
-        PendingRole(name=place[0], shape=same[0].shape, minimum=minimum[place], pods=tuple(same))
+        PendingRole(
+            name=place[0], shape=same[0].shape, minimum=minimum[place], pods=tuple(same), replica=place[2]
+        )
         for place, same in pods.items()
     )
 
@@ -191,10 +206,8 @@ def _missing(spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], di
     return ""
 
 
-def _explained(missing: str | None, gated: int, left_out: Sequence[tuple[str, Rejected]]) -> Waiting | None:
+def _explained(missing: str, gated: int, left_out: Sequence[tuple[str, Rejected]]) -> Waiting:
     """The wait with what else is known about it: gates, and the first refused member by name."""
-    if not missing:
-        return None
     parts = [missing]
     if gated:
         parts.append(f"{gated} more behind scheduling gates")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from scheduler.model.objects import Pod, Rejected, Shape
@@ -44,6 +45,19 @@ class RoleSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSpec:
+    """A role whose pods make up replicas: beyond its minimum it starts replica by replica, each whole."""
+
+    role: str
+    #: Pods of one replica, 2 or more.
+    size: int
+    #: Replicas that the role's minimum counts.
+    minimum: int
+    #: Key of the pods' label that names their replica; pods without it are alike, and any ``size`` make one.
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopologySpec:
     """All pods of the gang inside one domain of a node label."""
 
@@ -62,6 +76,7 @@ class GangSpec:
     #: written for an older description is noticed.
     generation: int
     roles: tuple[RoleSpec, ...] = ()
+    replicas: tuple[ReplicaSpec, ...] = ()
     topology: tuple[TopologySpec, ...] = ()
     #: Overrides the members' priority when the group object sets one.
     priority: int | None = None
@@ -90,6 +105,8 @@ class PendingRole:
     #: How many of these must be placed for the role to stand, given what already stands.
     minimum: int
     pods: tuple[Pod, ...]
+    #: Of pods beyond the gang's minimum that start together or not at all: the replica they make up.
+    replica: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,3 +138,11 @@ class PendingGang:
     @property
     def pods(self) -> tuple[Pod, ...]:
         return tuple(pod for role in self.roles for pod in role.pods)
+
+    def tears(self, uids: Collection[str]) -> bool:
+        """Whether some replica has a part of its pods among these, and a part not."""
+        there: dict[str, set[bool]] = {}
+        for role in self.roles:
+            if role.replica:
+                there.setdefault(role.replica, set()).update(pod.uid in uids for pod in role.pods)
+        return any(len(answers) > 1 for answers in there.values())

@@ -78,7 +78,7 @@ class Clearer:
                 return
             asked[row] += self._translation.request(pods[uid].shape)
         later = self._packing.free + self._coming - asked
-        if len(nodes) < max(1, gang.need) or ((later < 0) & (asked > 0)).any():
+        if len(nodes) < max(1, gang.need) or gang.tears(nodes) or ((later < 0) & (asked > 0)).any():
             return
         left = np.minimum(self._packing.free, later)
         self._promises[gang.key] = _Promise(nodes=nodes, asked=asked, held=self._packing.free - left)

@@ -279,14 +279,15 @@ def trainjob(name: str, n: int) -> Recording:
     )
 
 
-def ray_pod(name: str, kind: str, group: str, suffix: str) -> Body:
-    """A head or a worker of a RayCluster."""
+def ray_pod(name: str, kind: str, group: str, suffix: str, **more: str) -> Body:
+    """A head or a worker of a RayCluster. more: labels below ``ray.io/``, dashes as underscores."""
     labels = {
         "ray.io/cluster": name,
         "ray.io/node-type": kind,
         "ray.io/group": group,
         "ray.io/is-ray-node": "yes",
         "app.kubernetes.io/created-by": "kuberay-operator",
+        **{f"ray.io/{key.replace('_', '-')}": value for key, value in more.items()},
     }
     owner = ("ray.io/v1", "RayCluster", name, f"RayCluster-{name}")
     return pod(f"{name}-{group}-{suffix}", labels=labels, owner=owner)
@@ -305,16 +306,41 @@ def ray(name: str, n: int) -> Recording:
     )
 
 
-def ray_multi_host(name: str, n: int) -> Recording:
-    """A head, and n replicas of two pods each, none of which the cluster starts without."""
-    group: Json = {"groupName": "tpu", "replicas": n, "minReplicas": n, "maxReplicas": n, "numOfHosts": 2}
-    workers = (ray_pod(name, "worker", "tpu", f"worker-{i}-{host}") for i in range(n) for host in range(2))
+def ray_host(name: str, replica: int, host: int, *, is_named: bool = True) -> Body:
+    """One pod of a replica of several. The operator draws the ends of names; they are in no order."""
+    drawn = f"worker-{(7 * replica + 5 * host + 3) % 97:02d}x{replica}{host}"
+    if not is_named:
+        return ray_pod(name, "worker", "tpu", drawn)
+    return ray_pod(
+        name,
+        "worker",
+        "tpu",
+        drawn,
+        worker_group_replica_name=f"tpu-{replica}",
+        worker_group_replica_index=str(replica),
+        replica_host_index=str(host),
+    )
+
+
+def ray_multi_host(
+    name: str, n: int, *, least: int | None = None, hosts: int = 2, is_named: bool = True
+) -> Recording:
+    """A head, and n replicas of several pods each; the cluster starts with ``least``, or with all.
+
+    is_named: whether the operator labels each pod with its replica (feature RayMultiHostIndexing).
+    """
+    least = n if least is None else least
+    group: Json = {
+        "groupName": "tpu", "replicas": n, "minReplicas": least, "maxReplicas": n, "numOfHosts": hosts,
+    }  # fmt: skip
+    workers = (ray_host(name, i, host, is_named=is_named) for i in range(n) for host in range(hosts))
     return Recording(
         dialect="raycluster",
-        source="ray-project/kuberay: ray-operator/config/samples/ray-cluster.tpu-v4-multihost.yaml",
+        source="ray-project/kuberay: ray-operator/config/samples/ray-cluster.tpu-v4-multihost.yaml, "
+        "controllers/ray/common/pod.go DefaultWorkerPodTemplate",
         objects=(made("RayCluster", name, {"workerGroupSpecs": [group]}),),
         pods=(ray_pod(name, "head", "headgroup", "head"), *workers),
-        minimum=1 + 2 * n,
+        minimum=1 + hosts * least,
     )
 
 
