@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.guards import Mutation
 
 RUNS_ON = "tests/dialects/test_a_jobset_counts_who_succeeded_in_a_job_that_runs_on.py"
+REPLICAS = "tests/dialects/test_a_ray_cluster_grows_by_whole_replicas.py"
 JOBS = "tests/gangs/test_each_dialect_says_who_starts_together.py"
 
 DIALECT_GUARDS: tuple[Mutation, ...] = (
@@ -56,5 +57,47 @@ DIALECT_GUARDS: tuple[Mutation, ...] = (
         old="max(self.succeeded, succeeded_seen)",
         new="succeeded_seen",
         test=JOBS,
+    ),
+    Mutation(
+        name="a replica beyond the minimum is planned whole",
+        file="scheduler/planner.py",
+        old="roles=tuple(replace(role, minimum=len(role.pods)) for role in mine)",
+        new="roles=tuple(mine)",
+        test=REPLICAS,
+    ),
+    Mutation(
+        name="a Binding refused to one pod of a replica takes it back",
+        file="scheduler/planner.py",
+        old="            gang=replace(gang, roles=roles),",
+        new="            gang=gang,",
+        test=REPLICAS,
+    ),
+    Mutation(
+        name="replicas wait until the gang stands",
+        file="scheduler/planner.py",
+        old="    if gang.need or any(role.minimum for role in own):\n",
+        new="    if False:\n",
+        test=REPLICAS,
+    ),
+    Mutation(
+        name="what the gang stands on is counted without the replicas beyond it",
+        file="scheduler/gangs/view.py",
+        old="        if not place[2] and left",
+        new="        if left",
+        test=REPLICAS,
+    ),
+    Mutation(
+        name="two halves are no replica",
+        file="scheduler/gangs/replicas.py",
+        old="key=lambda some: (-sum(p.uid in stand for p in some[1]), -len(some[1]))",
+        new="key=lambda some: 0",
+        test=REPLICAS,
+    ),
+    Mutation(
+        name="room promised to a part of a replica is no promise",
+        file="scheduler/teams/clearing.py",
+        old=" or gang.tears(nodes)",
+        new="",
+        test=REPLICAS,
     ),
 )
