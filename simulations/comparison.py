@@ -91,7 +91,7 @@ def sweep(
     seeds: Sequence[int | None],
     *,
     processes: int | None = None,
-    done: Callable[[int], None] = lambda count: None,
+    done: Callable[[int], None] | None = None,
 ) -> list[Result]:
     """Every alternative on every seed, by joblib, where ``simulations.backends`` or ``parallel_config`` say.
 
@@ -110,7 +110,8 @@ def sweep(
     results: list[Result] = []
     for result in running:
         results.append(result)
-        done(len(results))
+        if done is not None:
+            done(len(results))
     return results
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import yaml
 
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
+from scheduler.cli.progress import progress
 from scheduler.cli.simulate import cluster_of, setting, title
 from scheduler.live.config import KIND
 from simulations.backends import NoBackend, backend
@@ -42,13 +42,11 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
     made = is_generated(options.load)
     seeds: list[int | None] = list(range(options.seeds)) if made else [None]
     total = len(seeds) * len(alternatives)
-
-    def tell(count: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{count} of {total} runs", end="\n" if count == total else "", file=sys.stderr)
-
     try:
-        with nullcontext() if options.backend is None else backend(options.backend):
+        with (
+            nullcontext() if options.backend is None else backend(options.backend),
+            progress(options.load, total, "runs") as tell,
+        ):
             results = sweep(alternatives, options.load, seeds, processes=processes, done=tell)
     except NoBackend as error:
         raise Failure(str(error)) from error

@@ -11,6 +11,7 @@ from typing import Literal
 from scheduler.cli.configuration import read as read_configuration
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import emit, table
+from scheduler.cli.progress import progress
 from scheduler.cli.units import duration, percent
 from scheduler.model.objects import Node
 from scheduler.model.plan import Budget
@@ -133,25 +134,8 @@ def setting(
 def run(jobs: Workload, nodes: Sequence[Node], chosen: Setting, label: str = "") -> Outcome:
     """Simulate, with a progress bar where somebody watches."""
     engine = Engine(jobs, nodes, chosen)
-    if not sys.stderr.isatty():
-        return engine.run()
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("jobs, {task.fields[rate]}/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label or jobs.name, total=len(jobs.jobs), rate="0")
-
-        def tell(ended: int, _: float) -> None:
-            bar.update(task, completed=ended, rate=f"{bar.tasks[task].speed or 0:,.0f}")
-
-        return engine.run(tell)
+    with progress(label or jobs.name, len(jobs.jobs), "jobs") as tell:
+        return engine.run() if tell is None else engine.run(lambda ended, _: tell(ended))
 
 
 def show(summary: Summary) -> None:
