@@ -15,21 +15,33 @@ from simulations.loads.generated import GENERATORS
 from simulations.loads.swf import read_swf
 from simulations.loads.table import BadTrace, Row, header, open_text, rows
 from simulations.nodes import gpus_per_node
-from simulations.workload import GPUS_MAX, PODS_MAX, Job, Workload, split, workload
+from simulations.workload import GPUS_MAX, PODS_MAX, SECONDS_MAX, Job, Workload, split, workload
 
 GPUS_TOTAL_MAX = PODS_MAX * GPUS_MAX
 CPU_MILLI_MAX = 10**9
 MEMORY_MIB_MAX = 10**9
 PRIORITY_MAX = 10**9
+STEPS_MAX = 10**12
+#: Beside Gavel's physical traces: steps a second by GPU model, kind of job and GPUs.
+THROUGHPUTS = "isolated_throughputs.csv"
+
+
+#: Reads one row, for nodes of so many GPUs; None leaves it out.
+Reader = Callable[[Row, int], Job | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """``needs``: columns by which the format is known; ``job`` reads one row (None leaves it out)."""
+    """``needs``: columns by which the format is known; ``reader``: what reads the rows of a file."""
 
     name: str
     needs: tuple[str, ...]
-    job: Callable[[Row, int], Job | None]
+    reader: Callable[[Path], Reader]
+
+
+def _alone(reader: Reader) -> Callable[[Path], Reader]:
+    """For a format that needs no other file than the trace."""
+    return lambda path: reader
 
 
 def _plain(row: Row, per_node: int) -> Job:
@@ -113,6 +125,36 @@ def _gavel(row: Row, per_node: int) -> Job | None:
     )
 
 
+def _gavel_physical(path: Path) -> Reader:
+    """Steps, which take as long as the table beside the trace says of V100s in one node."""
+    table = path.parent / THROUGHPUTS
+    steps_per_s = {
+        (row.text("job_type"), row.whole("scale_factor", least=1, most=GPUS_TOTAL_MAX)): row.positive(
+            "steps_per_s"
+        )
+        for row in rows(table, needs=("gpu_type", "job_type", "scale_factor", "steps_per_s"))
+        if row.text("gpu_type") == "v100"
+    }
+
+    def job(row: Row, per_node: int) -> Job | None:
+        kind = row.text("job_type"), row.whole("scale_factor", least=1, most=GPUS_TOTAL_MAX)
+        if kind not in steps_per_s:
+            return None
+        duration_s = row.whole("total_steps", most=STEPS_MAX) / steps_per_s[kind]
+        if duration_s > SECONDS_MAX:
+            raise row.fault("total_steps", f"at most {SECONDS_MAX:,.0f} s of steps")
+        return _of_gpus(
+            row,
+            per_node,
+            gpus="scale_factor",
+            name=f"job-{row.text('job_id')}",
+            submit_s=row.seconds("arrival_s"),
+            duration_s=duration_s,
+        )
+
+    return job
+
+
 def _openb(row: Row, per_node: int) -> Job:
     """Alibaba 2023: single pods. A share of a GPU counts as one whole device."""
     created_s = row.seconds("creation_time")
@@ -132,12 +174,23 @@ def _openb(row: Row, per_node: int) -> Job:
 
 #: The first whose columns are all there reads the file.
 FORMATS: tuple[Format, ...] = (
-    Format(name="csv", needs=("submit_s", "duration_s", "gpus"), job=_plain),
-    Format(name="muri", needs=("job_id", "num_gpu", "submit_time", "duration", "interval"), job=_muri),
-    Format(name="itp", needs=("job_id", "submission_time", "duration", "num_gpu"), job=_itp),
-    Format(name="gavel", needs=("job_id", "arrival_s", "scale_factor", "v100_duration_s"), job=_gavel),
+    Format(name="csv", needs=("submit_s", "duration_s", "gpus"), reader=_alone(_plain)),
     Format(
-        name="openb", needs=("cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "creation_time"), job=_openb
+        name="muri", needs=("job_id", "num_gpu", "submit_time", "duration", "interval"), reader=_alone(_muri)
+    ),
+    Format(name="itp", needs=("job_id", "submission_time", "duration", "num_gpu"), reader=_alone(_itp)),
+    Format(
+        name="gavel", needs=("job_id", "arrival_s", "scale_factor", "v100_duration_s"), reader=_alone(_gavel)
+    ),
+    Format(
+        name="gavel-physical",
+        needs=("job_id", "arrival_s", "scale_factor", "job_type", "total_steps"),
+        reader=_gavel_physical,
+    ),
+    Format(
+        name="openb",
+        needs=("cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "creation_time"),
+        reader=_alone(_openb),
     ),
 )
 
@@ -181,8 +234,9 @@ def is_generated(said: str) -> bool:
 
 def _jobs(path: Path, form: Format, per_node: int) -> Iterator[Job]:
     seen: set[str] = set()
+    reader = form.reader(path)
     for row in rows(path, needs=form.needs):
-        job = form.job(row, per_node)
+        job = reader(row, per_node)
         if job is None:
             continue
         if job.name in seen:

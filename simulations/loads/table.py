@@ -60,6 +60,15 @@ class Row:
     def optional_seconds(self, column: str) -> float | None:
         return self.seconds(column) if self._cells.get(column, "") else None
 
+    def positive(self, column: str) -> float:
+        try:
+            found = float(self._cells.get(column, ""))
+        except ValueError:
+            found = math.nan
+        if not 0.0 < found < math.inf:
+            raise self.fault(column, "a number above 0")
+        return found
+
     def whole(self, column: str, default: int | None = None, *, least: int = 0, most: int) -> int:
         """A whole number within bounds; ``8.0`` is whole, ``8.5`` is not."""
         value = self._cells.get(column, "")

@@ -8,6 +8,7 @@ import pytest
 
 import simulations
 from simulations.loads.formats import read
+from simulations.loads.table import BadTrace
 from simulations.nodes import read_nodes
 from simulations.workload import repeated, split
 
@@ -20,6 +21,7 @@ SAMPLES = Path(simulations.__file__).parent / "samples"
         ("muri.csv", 100, 1, 2868294.0),
         ("itp.csv", 100, None, None),
         ("gavel.csv", None, 1, 1034866.3),
+        ("gavel-physical.csv", 96, 4, 13237.67),
         ("openb.csv", 100, 1, 12537496.0),
         ("jobs.csv", 8, 1, 1800.0),
         ("small.swf", 3, 8, 600.0),
@@ -33,6 +35,28 @@ def test_a_sample(name: str, jobs: int | None, gpus: int | None, seconds: float 
     assert gpus is None or first.gpus == gpus
     assert seconds is None or first.duration_s == pytest.approx(seconds)
     assert [job.submit_s for job in found.jobs] == sorted(job.submit_s for job in found.jobs)
+
+
+def test_steps_take_as_long_as_the_table_beside_them_says(tmp_path: Path) -> None:
+    trace, table = tmp_path / "trace.csv", tmp_path / "isolated_throughputs.csv"
+    trace.write_text(
+        "job_id,arrival_s,scale_factor,job_type,total_steps,priority_weight\n"
+        "0,5,2,a,600,1\n1,6,1,a,600,1\n2,7,2,b,600,1\n"
+    )
+    table.write_text("gpu_type,job_type,scale_factor,steps_per_s\nv100,a,2,4\nv100,a,1,2\nk80,a,2,1\n")
+    found = read(trace).jobs
+    assert [(job.name, job.submit_s, job.total_gpus, job.duration_s) for job in found] == [
+        ("job-0", 5.0, 2, 150.0),
+        ("job-1", 6.0, 1, 300.0),
+    ]
+    table.write_text("gpu_type,job_type,scale_factor,steps_per_s\nv100,a,2,0\n")
+    with pytest.raises(
+        BadTrace, match=r"isolated_throughputs.csv:2: column steps_per_s: expected a number ab"
+    ):
+        read(trace)
+    table.unlink()
+    with pytest.raises(BadTrace, match=r"isolated_throughputs.csv: No such file or directory; give a read"):
+        read(trace)
 
 
 def test_an_estimate_is_not_the_duration() -> None:
