@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS = never
 # The tests start hundreds of processes, and each would compile every module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: bench-simulate help images sbom demo demo-frameworks test test-deploy test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,14 @@ test-deploy: $(VENV)/installed ## the chart: rendered by Helm, installed, starte
 	$(RUN)/python -m deploy.local.helm
 	$(RUN)/python -m deploy.local.prometheus
 	$(RUN)/python -m pytest tests/deploy
+
+RAY := build/ray
+test-ray: $(VENV)/installed ## a sweep on a Ray head, in an environment of its own that has Ray
+	$(PYTHON) -m venv $(RAY)
+	$(RUN)/uv pip install --quiet --python $(RAY)/bin/python --require-hashes -r requirements.lock
+	$(RUN)/uv pip install --quiet --python $(RAY)/bin/python --no-deps -e .
+	$(RUN)/uv pip install --quiet --python $(RAY)/bin/python --constraint requirements.lock --group ray
+	$(RAY)/bin/python -m pytest tests/simulations/sweep_on_ray.py
 
 check: $(VENV)/installed ## format, lint, types, import contracts, size gates
 	$(RUN)/ruff format --check .

@@ -1,6 +1,7 @@
 """A sweep on a Dask cluster that is there already gives what it gives here, and says what is in the way.
 
-Ray is not among the locked packages: of it there is here what is refused before it is asked.
+Ray is not among the locked packages: of it there is here what is refused before it is asked, and the rest in
+``sweep_on_ray.py``, which ``make test-ray`` runs in an environment of its own.
 """
 
 from __future__ import annotations
