@@ -19,7 +19,8 @@ from scheduler.model.objects import Pod, Rejected
 
 NODE_TYPE = "ray.io/node-type"
 GROUP = "ray.io/group"
-#: Set where one replica is several pods, by KubeRay from 1.5 on with its feature RayMultiHostIndexing.
+#: Set where one replica is several pods, by KubeRay from 1.5 on with its feature RayMultiHostIndexing. It
+#: then deletes what is left of a replica that lost a pod (raycluster_controller.go).
 REPLICA = "ray.io/worker-group-replica-name"
 HEAD = "head"
 
@@ -32,6 +33,7 @@ DOC = Doc(
             "RayCluster spec.workerGroupSpecs[].replicas",
             "the same where minReplicas is 0 and nothing autoscales",
         ),
+        ("RayCluster spec.workerGroupSpecs[].maxReplicas", "KubeRay makes no more, whatever the others say"),
         (
             "RayCluster spec.workerGroupSpecs[].numOfHosts",
             "pods of one replica, which start together, also beyond minReplicas",
@@ -40,7 +42,7 @@ DOC = Doc(
         (f"label {GROUP}", "role of the pod, set by KubeRay"),
     ),
     size="1 + sum over the worker groups of replicas x numOfHosts",
-    replaced_by="KubeRay: the pod alone, head or worker",
+    replaced_by="KubeRay: the pod alone, head or worker; of a replica that it names by a label, all pods",
 )
 
 

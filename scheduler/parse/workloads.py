@@ -195,9 +195,15 @@ def parse_ray(found: workloads.RayCluster) -> Workload:
 
 
 def _worker_group(group: workloads.WorkerGroup, is_autoscaled: bool) -> Replicas:
-    """KubeRay defaults minReplicas to 0, so 0 is a wish only where an autoscaler adds the rest."""
+    """KubeRay defaults minReplicas to 0, so 0 is a wish only where an autoscaler adds the rest.
+
+    It makes no more than maxReplicas, whatever the others say (utils.GetWorkerGroupDesiredReplicas).
+    """
     count = group.replicas or 0
     least = group.min_replicas or (0 if is_autoscaled else None)
+    if group.max_replicas is not None:
+        count = min(count, group.max_replicas)
+        least = None if least is None else min(least, group.max_replicas)
     return Replicas(
         name=group.group_name,
         count=count,

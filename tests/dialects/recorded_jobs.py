@@ -306,6 +306,19 @@ def ray(name: str, n: int) -> Recording:
     )
 
 
+def ray_capped(name: str, n: int) -> Recording:
+    """A head, and n workers, as many as the operator makes of the more that are asked for."""
+    group: Json = {"groupName": "gpu", "replicas": n + 2, "maxReplicas": n}
+    workers = (ray_pod(name, "worker", "gpu", f"worker-{i}") for i in range(n))
+    return Recording(
+        dialect="raycluster",
+        source="ray-project/kuberay: controllers/ray/utils/util.go GetWorkerGroupDesiredReplicas",
+        objects=(made("RayCluster", name, {"workerGroupSpecs": [group]}),),
+        pods=(ray_pod(name, "head", "headgroup", "head"), *workers),
+        minimum=n + 1,
+    )
+
+
 def ray_host(name: str, replica: int, host: int, *, is_named: bool = True) -> Body:
     """One pod of a replica of several. The operator draws the ends of names; they are in no order."""
     drawn = f"worker-{(7 * replica + 5 * host + 3) % 97:02d}x{replica}{host}"

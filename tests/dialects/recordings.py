@@ -34,6 +34,7 @@ RECORDINGS: Mapping[str, Callable[[str, int], Recording]] = {
         recorded_jobs.jobset_exclusive,
         recorded_jobs.trainjob,
         recorded_jobs.ray,
+        recorded_jobs.ray_capped,
         recorded_jobs.ray_multi_host,
         recorded_jobs.lws,
         recorded_jobs.lws_leader_ready,

@@ -129,6 +129,7 @@ class _Workers(Wire, frozen=True):
     group_name: str = ""
     replicas: int | None = None
     min_replicas: int | None = None
+    max_replicas: int | None = None
     num_of_hosts: int | None = None
     suspend: bool | None = None
 
@@ -248,7 +249,8 @@ def _ray(raw: bytes) -> Fact:
     for group in found.spec.worker_group_specs or ():
         wish = 0 if found.spec.enable_in_tree_autoscaling else group.replicas or 0
         count = 0 if group.suspend else group.min_replicas or wish
-        roles[group.group_name] = count * _one(group.num_of_hosts)
+        made = count if group.max_replicas is None else min(count, group.max_replicas)
+        roles[group.group_name] = made * _one(group.num_of_hosts)
     return _fact(found.metadata, "raycluster", roles, {}, None)
 
 

@@ -142,6 +142,7 @@ class WorkerGroup(Wire, frozen=True):
     group_name: str = ""
     replicas: int | None = None
     min_replicas: int | None = None
+    max_replicas: int | None = None
     num_of_hosts: int | None = None
     suspend: bool | None = None
 
