@@ -122,7 +122,7 @@ class Stage:
         path = f"{self.pods_path}/{name}/binding"
         await self.api.request("POST", path, body=msgspec.json.encode(body))
 
-    async def patch(self, path: str, body: Json, *, content_type: str = MERGE_PATCH) -> None:
+    async def patch(self, path: str, body: Json | list[Json], *, content_type: str = MERGE_PATCH) -> None:
         await self.api.request("PATCH", path, body=msgspec.json.encode(body), content_type=content_type)
 
     async def post(self, path: str, body: Json) -> None:

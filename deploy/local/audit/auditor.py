@@ -81,6 +81,11 @@ class Auditor:
         """How often a watch had to be begun anew, so that versions may be missing."""
         return sum(recorder.gaps for recorder in self._recorders)
 
+    @property
+    def retraced(self) -> int:
+        """How many revisions were listed one by one, because a watch could not go on where it ended."""
+        return sum(recorder.retraced for recorder in self._recorders)
+
     def pods(self, namespace: str) -> dict[str, PodVersion]:
         """The pods of a namespace as last seen, by name."""
         return {pod.name: pod for pod in self.world.pods.values() if pod.namespace == namespace}
