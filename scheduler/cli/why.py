@@ -22,6 +22,7 @@ MEANINGS = {
     "Waiting": "it is incomplete: members or its group object are still to come",
     "QuotaExceeded": "a quota forbids it now: it starts when work ends or an admin changes the quota",
     "WaitingForVictims": "others leave, and their room is held for it: it starts when they are gone",
+    "WaitingForNodes": "an autoscaler is asked for all that it needs: it starts when the nodes are there",
     "Unschedulable": "proven: it does not fit beside what runs now; it starts when enough of that ends",
     "NeverFits": "proven: it does not fit even when every node is empty; ask for less or add nodes",
     "Unproven": "no place was found within the solver's budget, and none is ruled out",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Final, Literal, get_args, get_origin
 
 import yaml
@@ -17,6 +18,7 @@ from scheduler.gangs.registry import DIALECT_NAMES
 from scheduler.live.logs import printable
 from scheduler.model.devices import CordonPolicy
 from scheduler.model.plan import Policy, Prices
+from scheduler.provisioning import ProvisioningPolicy
 
 API_VERSION: Final = "stowplan.dev/v1alpha1"
 KIND: Final = "SchedulerConfiguration"
@@ -26,6 +28,7 @@ PROBLEMS_MAX = 50
 SHOWN_MAX = 64
 #: Connections kept free of Bindings: watches, lease renewals, status writes and Events.
 CONNECTIONS_SPARE = 16
+CHECK_CAPACITY: Final = "check-capacity.autoscaling.x-k8s.io"
 _DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _DNS_NAME = r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"
 _LABEL_KEY = r"^([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$"
@@ -195,6 +198,36 @@ class Teams(Section):
         return UnitTable(by_model={model: round(units * 1_000) for model, units in self.gpu_units.items()})
 
 
+class Provisioning(Section):
+    """ProvisioningRequests: an autoscaler adds all that a waiting gang needs, or nothing; docs/clouds.md."""
+
+    class_name: str = Field(default="best-effort-atomic-scale-up.autoscaling.x-k8s.io", pattern=_DNS_NAME)
+    """Any class that adds nodes; stowplan then needs the rights of `deploy/optional/provisioning.yaml`."""
+    parameters: dict[str, Annotated[str, Field(max_length=255)]] = Field(default_factory=dict, max_length=100)
+    """As the class takes them, such as ValidUntilSeconds: "600"."""
+    after_seconds: float = Field(default=10, ge=0, le=3600)
+    """A gang is asked for when it has lacked capacity for this long."""
+    retry_seconds: float = Field(default=600, ge=1, le=86_400)
+    """A request that failed stands for this long, and is then made anew."""
+
+    @model_validator(mode="after")
+    def _adds(self) -> Provisioning:
+        if self.class_name == CHECK_CAPACITY:
+            raise ValueError(
+                f"className: {CHECK_CAPACITY} adds no nodes, it only looks, which stowplan has done; "
+                "use best-effort-atomic-scale-up.autoscaling.x-k8s.io or a class of your provider"
+            )
+        return self
+
+    def as_policy(self) -> ProvisioningPolicy:
+        return ProvisioningPolicy(
+            class_name=self.class_name,
+            parameters=tuple(sorted(self.parameters.items())),
+            after_s=self.after_seconds,
+            retry_s=self.retry_seconds,
+        )
+
+
 class Record(Section):
     path: str = Field(default="", max_length=4096)
     """File to which decisions that evict anybody are written, for `stowplan replay`; empty for none."""
@@ -231,6 +264,8 @@ class SchedulerConfiguration(Section):
     gangs: Gangs = Gangs()
     policy: PolicySection = PolicySection()
     teams: Teams = Teams()
+    provisioning: Provisioning | None = None
+    """Whether an autoscaler is asked for nodes by ProvisioningRequest: null, the default, asks nobody."""
     record: Record = Record()
     watch: Watch = Watch()
     health: HealthSection = HealthSection()
@@ -354,6 +389,8 @@ def _nearest(detail: ErrorDetails) -> str:
         inner = model if isinstance(part, int) else fields.get(str(part))
         if get_origin(inner) is list:  # its items are asked by their numbers next
             (inner,) = get_args(inner)
+        elif get_origin(inner) is UnionType:  # or null
+            inner = get_args(inner)[0]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
     known = [field.alias or name for name, field in model.model_fields.items()]

@@ -114,7 +114,14 @@ class Place:
 
 #: Stable machine-readable reasons of a gang that is not placed.
 Reason = Literal[
-    "Rejected", "Waiting", "QuotaExceeded", "WaitingForVictims", "Unschedulable", "NeverFits", "Unproven"
+    "Rejected",
+    "Waiting",
+    "QuotaExceeded",
+    "WaitingForVictims",
+    "WaitingForNodes",
+    "Unschedulable",
+    "NeverFits",
+    "Unproven",
 ]
 
 

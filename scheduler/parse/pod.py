@@ -42,6 +42,9 @@ KEPT = (
     "trainer.kubeflow.org/",
     "ray.io/",
     "gang.scheduling.koordinator.sh/",
+    # Whose nodes are asked for by a request of the pods' own owner.
+    "autoscaling.x-k8s.io/",
+    "cluster-autoscaler.kubernetes.io/consume-",
 )
 
 _PHASES: Mapping[str, Phase] = {

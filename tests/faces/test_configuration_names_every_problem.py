@@ -67,6 +67,14 @@ PROBLEMS = {
         "api: {bindsInFlight: 140}",
         "api: connections must be at least bindsInFlight + 16 = 156",
     ),
+    "a class that adds no nodes": (
+        "provisioning: {className: check-capacity.autoscaling.x-k8s.io}",
+        "provisioning: className: check-capacity.autoscaling.x-k8s.io adds no nodes, it only looks",
+    ),
+    "an unknown field of a part that is off by default": (
+        "provisioning: {clasName: a}",
+        "provisioning.clasName: unknown field; did you mean className?",
+    ),
     "a key given twice": ("api: {}\napi: {}", "key 'api' is given twice"),
     "prices of no label": (
         "policy: {prices: [{label: instance type, values: {a: 1}}]}",
@@ -187,7 +195,9 @@ def test_every_field_of_the_schema_is_bounded_and_closed() -> None:
 
 def _is_bounded_map(node: dict[str, object]) -> bool:
     values = node.get("additionalProperties")
-    return isinstance(values, dict) and {"minimum", "maximum"} <= values.keys() and "maxProperties" in node
+    if not isinstance(values, dict) or "maxProperties" not in node:
+        return False
+    return {"minimum", "maximum"} <= values.keys() or "maxLength" in values
 
 
 def _objects(node: object) -> Iterator[dict[str, object]]:
