@@ -19,7 +19,8 @@ from scheduler.cli.output import Output, emit, table
 from scheduler.cli.rights import missing, needed
 from scheduler.kube import wire
 from scheduler.kube.transport import Forbidden, NotFound, Transport
-from scheduler.live.config import SchedulerConfiguration
+from scheduler.live.config import Provisioning, SchedulerConfiguration
+from scheduler.live.provisioner import GROUP_VERSION, RESOURCE
 from scheduler.model.platforms import is_spot, platforms_of, topology_of
 
 FENCE = "stowplan-epoch-fence"
@@ -87,6 +88,8 @@ async def examine(transport: Transport, settings: SchedulerConfiguration, now_s:
         lambda: _gang_apis(transport),
         lambda: _nodes(transport),
     ]
+    if (asked := settings.provisioning) is not None:
+        checks.append(lambda: _provisioning(transport, asked))
     return [await check() for check in checks]
 
 
@@ -113,7 +116,12 @@ async def _rights(transport: Transport, settings: SchedulerConfiguration) -> Fin
     election = settings.leader_election
     account = f"system:serviceaccount:{election.namespace}:stowplan"
     me = await _whoami(transport)
-    rights = needed(election.namespace, election.name, cordons=settings.policy.cordon.enabled)
+    rights = needed(
+        election.namespace,
+        election.name,
+        cordons=settings.policy.cordon.enabled,
+        provisions=settings.provisioning is not None,
+    )
     whose = account
     try:
         lacking = await missing(transport, rights, None if me.username == account else account)
@@ -192,6 +200,18 @@ async def _gang_apis(transport: Transport) -> Finding:
     found = [text for group, text in wanted if "podgroups" in await _served(transport, group)]
     detail = ", ".join(found) if found else "none beside stowplan's own keys and Jobs"
     return Finding(check="gang APIs", state="ok", detail=detail)
+
+
+async def _provisioning(transport: Transport, asked: Provisioning) -> Finding:
+    """Absence stops nothing: without it gangs wait for nodes as pods do, by their conditions."""
+    if RESOURCE in await _served(transport, GROUP_VERSION):
+        return Finding(check="provisioning", state="ok", detail=f"{GROUP_VERSION}, class {asked.class_name}")
+    return Finding(
+        check="provisioning",
+        state="warn",
+        detail=f"{RESOURCE}.{GROUP_VERSION} is not served: gangs ask for nodes as single pods do",
+        remedy="have Cluster Autoscaler serve it (its CRD and its flag), or leave `provisioning` out",
+    )
 
 
 async def _nodes(transport: Transport) -> Finding:

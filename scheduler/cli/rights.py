@@ -40,8 +40,14 @@ LEASE_RIGHTS: tuple[str, str, tuple[str, ...]] = (
 )
 #: Only where the policy cordons nodes.
 CORDON_RIGHTS: tuple[str, str, tuple[str, ...]] = ("", "nodes", ("patch",))
+#: Only where an autoscaler is asked for nodes.
+PROVISIONING_RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("autoscaling.x-k8s.io", "provisioningrequests", ("list", "create", "delete")),
+    ("", "podtemplates", ("create", "delete")),
+)
 SCHEDULER_MANIFEST = "deploy/rbac/scheduler.yaml"
 CORDON_MANIFEST = "deploy/optional/cordon.yaml"
+PROVISIONING_MANIFEST = "deploy/optional/provisioning.yaml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +74,11 @@ class _Review(msgspec.Struct, frozen=True):
     status: _Allowed = _Allowed()
 
 
-def needed(lease_namespace: str, lease_name: str, *, cordons: bool) -> list[Right]:
-    """Every right of the scheduler as a question to ask. cordons: whether its policy cordons nodes."""
+def needed(lease_namespace: str, lease_name: str, *, cordons: bool, provisions: bool) -> list[Right]:
+    """Every right of the scheduler as a question to ask.
+
+    cordons: whether its policy cordons nodes. provisions: whether it asks an autoscaler for nodes.
+    """
     everywhere = [
         Right(group=group, resource=resource, verb=verb)
         for group, resource, verbs in RIGHTS
@@ -79,6 +88,12 @@ def needed(lease_namespace: str, lease_name: str, *, cordons: bool) -> list[Righ
         group, resource, verbs = CORDON_RIGHTS
         everywhere += [
             Right(group=group, resource=resource, verb=verb, manifest=CORDON_MANIFEST) for verb in verbs
+        ]
+    if provisions:
+        everywhere += [
+            Right(group=group, resource=resource, verb=verb, manifest=PROVISIONING_MANIFEST)
+            for group, resource, verbs in PROVISIONING_RIGHTS
+            for verb in verbs
         ]
     group, resource, verbs = LEASE_RIGHTS
     return everywhere + [

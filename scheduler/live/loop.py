@@ -17,6 +17,7 @@ from scheduler.live.evictor import Evictor
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
+from scheduler.live.provisioner import Provisioner
 from scheduler.live.takeover import Takeover
 from scheduler.live.teamboard import Teamboard
 from scheduler.model.gang import GangKey
@@ -56,6 +57,7 @@ class Loop:
         beat: Callable[[], None],
         healing: Healing,
         teamboard: Teamboard,
+        provisioner: Provisioner,
         recorder: Callable[[bytes], None] | None = None,
     ) -> None:
         self._state = state
@@ -70,6 +72,7 @@ class Loop:
         self._may_act = may_act
         self._beat = beat
         self._teamboard = teamboard
+        self._provisioner = provisioner
         self._recorder = recorder
         self._wake = asyncio.Event()
         self._is_paused = False
@@ -109,7 +112,8 @@ class Loop:
         plan_s = self._clock() - started - snapshot_s
         if planned.clearings and self._recorder is not None:
             self._recorder(await asyncio.to_thread(cycle.record, planned))
-        self._metrics.cycle(planned, snapshot_s=snapshot_s, plan_s=plan_s)
+        told = self._provisioner.told(planned, cycle.snapshot)
+        self._metrics.cycle(told, snapshot_s=snapshot_s, plan_s=plan_s)
         if planned.places or planned.clearings:
             log.info(
                 "planned",
@@ -125,7 +129,7 @@ class Loop:
         await self._act(planned, epoch)
         self._clear(planned, epoch)
         self._cycles.remember(cycle, planned)
-        self._tell(cycle.snapshot, planned, epoch)
+        self._tell(cycle.snapshot, told, epoch)
         self._watch_partial(epoch)
         self._metrics.replaced(self._outages.react(epoch))
 

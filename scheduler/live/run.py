@@ -32,6 +32,7 @@ from scheduler.live.loop import Loop
 from scheduler.live.metrics import Metrics
 from scheduler.live.node_events import NodeEvents
 from scheduler.live.noticeboard import Noticeboard
+from scheduler.live.provisioner import Provisioner
 from scheduler.live.surroundings import Surroundings
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.views import Views
@@ -111,6 +112,7 @@ class Scheduler:
         self.teamboard = Teamboard(
             transport, self.state, metrics=self.metrics, clock=self._around.wall, may_act=self._holds_lease
         )
+        self.provisioner = self._make_provisioner()
         events = self._make_node_events()
         self.reporter, self.cordoner = self._make_reporter(events), self._make_cordoner(events)
         self.health = Health(unsynced=self.views.unsynced, clock=self._clock)
@@ -152,6 +154,7 @@ class Scheduler:
                 self.teamboard.run(),
                 self.announcer.run(),
                 self.noticeboard.run(),
+                self.provisioner.run(),
                 self.reporter.run(),
                 self.cordoner.run(),
                 self.loop.run(epoch),
@@ -237,6 +240,18 @@ class Scheduler:
             may_act=self._may_plan,
         )
 
+    def _make_provisioner(self) -> Provisioner:
+        asked = self._config.provisioning
+        return Provisioner(
+            self._transport,
+            self.claims,
+            policy=None if asked is None else asked.as_policy(),
+            clock=self._clock,
+            wall=self._around.wall,
+            may_act=self._may_plan,
+            write_timeout_s=self._config.api.write_timeout_seconds,
+        )
+
     def _make_loop(self) -> Loop:
         config = self._config
         return Loop(
@@ -255,6 +270,7 @@ class Scheduler:
             beat=self._beat,
             healing=config.gangs.as_healing(),
             teamboard=self.teamboard,
+            provisioner=self.provisioner,
             recorder=self._recorder(),
         )
 

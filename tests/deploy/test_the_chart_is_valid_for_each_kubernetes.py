@@ -19,7 +19,11 @@ EVERYTHING: Json = {
     "scheduler": {
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"key": "control-plane", "operator": "Exists"}],
-        "config": {"policy": {"cordon": {"enabled": True}}, "teams": {"gpuUnits": {"h100": 2.5}}},
+        "config": {
+            "policy": {"cordon": {"enabled": True}},
+            "provisioning": {},
+            "teams": {"gpuUnits": {"h100": 2.5}},
+        },
     },
     "agent": {
         "pools": [

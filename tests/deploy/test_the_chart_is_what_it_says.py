@@ -62,17 +62,26 @@ def test_the_charts_rules_are_the_plain_ones(documents: list[Json]) -> None:
     assert sorted(map(_text, found)) == sorted(map(_text, plain))
 
 
-def test_the_right_to_cordon_comes_with_the_policy_that_cordons(documents: list[Json]) -> None:
-    """Without it the charts' rules are the plain ones (above); with it, those and this one."""
-    plain = parsed((DEPLOY / "optional" / "cordon.yaml").read_text(encoding="utf-8"))
-    cordons = parsed(helm.template({"scheduler": {"config": {"policy": {"cordon": {"enabled": True}}}}}))
+@pytest.mark.parametrize(
+    ("name", "on", "off"),
+    [
+        ("cordon", {"policy": {"cordon": {"enabled": True}}}, {"policy": {"cordon": {"enabled": False}}}),
+        ("provisioning", {"provisioning": {}}, {"provisioning": None}),
+    ],
+)
+def test_an_optional_right_comes_with_the_configuration_that_needs_it(
+    documents: list[Json], name: str, on: Json, off: Json
+) -> None:
+    """Without it the charts' rules are the plain ones (above); with it, those and these."""
+    plain = parsed((DEPLOY / "optional" / f"{name}.yaml").read_text(encoding="utf-8"))
+    with_it = parsed(helm.template({"scheduler": {"config": on}}))
     known = {(one["kind"], one["metadata"]["name"]) for one in documents}
-    found = [one for one in cordons if (one["kind"], one["metadata"]["name"]) not in known]
+    found = [one for one in with_it if (one["kind"], one["metadata"]["name"]) not in known]
     for document in found:
         del document["metadata"]["labels"]
     assert sorted(map(_text, found)) == sorted(map(_text, plain))
-    off = parsed(helm.template({"scheduler": {"config": {"policy": {"cordon": {"enabled": False}}}}}))
-    assert {(one["kind"], one["metadata"]["name"]) for one in off} == known
+    without = parsed(helm.template({"scheduler": {"config": off}}))
+    assert {(one["kind"], one["metadata"]["name"]) for one in without} == known
 
 
 def test_each_image_is_named_by_its_own_digest() -> None:

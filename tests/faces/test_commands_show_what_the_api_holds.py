@@ -150,6 +150,26 @@ def test_doctor_asks_for_the_right_to_cordon_only_where_the_policy_does(
     assert rights["remedy"] == ("kubectl apply -f deploy/optional/cordon.yaml" if cordons else "")
 
 
+@pytest.mark.parametrize("asks", [False, True])
+def test_doctor_says_that_nobody_serves_provisioning_requests_where_they_are_wanted(
+    stand: Stand, capsys: pytest.CaptureFixture[str], asks: bool
+) -> None:
+    head = "apiVersion: stowplan.dev/v1alpha1\nkind: SchedulerConfiguration\n"
+    config = stand.cluster.directory / f"asks-{asks}.yaml"
+    config.write_text(f"{head}provisioning: {'{}' if asks else 'null'}\n")
+    words = ["doctor", "--kubeconfig", stand.kubeconfig(), "--config", str(config), "-o", "json"]
+    code, out, _ = told(words, capsys)
+    found = {finding["check"]: finding for finding in json.loads(out)}
+    rights = found["rights"]
+    assert (code, rights["state"]) == ((1, "fail") if asks else (0, "ok"))
+    assert ("create provisioningrequests.autoscaling.x-k8s.io" in rights["detail"]) == asks
+    assert rights["remedy"] == ("kubectl apply -f deploy/optional/provisioning.yaml" if asks else "")
+    assert ("provisioning" in found) == asks
+    if asks:
+        assert found["provisioning"]["state"] == "warn"
+        assert "is not served" in found["provisioning"]["detail"]
+
+
 def test_doctor_says_who_does_not_lead(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     path = "/apis/coordination.k8s.io/v1/namespaces/stowplan-system/leases"
     lease: dict[str, object] = {

@@ -35,6 +35,8 @@ class Terms:
     stale_s: float = 5.0
     #: As the configuration's own ``policy``.
     policy: Mapping[str, object] = field(default_factory=dict)
+    #: As the configuration's own; None asks no autoscaler.
+    provisioning: Mapping[str, object] | None = None
 
 
 class SchedulerProcess:
@@ -195,6 +197,7 @@ def _configuration(terms: Terms) -> dict[str, object]:
         "watch": {"staleSeconds": int(terms.stale_s)},
         "health": {"port": 0},
         "policy": dict(terms.policy),
+        "provisioning": None if terms.provisioning is None else dict(terms.provisioning),
     }
 
 

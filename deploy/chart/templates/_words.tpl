@@ -26,12 +26,15 @@ seccompProfile: {type: RuntimeDefault}
 
 {{- /*
 The plain manifests beside the chart, which `kubectl apply` installs as well, are its one source: each object
-but the Namespace, in the release's namespace, with the chart's labels. The right to cordon comes with the policy that needs it.
+but the Namespace, in the release's namespace, with the chart's labels. The rights to cordon and to
+ask autoscalers come with the configuration that needs them.
 */ -}}
 {{- define "stowplan.plain" -}}
 {{- $root := . -}}
 {{- $cordons := dig "policy" "cordon" "enabled" false .Values.scheduler.config }}
-{{- range $path, $_ := .Files.Glob (ternary "files/{rbac/*,admission/*,optional/cordon}.yaml" "files/{rbac,admission}/*.yaml" $cordons) }}
+{{- $cordon := ternary ",optional/cordon" "" $cordons }}
+{{- $provisioning := ternary ",optional/provisioning" "" (kindIs "map" (get .Values.scheduler.config "provisioning")) }}
+{{- range $path, $_ := .Files.Glob (printf "files/{rbac/*,admission/*%s%s}.yaml" $cordon $provisioning) }}
 {{- $ours := printf "schedulerName != '%s'" (dig "schedulerName" "stowplan" $root.Values.scheduler.config) }}
 {{- range $text := regexSplit "(?m)^---$" ($root.Files.Get $path) -1 }}
 {{- $object := replace "stowplan-system" $root.Release.Namespace $text | replace "schedulerName != 'stowplan'" $ours | fromYaml }}

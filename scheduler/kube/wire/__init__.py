@@ -70,6 +70,13 @@ from scheduler.kube.wire.pod import (
     SchedulingGroup,
     Toleration,
 )
+from scheduler.kube.wire.provisioning import (
+    ProvisioningPodSet,
+    ProvisioningRequest,
+    ProvisioningRequestSpec,
+    ProvisioningRequestStatus,
+    TemplateReference,
+)
 from scheduler.kube.wire.selection import (
     Affinity,
     LabelSelector,
@@ -151,6 +158,10 @@ __all__ = [
     "Preconditions",
     "PreferredNodeTerm",
     "Present",
+    "ProvisioningPodSet",
+    "ProvisioningRequest",
+    "ProvisioningRequestSpec",
+    "ProvisioningRequestStatus",
     "Quantity",
     "Requirement",
     "ResourceClaimStatus",
@@ -162,6 +173,7 @@ __all__ = [
     "StorageClass",
     "Taint",
     "TeamQuota",
+    "TemplateReference",
     "Toleration",
     "TopologyConstraint",
     "TopologySelectorExpression",
