@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from binpacking.devices import WHOLE, DeviceNodes, Shape
 from binpacking.knapsack import Knapsacks, knapsacks
 from binpacking.lp import LinearProgramme
-from binpacking.problem import BrokenInvariant
+from binpacking.problem import BrokenInvariant, require
 
 Entries = list[tuple[int, float]]
 
@@ -57,15 +57,21 @@ class _Area:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marked:
-    """The pods of which one is dropped first: ``milli`` of any model, with at most this CPU and memory."""
+    """The pods of which one is dropped first: any model, at most this of one device, of CPU and of memory.
+
+    milli: 1 to 1000. Pods that ask no GPU are among them.
+    """
 
     milli: int
     cpu: int
     memory: int
 
+    def __post_init__(self) -> None:
+        require(0 < self.milli <= WHOLE, f"marked.milli is {self.milli}, from 1 to {WHOLE}")
+
     def holds(self, shape: Shape) -> bool:
         """Whether the shape is one of them."""
-        is_alike = shape.gpus == 1 and shape.milli == self.milli and shape.models is None
+        is_alike = shape.gpus <= 1 and shape.milli <= self.milli and shape.models is None
         return is_alike and shape.cpu <= self.cpu and shape.memory <= self.memory
 
 
@@ -161,7 +167,9 @@ class FloorModel:
                 before = [(self._before[index], 1.0), (self._ever[index], 1.0), *uses, (used, amount)]
                 after = [(self._after[index], 1.0), (self._ever[index], 1.0), *uses, (left, amount)]
                 self._serve(short, index, before, is_before=True)
-                self._serve(short, index, after, is_before=False)
+                if (self._shapes[index].cpu, self._shapes[index].memory)[which] < asked:
+                    # What is free is less than the dropped pod asked: no later pod that asks as much fits.
+                    self._serve(short, index, after, is_before=False)
             self._areas.append(short)
 
     def _totals(self, kind: Kind) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from binpacking.floor import Floor, most_wasteful
 from binpacking.floor_model import Marked
 from binpacking.knapsack import knapsacks
 from binpacking.sharing import Rating, SharedState, Sharing
-from tests.binpacking.test_shared_gpus_are_never_overcommitted import random_cluster, random_shape
+from tests.binpacking.test_shared_gpus_are_never_overcommitted import MILLI, random_cluster, random_shape
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -59,6 +61,90 @@ def test_the_bound_is_no_more_than_is_there_or_was_asked_for(seed: int) -> None:
     bound = Floor(nodes, shapes, None).most(pods)
     assert bound <= int(nodes.gpus.sum()) * WHOLE + 1e-3
     assert bound <= sum(shapes[p].total for p in pods.tolist()) + 1e-3
+
+
+def _spots(shape: Shape, cpu: int, memory: int, free: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """What may be free of a node's devices once the pod is on it; nothing where it does not fit."""
+    if cpu < shape.cpu or memory < shape.memory:
+        return
+    if shape.is_fraction:
+        for milli in sorted({f for f in free if f >= shape.milli}):
+            at = free.index(milli)
+            yield (*free[:at], milli - shape.milli, *free[at + 1 :])
+    elif free.count(WHOLE) >= shape.gpus:
+        whole = [at for at, milli in enumerate(free) if milli == WHOLE][: shape.gpus]
+        yield tuple(0 if at in whole else milli for at, milli in enumerate(free))
+
+
+def most_of_all(nodes: DeviceNodes, shapes: tuple[Shape, ...], pods: list[int]) -> int:
+    """Milli that the luckiest policy allocates which places every pod that fits: every choice is tried."""
+    columns = zip(nodes.cpu, nodes.memory, nodes.gpus, nodes.model, strict=True)
+    empty = tuple((int(m), int(c), int(r), (WHOLE,) * int(g)) for c, r, g, m in columns)
+    states = {tuple(sorted(empty)): 0}
+    for pod in pods:
+        shape, after = shapes[pod], dict[tuple[tuple[int, int, int, tuple[int, ...]], ...], int]()
+        for state, allocated in states.items():
+            moves = [
+                tuple(
+                    sorted(
+                        (*state[:at], (model, cpu - shape.cpu, memory - shape.memory, left), *state[at + 1 :])
+                    )
+                )
+                for at, (model, cpu, memory, free) in enumerate(state)
+                if shape.models is None or model in shape.models
+                for left in _spots(shape, cpu, memory, free)
+            ]
+            total = allocated + shape.total if moves else allocated
+            for move in moves or [state]:
+                after[move] = max(after.get(move, 0), total)
+        states = after
+    return max(states.values())
+
+
+def few_nodes(seed: int) -> tuple[DeviceNodes, tuple[Shape, ...], list[int], Marked]:
+    """A cluster in which CPU or memory often ends first, pods without GPUs among the others, and any mark."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 4))
+    nodes = DeviceNodes(
+        cpu=rng.integers(2, 14, (count,)),
+        memory=rng.integers(2, 14, (count,)),
+        gpus=rng.integers(0, 3, (count,)),
+        model=rng.integers(0, 2, (count,)).astype(np.int32),
+    )
+    idle = Shape(cpu=int(rng.integers(1, 6)), memory=int(rng.integers(0, 6)), gpus=0, milli=0)
+    shapes = tuple(dict.fromkeys((idle, *(random_shape(rng) for _ in range(3)))))
+    marked = Marked(
+        milli=int(rng.choice([*MILLI, WHOLE])), cpu=int(rng.integers(0, 10)), memory=int(rng.integers(0, 10))
+    )
+    return nodes, shapes, rng.integers(0, len(shapes), (7,)).tolist(), marked
+
+
+@given(seed=SEEDS)
+@settings(max_examples=400, deadline=None)
+def test_the_luckiest_policy_allocates_no_more_than_the_bound_of_any_mark(seed: int) -> None:
+    nodes, shapes, pods, marked = few_nodes(seed)
+    assert most_of_all(nodes, shapes, pods) <= Floor(nodes, shapes, marked).most(np.array(pods)) + 1e-3
+
+
+def one_node(cpu: int, memory: int, gpus: int) -> DeviceNodes:
+    return DeviceNodes(
+        cpu=np.array([cpu]), memory=np.array([memory]), gpus=np.array([gpus]), model=np.zeros(1, np.int32)
+    )
+
+
+@pytest.mark.parametrize("is_cpu", [True, False])
+def test_what_is_left_where_a_pod_did_not_fit_is_of_no_use_to_one_that_asks_as_much(is_cpu: bool) -> None:
+    """Ten pods of 1 fill a node of 10, then two come that ask a GPU and 1: both are dropped."""
+    nodes = one_node(10, 100, 2) if is_cpu else one_node(100, 10, 2)
+    one = (1, 0) if is_cpu else (0, 1)
+    shapes = (
+        Shape(cpu=one[0], memory=one[1], gpus=0, milli=0),
+        Shape(cpu=one[0], memory=one[1], gpus=1, milli=1000),
+    )
+    pods = np.array([0] * 10 + [1, 1])
+    assert Floor(nodes, shapes, None).most(pods) == pytest.approx(2000, abs=1)
+    marked = Marked(milli=1000, cpu=one[0], memory=one[1])
+    assert Floor(nodes, shapes, marked).most(pods) == pytest.approx(0, abs=1)
 
 
 def test_one_pod_a_gpu_that_must_be_placed_wastes_what_it_leaves() -> None:
