@@ -66,11 +66,46 @@ class Floor:
         return np.bincount(came, minlength=self._count).astype(np.float64)
 
 
-def most_wasteful(mix: Mix) -> Marked | None:
-    """The kind of pod that leaves the most of its GPUs over: a good one to mark. None without such."""
-    waste: dict[Shape, float] = {}
-    for shape, weight in zip(mix.shapes, mix.weights, strict=True):
-        if shape.is_fraction and 2 * shape.milli > WHOLE and shape.models is None:
-            waste[shape] = weight * (WHOLE - shape.milli)
+def marks(mix: Mix) -> list[Marked]:
+    """Sets of pods that are good ones to mark; none where no pod leaves the most of a GPU over.
+
+    Of the size that wastes most: up to the largest of its size, and three quarters of all pods that ask no
+    more of a GPU. Of wider sets more must be placed, but nodes lack their CPU sooner.
+    """
+    asked = [(s, w) for s, w in zip(mix.shapes, mix.weights, strict=True) if _is_markable(s) and w > 0]
+    waste = {s: w * (WHOLE - s.milli) for s, w in asked if s.is_fraction and 2 * s.milli > WHOLE}
     worst = max(waste, key=lambda s: (waste[s], s.milli, s.cpu, s.memory), default=None)
-    return None if worst is None else Marked(milli=worst.milli, cpu=worst.cpu, memory=worst.memory)
+    if worst is None:
+        return []
+    alike = [(s, w) for s, w in asked if s.milli == worst.milli]
+    smaller = [(s, w) for s, w in asked if s.milli <= worst.milli]
+    pairs = [_quantiles(alike, 1.0), _quantiles(smaller, 0.75)]
+    return [Marked(milli=worst.milli, cpu=cpu, memory=memory) for cpu, memory in dict.fromkeys(pairs)]
+
+
+def narrowest(
+    nodes: DeviceNodes, shapes: Sequence[Shape], marked: Sequence[Marked], arrivals: NDArray[np.int64]
+) -> Floor:
+    """The floor of the mark that bounds most after ``arrivals``; without marks, that of refusing policies."""
+    floors = [Floor(nodes, shapes, mark) for mark in marked] or [Floor(nodes, shapes, None)]
+    if len(floors) == 1:
+        return floors[0]
+    bounds = [floor.most(arrivals) for floor in floors]
+    return floors[bounds.index(min(bounds))]
+
+
+def _is_markable(shape: Shape) -> bool:
+    return shape.gpus == 1 and shape.models is None
+
+
+def _quantiles(pods: Sequence[tuple[Shape, float]], share: float) -> tuple[int, int]:
+    """CPU and memory that this share of the weighted pods asks at most, each by itself."""
+    weights = np.array([weight for _, weight in pods])
+
+    def quantile(amounts: Sequence[int]) -> int:
+        order = np.argsort(amounts, kind="stable")
+        upto = np.cumsum(weights[order])
+        at = min(int(np.searchsorted(upto, share * upto[-1])), len(order) - 1)
+        return amounts[int(order[at])]
+
+    return quantile([shape.cpu for shape, _ in pods]), quantile([shape.memory for shape, _ in pods])

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from binpacking.fgd import FgdScore
-from binpacking.floor import Floor, most_wasteful
+from binpacking.floor import Floor, marks, narrowest
 from binpacking.shared_score import PriceScore
 from binpacking.sharing import SharedScore, Sharing
 from tests.benchmarks import figures
@@ -104,11 +104,12 @@ def _floors(name: str, seed: int) -> tuple[float, float]:
     """
     trace = _trace(name)
     window = np.flatnonzero(trace.headline(seed))
-    marked = most_wasteful(trace.mix)
+    parts = np.array_split(window, WINDOW_PARTS)
     refusing = Floor(trace.nodes, trace.shapes, None)
-    placing = Floor(trace.nodes, trace.shapes, marked) if marked is not None else refusing
+    first = trace.arrivals[seed][: int(parts[0][-1]) + 1]
+    placing = narrowest(trace.nodes, trace.shapes, marks(trace.mix), first)
     floors, weights = [], []
-    for part in np.array_split(window, WINDOW_PARTS):
+    for part in parts:
         arrivals = trace.arrivals[seed][: int(part[-1]) + 1]
         wide = refusing.most(arrivals)
         floors.append((min(wide, placing.most(arrivals)), wide))

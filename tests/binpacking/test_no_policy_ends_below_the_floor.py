@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binpacking.devices import WHOLE, DeviceNodes, Shape, observed
-from binpacking.floor import Floor, most_wasteful
+from binpacking.floor import Floor, marks, narrowest
 from binpacking.floor_model import Marked
 from binpacking.knapsack import knapsacks
 from binpacking.sharing import Rating, SharedState, Sharing
@@ -46,8 +46,8 @@ def case(seed: int) -> tuple[np.random.Generator, DeviceNodes, tuple[Shape, ...]
 @settings(max_examples=60, deadline=None)
 def test_placing_at_random_never_allocates_more_than_the_bound(seed: int, is_marked: bool) -> None:
     rng, nodes, shapes, pods = case(seed)
-    marked = most_wasteful(observed(shapes, pods.tolist())) if is_marked else None
-    bound = Floor(nodes, shapes, marked).most(pods)
+    marked = marks(observed(shapes, pods.tolist())) if is_marked else []
+    bound = narrowest(nodes, shapes, marked, pods).most(pods)
     for _ in range(6):
         cluster = Sharing(nodes, shapes, _Whim(rng))
         allocated = sum(shapes[p].total for p in pods.tolist() if cluster.place(p) is not None)
@@ -124,6 +124,28 @@ def few_nodes(seed: int) -> tuple[DeviceNodes, tuple[Shape, ...], list[int], Mar
 def test_the_luckiest_policy_allocates_no_more_than_the_bound_of_any_mark(seed: int) -> None:
     nodes, shapes, pods, marked = few_nodes(seed)
     assert most_of_all(nodes, shapes, pods) <= Floor(nodes, shapes, marked).most(np.array(pods)) + 1e-3
+
+
+def test_marked_are_the_size_that_wastes_most_and_what_asks_less() -> None:
+    """810 milli waste most: marked up to the largest of them, and up to 3 of 4 pods that ask no more."""
+    sizes = [(810, 3, 5), (810, 4, 2), (600, 9, 1), (200, 1, 9), (1000, 20, 20)]
+    shapes = tuple(Shape(cpu=c, memory=m, gpus=1, milli=milli) for milli, c, m in sizes)
+    counts = (5, 1, 1, 3, 50)
+    pods = [kind for kind, count in enumerate(counts) for _ in range(count)]
+    found = [(mark.milli, mark.cpu, mark.memory) for mark in marks(observed(shapes, pods))]
+    assert found == [(810, 4, 5), (810, 3, 9)]
+    assert marks(observed(shapes[3:], [0, 1])) == []
+
+
+def test_the_mark_that_bounds_most_is_taken() -> None:
+    """Every node here is short of the CPU of the wide mark from the start, so it says nothing."""
+    nodes = one_node(4, 4, 1)
+    shapes = (Shape(cpu=0, memory=0, gpus=1, milli=810), Shape(cpu=0, memory=0, gpus=1, milli=1000))
+    wide, narrow = (Marked(milli=810, cpu=amount, memory=0) for amount in (5, 0))
+    pods = np.array([0, 1])
+    for order in ([wide, narrow], [narrow, wide]):
+        assert narrowest(nodes, shapes, order, pods).most(pods) == pytest.approx(810, abs=1)
+    assert Floor(nodes, shapes, wide).most(pods) == pytest.approx(1000, abs=1)
 
 
 def one_node(cpu: int, memory: int, gpus: int) -> DeviceNodes:
