@@ -127,6 +127,9 @@ class Provisioner:
             log.warning("ProvisioningRequests not listed", error=str(error)[:TROUBLE_MAX])
             return
         self._unavailable = ""
+        # Whoever may make one in a namespace of theirs may name somebody else's Gang object in it.
+        home = {claim.uid: claim.key.namespace for claim in self._claims.all()}
+        found = [one for one in found if home.get(one.gang_uid, one.namespace) == one.namespace]
         self._found = {request.gang_uid: request for request in found}
         if lacking is None:
             return

@@ -44,6 +44,13 @@ PROVISIONING_GUARDS: tuple[Mutation, ...] = (
         test=f"{LIVE}::test_nobody_elses_request_is_touched_and_its_pods_ask_for_nothing",
     ),
     Mutation(
+        name="a ProvisioningRequest in another namespace speaks for no gang",
+        file="scheduler/live/provisioner.py",
+        old="if home.get(one.gang_uid, one.namespace) == one.namespace]",
+        new="]",
+        test=f"{LIVE}::test_a_request_in_another_namespace_speaks_for_no_gang_whatever_it_names",
+    ),
+    Mutation(
         name="a template holds nothing that its pods' owner keeps secret",
         file="scheduler/live/pod_template.py",
         old="made[kind] = [_some(container, _CONTAINER) for container in spec[kind]]",

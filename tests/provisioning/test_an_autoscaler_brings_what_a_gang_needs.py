@@ -137,6 +137,29 @@ async def test_nobody_elses_request_is_touched_and_its_pods_ask_for_nothing(
     await stage.judge()
 
 
+async def test_a_request_in_another_namespace_speaks_for_no_gang_whatever_it_names(
+    stage: Stage, autoscaler: Autoscaler
+) -> None:
+    await stage.nodes(1, gpus=8)
+    elsewhere = f"zz-{stage.namespace}"
+    await stage.post("/api/v1/namespaces", {"metadata": {"name": elsewhere}})
+    await stage.start()
+    await stage.create(wide())
+    request = await autoscaler.asked()
+    kept = ("name", "labels", "annotations", "ownerReferences")
+    forged = {**request, "metadata": {key: request["metadata"][key] for key in kept}}
+    path = autoscaler.path.replace(stage.namespace, elsewhere)
+    await stage.post(path, forged)
+    await stage.beats(10)
+    await autoscaler.say(request, "Failed", "no quota in this zone")
+    await until_told(stage, "wide", "Unschedulable", "Failed: no quota in this zone")
+    for i in range(4):
+        await stage.delete(f"wide-{i}")
+    await autoscaler.until(lambda requests: not requests)
+    await stage.api.delete(f"{path}/{request['metadata']['name']}")
+    await stage.judge()
+
+
 async def test_a_failed_request_is_told_opens_the_usual_way_and_is_made_anew(
     stage: Stage, autoscaler: Autoscaler
 ) -> None:
