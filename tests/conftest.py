@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -25,8 +26,12 @@ if os.environ.get("CI"):
 
 @pytest.fixture(autouse=True)
 def _fresh_logs() -> Iterator[None]:
-    """No test writes where an earlier one sent the logs."""
+    """No test writes where an earlier one sent the logs, the standard library's among them."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
     structlog.reset_defaults()
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 
-import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,16 +14,6 @@ from scheduler.live.logs import EXCEPTION_MAX, VALUE_MAX, Format, configure, log
 HOSTILE = st.text(max_size=2000) | st.sampled_from(
     ["a\nERROR forged", "\x1b[2J", "\u202eevil", "\r\n{}", "\x00", "x" * 100_000, "\u2028", "\ud7ff\ue000"]
 )
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def _written(form: Format, **values: object) -> str:
