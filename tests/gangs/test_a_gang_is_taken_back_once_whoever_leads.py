@@ -108,3 +108,9 @@ def test_who_takes_over_with_an_old_view_reads_before_it_evicts() -> None:
     )
     Shell(server, attempt, todo, 0.0).run_out()
     assert server.evicted == ["w-0", "w-1"]
+
+
+def test_who_came_in_a_members_place_is_let_alone() -> None:
+    stays = pod("w-1", uid="w-1", node="node-a", phase="Running")
+    newcomer = pod("w-0", uid="w-0+", node="node-b", phase="Running")
+    assert left_over({"w-0", "w-1"}, [newcomer, stays]) == (stays,)

@@ -100,4 +100,11 @@ DIALECT_GUARDS: tuple[Mutation, ...] = (
         new="",
         test=REPLICAS,
     ),
+    Mutation(
+        name="a gated pod is not planned",
+        file="scheduler/gangs/view.py",
+        old=' and pod.phase == "Pending" and not pod.is_deleting and not pod.gates',
+        new=' and pod.phase == "Pending" and not pod.is_deleting',
+        test="tests/gangs/test_what_stands_counts_and_what_leaves_does_not.py",
+    ),
 )

@@ -47,12 +47,6 @@ IN_STORMS: tuple[Mutation, ...] = (
         "    if there < spec.min_member:\n",
         "    if there < 1:\n",
     ),
-    _mutation(
-        "a gated pod is not planned",
-        "scheduler/gangs/view.py",
-        ' and pod.phase == "Pending" and not pod.is_deleting and not pod.gates',
-        ' and pod.phase == "Pending" and not pod.is_deleting',
-    ),
     # -- the state
     _mutation(
         "assumed capacity is charged",
