@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -141,10 +141,15 @@ class Launcher:
                 stderr=stderr,
             )
         assert process.stdout is not None
-        async with asyncio.timeout(READY_S):
-            line = (await process.stdout.readline()).decode()
-        said = _READY.search(line)
-        assert said is not None, f"no ready line but {line!r}: {log.read_text(errors='replace')[-4000:]}"
+        try:
+            async with asyncio.timeout(READY_S):
+                line = (await process.stdout.readline()).decode()
+            said = _READY.search(line)
+            assert said is not None, f"no ready line but {line!r}: {log.read_text(errors='replace')[-4000:]}"
+        except BaseException:
+            with suppress(ProcessLookupError):
+                process.kill()
+            raise
         found = SchedulerProcess(process, log, said["url"], self._decisions)
         self.started.append(found)
         return found
