@@ -238,15 +238,15 @@ class Reflector(Generic[T]):
     def _missing(self, error: ClusterError, why: str) -> float:
         """The type may not be there for us; returns how long to wait before the next step.
 
-        An API server that just started refuses, and does not find, what it will serve in a moment. So an
-        optional type that was served is believed to be gone only after ``missing_s``; a refusal that
-        comes first is not believed at once either.
+        An API server that just started refuses, and does not find, what it will serve in a moment. So a
+        type that was served, quotas above all, is believed to be gone only after ``missing_s``; a refusal
+        that comes first is not believed at once either.
         """
         if self._missing_since_s is None:
             self._missing_since_s = self._clock()
         is_believed = self._clock() - self._missing_since_s >= self._timing.missing_s
         was_never_there = not self._was_served and isinstance(error, NotFound)
-        if not self._is_optional or not self.is_served or was_never_there or is_believed:
+        if not self.is_served or was_never_there or is_believed:
             return self._not_served(why)
         self._note(error)
         self._needs_list = True

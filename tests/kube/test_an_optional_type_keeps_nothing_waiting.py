@@ -1,4 +1,4 @@
-"""Types of other projects: missing, forbidden, taken away, and come with the pods that need them."""
+"""Types that may not be there: missing, forbidden, taken away, and come with the pods that need them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MISSING_S = Timing().missing_s
 
 
 class Told:
-    """An optional type, with what it said of being readable, in order."""
+    """A type, with what it said of being readable, in order."""
 
-    def __init__(self, reader: Refusing) -> None:
+    def __init__(self, reader: Refusing, *, is_optional: bool) -> None:
         self.reader = reader
         self.mirror = Mirror()
         self.said: list[str | None] = []
@@ -32,17 +32,19 @@ class Told:
             self.mirror,
             clock=asyncio.get_running_loop().time,
             rng=random.Random(7).random,
-            is_optional=True,
+            is_optional=is_optional,
             unreadable=self.said.append,
         )
         self.running = asyncio.create_task(self.reflector.run())
 
 
-def told(error: ApiError | None, story: Callable[[Told], Awaitable[None]]) -> None:
+def told(
+    error: ApiError | None, story: Callable[[Told], Awaitable[None]], *, is_optional: bool = True
+) -> None:
     async def play() -> None:
         reader = Refusing(error or NotFound(404))
         reader.error = error
-        one = Told(reader)
+        one = Told(reader, is_optional=is_optional)
         await story(one)
         one.running.cancel()
         await asyncio.gather(one.running, return_exceptions=True)
@@ -97,8 +99,10 @@ def test_asking_for_a_type_that_still_is_not_there_says_so_again() -> None:
     told(NotFound(404), story)
 
 
-@pytest.mark.parametrize("error", [NotFound(404), Forbidden(403)])
-def test_an_api_server_that_starts_anew_takes_no_type_away(error: ApiError) -> None:
+@pytest.mark.parametrize(
+    ("error", "is_optional"), [(NotFound(404), True), (Forbidden(403), True), (NotFound(404), False)]
+)
+def test_an_api_server_that_starts_anew_takes_no_type_away(error: ApiError, is_optional: bool) -> None:
     async def story(one: Told) -> None:
         one.reader.store.put("a")
         await elapse(1.0)
@@ -111,4 +115,4 @@ def test_an_api_server_that_starts_anew_takes_no_type_away(error: ApiError) -> N
         assert len(one.said) == 2, "refused for long, it is gone"
         assert one.mirror.objects == {}
 
-    told(None, story)
+    told(None, story, is_optional=is_optional)
