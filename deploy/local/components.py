@@ -70,7 +70,6 @@ def kube_apiserver(*, port: int, has_service_accounts: bool) -> list[str]:
         "--runtime-config=scheduling.k8s.io/v1beta1=true",
         f"--max-requests-inflight={REQUESTS_IN_FLIGHT_MAX}",
         f"--max-mutating-requests-inflight={MUTATING_IN_FLIGHT_MAX}",
-        "--profiling=false",
         *admission,
     ]
 

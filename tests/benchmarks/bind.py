@@ -1,8 +1,8 @@
 """``python -m tests.benchmarks.bind``: how fast pods are bound, beside kube-scheduler on one API server.
 
-Everything is pending before a scheduler's process starts; the time runs from its exec to the last Binding
-that one watch, shared by both, shows. Runs alternate, and who begins alternates too. Writes
-``build/bench/bind.json``.
+Everything is pending, and the API server's garbage collected, before a scheduler's process starts; the time
+runs from its exec to the last Binding that one watch, shared by both, shows. Runs alternate, and who begins
+alternates too. Writes ``build/bench/bind.json``.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class Bench:
     async def run(self, case: Case, name: Name, *, python: Sequence[str] = ()) -> Run:
         """One run on an empty cluster, which it leaves empty. Raises BenchmarkFailed for a wrong result."""
         await self._submit(case, name)
+        await self._control.collect()
         async with self._launcher.started(name, python=python) as subject:
             self.log = subject.log
             run = await self._timed(case, name, subject)

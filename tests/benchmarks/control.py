@@ -52,6 +52,10 @@ class Control:
         except AlreadyExists:
             return
 
+    async def collect(self) -> None:
+        """Have the API server collect its garbage: no run pays for what was before it (as JMH's ``-gc``)."""
+        await self.api.request("GET", "/debug/pprof/heap", params={"gc": "1"}, timeout_s=CLEAR_TIMEOUT_S)
+
     async def nodes(self, count: int) -> list[str]:
         """Register ready nodes of ``GPUS_A_NODE`` GPUs that no kubelet plays; their names."""
         nodes = specs(uniform(count, gpus=GPUS_A_NODE, racks=min(count, 32)))
