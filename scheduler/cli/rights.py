@@ -39,7 +39,7 @@ LEASE_RIGHTS: tuple[str, str, tuple[str, ...]] = (
     ("get", "create", "update"),
 )
 #: Only where the policy cordons nodes.
-CORDON_RIGHTS: tuple[str, str, tuple[str, ...]] = ("", "nodes", ("patch",))
+CORDON_RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (("", "nodes", ("patch",)),)
 #: Only where an autoscaler is asked for nodes.
 PROVISIONING_RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("autoscaling.x-k8s.io", "provisioningrequests", ("list", "create", "delete")),
@@ -79,22 +79,17 @@ def needed(lease_namespace: str, lease_name: str, *, cordons: bool, provisions: 
 
     cordons: whether its policy cordons nodes. provisions: whether it asks an autoscaler for nodes.
     """
+    granted = [(RIGHTS, SCHEDULER_MANIFEST)]
+    if cordons:
+        granted.append((CORDON_RIGHTS, CORDON_MANIFEST))
+    if provisions:
+        granted.append((PROVISIONING_RIGHTS, PROVISIONING_MANIFEST))
     everywhere = [
-        Right(group=group, resource=resource, verb=verb)
-        for group, resource, verbs in RIGHTS
+        Right(group=group, resource=resource, verb=verb, manifest=manifest)
+        for rights, manifest in granted
+        for group, resource, verbs in rights
         for verb in verbs
     ]
-    if cordons:
-        group, resource, verbs = CORDON_RIGHTS
-        everywhere += [
-            Right(group=group, resource=resource, verb=verb, manifest=CORDON_MANIFEST) for verb in verbs
-        ]
-    if provisions:
-        everywhere += [
-            Right(group=group, resource=resource, verb=verb, manifest=PROVISIONING_MANIFEST)
-            for group, resource, verbs in PROVISIONING_RIGHTS
-            for verb in verbs
-        ]
     group, resource, verbs = LEASE_RIGHTS
     return everywhere + [
         Right(

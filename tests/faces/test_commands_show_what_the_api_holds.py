@@ -135,16 +135,26 @@ def test_the_schedulers_own_identity_has_every_right_it_uses(
     assert (code, states["rights"]) == (0, "ok")
 
 
+def diagnosed(
+    stand: Stand, setting: str, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, dict[str, dict[str, str]]]:
+    """What doctor finds with this line in the configuration, by check."""
+    config = stand.cluster.directory / "diagnosed.yaml"
+    config.write_text(f"apiVersion: stowplan.dev/v1alpha1\nkind: SchedulerConfiguration\n{setting}\n")
+    words = ["doctor", "--kubeconfig", stand.kubeconfig(), "--config", str(config), "-o", "json"]
+    code, out, _ = told(words, capsys)
+    found = json.loads(out)
+    by_check = {finding["check"]: finding for finding in found}
+    assert len(by_check) == len(found)
+    return code, by_check
+
+
 @pytest.mark.parametrize("cordons", [False, True])
 def test_doctor_asks_for_the_right_to_cordon_only_where_the_policy_does(
     stand: Stand, capsys: pytest.CaptureFixture[str], cordons: bool
 ) -> None:
-    head = "apiVersion: stowplan.dev/v1alpha1\nkind: SchedulerConfiguration\n"
-    config = stand.cluster.directory / f"cordons-{cordons}.yaml"
-    config.write_text(f"{head}policy: {{cordon: {{enabled: {str(cordons).lower()}}}}}\n")
-    words = ["doctor", "--kubeconfig", stand.kubeconfig(), "--config", str(config), "-o", "json"]
-    code, out, _ = told(words, capsys)
-    (rights,) = [finding for finding in json.loads(out) if finding["check"] == "rights"]
+    code, found = diagnosed(stand, f"policy: {{cordon: {{enabled: {str(cordons).lower()}}}}}", capsys)
+    rights = found["rights"]
     assert (code, rights["state"]) == ((1, "fail") if cordons else (0, "ok"))
     assert ("may not patch nodes" in rights["detail"]) == cordons
     assert rights["remedy"] == ("kubectl apply -f deploy/optional/cordon.yaml" if cordons else "")
@@ -154,12 +164,7 @@ def test_doctor_asks_for_the_right_to_cordon_only_where_the_policy_does(
 def test_doctor_says_that_nobody_serves_provisioning_requests_where_they_are_wanted(
     stand: Stand, capsys: pytest.CaptureFixture[str], asks: bool
 ) -> None:
-    head = "apiVersion: stowplan.dev/v1alpha1\nkind: SchedulerConfiguration\n"
-    config = stand.cluster.directory / f"asks-{asks}.yaml"
-    config.write_text(f"{head}provisioning: {'{}' if asks else 'null'}\n")
-    words = ["doctor", "--kubeconfig", stand.kubeconfig(), "--config", str(config), "-o", "json"]
-    code, out, _ = told(words, capsys)
-    found = {finding["check"]: finding for finding in json.loads(out)}
+    code, found = diagnosed(stand, f"provisioning: {'{}' if asks else 'null'}", capsys)
     rights = found["rights"]
     assert (code, rights["state"]) == ((1, "fail") if asks else (0, "ok"))
     assert ("create provisioningrequests.autoscaling.x-k8s.io" in rights["detail"]) == asks
