@@ -23,7 +23,7 @@ CORE = (
     "scheduler/gangs/",
     "scheduler/parse/",
     "scheduler/explain/",
-    "scheduler/state.py",
+    "scheduler/state/",
     "scheduler/columns.py",
     "scheduler/translation.py",
     "scheduler/planner.py",

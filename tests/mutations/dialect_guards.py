@@ -11,7 +11,7 @@ JOBS = "tests/gangs/test_each_dialect_says_who_starts_together.py"
 DIALECT_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="what a Job says reaches the gang of the JobSet that made it",
-        file="scheduler/state.py",
+        file="scheduler/state/gangs.py",
         old="        for name in (group.name, group.parent):",
         new="        for name in (group.name,):",
         test=RUNS_ON,

@@ -50,7 +50,7 @@ IN_STORMS: tuple[Mutation, ...] = (
     # -- the state
     _mutation(
         "assumed capacity is charged",
-        "scheduler/state.py",
+        "scheduler/state/cluster.py",
         "            record.assumed, record.devices = assignment.node, assignment.devices\n",
         "            record.devices = assignment.devices\n",
     ),
@@ -62,7 +62,7 @@ IN_STORMS: tuple[Mutation, ...] = (
     ),
     _mutation(
         "a pod that is gone holds nothing",
-        "scheduler/state.py",
+        "scheduler/state/cluster.py",
         '            self._charge(record, "")\n            self.roll.touch(record.key)\n',
         "            self.roll.touch(record.key)\n",
     ),
