@@ -32,8 +32,8 @@ def rank(order: Ordering, pods: Sequence[Pod], at_s: float) -> float:
         return 0.0
     gpus = max(1, sum(amount for pod in pods for name, amount in pod.shape.requests if name == GPU))
     attained_s = seconds(pods[0], ATTAINED) or 0.0
-    since_s = max((pod.started_s for pod in pods if pod.node_name), default=0.0)
-    if since_s:
+    since_s = max((pod.started_s for pod in pods if pod.started_s is not None), default=None)
+    if since_s is not None:
         attained_s += max(0.0, at_s - since_s)
     if order == "least-service":
         return math.floor(math.log2(1.0 + gpus * attained_s / CLASS_GPU_S))

@@ -1,15 +1,16 @@
 """Policies or clusters side by side on the same load: paired differences with confidence intervals.
 
-Where the load is generated, one pair is one seed. Where it is one trace, one pair is one job, and jobs
-that were submitted one after another are resampled together, because who waits makes the next one wait:
-the circular block bootstrap (Politis and Romano, 1992) with blocks of n^(1/3) jobs; seeds in blocks of one.
+Where the load is generated, one pair is one seed. Where it is one trace, one pair is one job, in order of
+submission; ``simulations.intervals`` says how neighbours that are alike are taken into account. Figures over
+jobs are of the same jobs on both sides, those that have the figure in both runs. How many are left out is
+told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -19,23 +20,26 @@ from numpy.typing import NDArray
 
 from scheduler.model.objects import Node
 from simulations.engine import Engine, Setting
+from simulations.intervals import CONFIDENCE, of_independent, of_series
 from simulations.loads.formats import is_generated, load
 from simulations.outcome import Outcome
-from simulations.summary import Summary, summarise
+from simulations.summary import Summary, quantile, summarise
 from simulations.workload import Workload
 
-RESAMPLES: Final = 2_000
-#: Blocks drawn at a time, for memory.
-DRAWS_MAX: Final = 1_000_000
-CONFIDENCE: Final = 0.95
 METHOD: Final = (
-    "{pairs} paired by {unit}; {confidence:.0%} intervals by the percentile circular block bootstrap, "
-    "{resamples:,} resamples"
+    "{pairs} paired by {unit}; {confidence:.0%} intervals of the mean difference by Student's t, of jobs "
+    "with the long-run variance of their series"
 )
-#: Figures of ``Summary`` and of its total. Of a single trace those of ``BY_JOB`` are compared job by job.
+#: Figures of ``Summary`` and of its total.
 OF_RUN: Final = ("makespan_s", "gpu_share", "fragmented_share", "mean_waiting_jobs")
-OF_TOTAL: Final = ("avg_jct_s", "p99_jct_s", "avg_wait_s", "p99_wait_s", "evictions", "ended")
-BY_JOB: Final = {"avg_jct_s": "jct_s", "avg_wait_s": "wait_s"}
+OF_TOTAL: Final = ("evictions", "ended")
+#: Figures over jobs: what they are over, and which quantile, or None for the mean.
+OF_JOBS: Final[Mapping[str, tuple[Literal["jct_s", "wait_s"], float | None]]] = {
+    "avg_jct_s": ("jct_s", None),
+    "p99_jct_s": ("jct_s", 0.99),
+    "avg_wait_s": ("wait_s", None),
+    "p99_wait_s": ("wait_s", 0.99),
+}
 
 Floats = NDArray[np.float64]
 
@@ -61,9 +65,11 @@ class Result:
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure of an alternative less that of the baseline, over the pairs in which both have one.
+    """A figure of an alternative less that of the baseline.
 
-    ``low`` and ``high`` bound the mean difference; None where there is but one pair.
+    ``pairs``: jobs or runs in which both have it; ``left_out``: jobs that have it in one or in neither.
+    ``low`` and ``high`` bound the mean difference; None where there is one pair, or where the jobs are too
+    few for how alike neighbours are.
     """
 
     figure: str
@@ -73,6 +79,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     pairs: int
+    left_out: int = 0
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +155,6 @@ def compare(results: Sequence[Result]) -> Comparison:
             pairs=f"{len(base):,} runs" if by_seed else "jobs of one run",
             unit="seed" if by_seed else "job",
             confidence=CONFIDENCE,
-            resamples=RESAMPLES,
         ),
         differences={name: _differences(base, runs[name], by_seed) for name in names[1:]},
         runs=[result.summary for result in results],
@@ -157,14 +163,28 @@ def compare(results: Sequence[Result]) -> Comparison:
 
 def _differences(base: Sequence[Result], other: Sequence[Result], by_seed: bool) -> list[Difference]:
     found: list[Difference] = []
-    for figure in (*OF_TOTAL, *OF_RUN):
-        if not by_seed and figure in BY_JOB:
-            field = BY_JOB[figure]
-            pairs = getattr(base[0], field), getattr(other[0], field)
-            found.append(difference(figure, *pairs, block=max(1, round(len(pairs[0]) ** (1 / 3)))))
+    for figure, (field, share) in OF_JOBS.items():
+        both = [_common(getattr(a, field), getattr(b, field)) for a, b in zip(base, other, strict=True)]
+        left_out = sum(len(a.jct_s) - len(one) for a, (one, _) in zip(base, both, strict=True))
+        if not by_seed and share is None:
+            one, two = both[0]
+            found.append(difference(figure, one, two, left_out=left_out, is_series=True))
         else:
-            found.append(difference(figure, _of(base, figure), _of(other, figure), block=1))
+            some = [(_figure(one, share), _figure(two, share)) for one, two in both if len(one)]
+            values = np.array(some, dtype=np.float64).reshape(-1, 2)
+            found.append(difference(figure, values[:, 0], values[:, 1], left_out=left_out))
+    found += [difference(figure, _of(base, figure), _of(other, figure)) for figure in (*OF_TOTAL, *OF_RUN)]
     return found
+
+
+def _common(base: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """The jobs that have the figure in both runs."""
+    both = ~np.isnan(base) & ~np.isnan(other)
+    return base[both], other[both]
+
+
+def _figure(values: Floats, share: float | None) -> float:
+    return float(values.mean()) if share is None else quantile(np.sort(values).tolist(), share)
 
 
 def _of(results: Sequence[Result], figure: str) -> Floats:
@@ -172,11 +192,16 @@ def _of(results: Sequence[Result], figure: str) -> Floats:
     return np.array([getattr(owner, figure) for owner in owners], dtype=np.float64)
 
 
-def difference(figure: str, base: Floats, other: Floats, *, block: int) -> Difference:
-    """Over the pairs in which both are numbers; with the interval of the mean difference."""
-    both = ~np.isnan(base) & ~np.isnan(other)
-    one, two = base[both], other[both]
-    low, high = interval(two - one, block=min(block, len(one))) if len(one) > 1 else (None, None)
+def difference(
+    figure: str, base: Floats, other: Floats, *, left_out: int = 0, is_series: bool = False
+) -> Difference:
+    """Over the pairs in which both are numbers; with the interval of the mean difference.
+
+    base, other: float64[n], NaN where there is none. is_series: the pairs are jobs in order of submission.
+    """
+    one, two = _common(base, other)
+    bounds = (of_series if is_series else of_independent)(two - one)
+    low, high = (None, None) if bounds is None else bounds
     return Difference(
         figure=figure,
         baseline=float(one.mean()) if len(one) else 0.0,
@@ -185,22 +210,5 @@ def difference(figure: str, base: Floats, other: Floats, *, block: int) -> Diffe
         low=low,
         high=high,
         pairs=len(one),
+        left_out=left_out,
     )
-
-
-def interval(values: Floats, *, block: int, seed: int = 0) -> tuple[float, float]:
-    """Bounds of the mean: resamples of blocks of neighbours, the last followed by the first."""
-    rng = np.random.default_rng(seed)
-    count = len(values)
-    starts = -(-count // block)
-    sums = np.concatenate([[0.0], np.cumsum(np.concatenate([values, values[:block]]))])
-    whole = sums[block : block + count] - sums[:count]
-    means = np.empty(RESAMPLES)
-    at_once = max(1, DRAWS_MAX // starts)
-    for first in range(0, RESAMPLES, at_once):
-        size = min(at_once, RESAMPLES - first)
-        drawn = whole[rng.integers(count, size=(size, starts))]
-        means[first : first + size] = drawn.sum(axis=1) / (starts * block)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)

@@ -61,6 +61,8 @@ class Life:
     #: Node and time of each pod that is bound, by UID; all pods are keys.
     pods: dict[str, tuple[str, float] | None]
     left_s: float
+    #: Since when it has waited, where it does not run.
+    queued_since_s: float
     life: int = 0
     bound: int = 0
     running_since_s: float | None = None
@@ -130,6 +132,9 @@ class Engine:
             if progress is not None and self._sequence % 64 == 0:
                 progress(self._ended, self.now_s)
         self._explain_rest()
+        for life in self._lives.values():
+            if life.running_since_s is None:
+                self._stories[life.index].queued_s += self.now_s - life.queued_since_s
         return Outcome(
             workload=self._workload,
             nodes=tuple(self._nodes.values()),
@@ -186,7 +191,7 @@ class Engine:
     # -- what happens ------------------------------------------------------------------------------
 
     def _submit(self, index: int) -> None:
-        life = Life(index, {}, self._workload.jobs[index].duration_s)
+        life = Life(index, {}, self._workload.jobs[index].duration_s, self.now_s)
         self._lives[index] = life
         self._create(life)
         if self._setting.patience_s is not None:
@@ -219,6 +224,7 @@ class Engine:
         self._waiting -= 1
         self._waiting_gpus -= job.total_gpus
         life.running_since_s = self.now_s
+        story.queued_s += self.now_s - life.queued_since_s
         if story.started_s is None:
             story.started_s = self.now_s
         overhead_s = self._setting.restart_s if life.life else 0.0
@@ -284,6 +290,8 @@ class Engine:
             self._remove(other)
         life.pods.clear()
         life.parts.clear()
+        if life.running_since_s is not None:
+            life.queued_since_s = self.now_s
         life.life, life.bound, life.running_since_s = life.life + 1, 0, None
         self._later(0.0, lambda at_s: self._create(life))
 
@@ -306,7 +314,7 @@ class Engine:
         jobs = {self._life_of[p.uid].index for gang in clearing.beneficiaries for p in gang.pods}
         for victim in clearing.victims:
             life = self._life_of[victim.pods[0].uid]
-            since_s = max(pod.started_s for pod in victim.pods)
+            since_s = max(pod.started_s or 0.0 for pod in victim.pods)
             if victim.is_whole:
                 since_s = since_s if life.running_since_s is None else life.running_since_s
             else:

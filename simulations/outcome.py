@@ -17,12 +17,20 @@ class Story:
     job: Job
     started_s: float | None = None
     ended_s: float | None = None
+    #: Time in the queue so far: before the first start, and again after each eviction.
+    queued_s: float = 0.0
     evictions: int = 0
     #: Why it never started, in the scheduler's words.
     verdict: str = ""
 
     @property
     def wait_s(self) -> float | None:
+        """All its time in the queue, after evictions too; None of a job that never ran."""
+        return None if self.started_s is None else self.queued_s
+
+    @property
+    def first_wait_s(self) -> float | None:
+        """From submission to the first start."""
         return None if self.started_s is None else self.started_s - self.job.submit_s
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -24,12 +24,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     avg_jct_s: float
     median_jct_s: float
     p99_jct_s: float
+    #: All time in the queue, after evictions too; ``avg_first_wait_s`` ends with the first start.
     avg_wait_s: float
     p99_wait_s: float
+    avg_first_wait_s: float
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """``fragmented_share``: mean share of the free GPUs that lie on nodes already in use.
+    """``fragmented_share``: of all GPU-seconds that were free, the share that lay on nodes in use.
     ``never_started`` counts jobs by the scheduler's own reason, the most frequent first.
     """
 
@@ -48,7 +50,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     never_started: dict[str, int]
 
 
-SIZES = ((0, "0"), (1, "1"), (2, "2-4"), (5, "5-8"), (9, "9-16"), (17, "17-64"), (65, "65 and more"))
 _REASONS_MAX = 20
 
 
@@ -74,8 +75,8 @@ def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
         mean_waiting_jobs=mean.waiting_jobs,
         cycles=outcome.cycles,
         total=figures(stories),
-        by_team=_grouped(stories, [story.job.team for story in stories]),
-        by_gpus=_grouped(stories, [size_class(story.job.total_gpus) for story in stories]),
+        by_team=_grouped(stories, [story.job.team for story in stories], str),
+        by_gpus=_grouped(stories, [size_class(story.job.total_gpus) for story in stories], least_gpus),
         never_started=dict(most),
     )
 
@@ -93,6 +94,7 @@ def figures(stories: Sequence[Story]) -> Figures:
     """Times over the jobs that came so far; a job that never ended has no completion time."""
     jcts = sorted(story.jct_s for story in stories if story.jct_s is not None)
     waits = sorted(story.wait_s for story in stories if story.wait_s is not None)
+    first = [story.first_wait_s for story in stories if story.first_wait_s is not None]
     return Figures(
         jobs=len(stories),
         ended=len(jcts),
@@ -103,6 +105,7 @@ def figures(stories: Sequence[Story]) -> Figures:
         p99_jct_s=quantile(jcts, 0.99),
         avg_wait_s=math.fsum(waits) / len(waits) if waits else 0.0,
         p99_wait_s=quantile(waits, 0.99),
+        avg_first_wait_s=math.fsum(first) / len(first) if first else 0.0,
     )
 
 
@@ -114,11 +117,18 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def size_class(gpus: int) -> str:
-    return next(name for least, name in reversed(SIZES) if gpus >= least)
+    """The GPUs of a job as the range from above one power of two up to the next: 3-4, 5-8, 9-16 ..."""
+    most = 1 << max(0, gpus - 1).bit_length()
+    return str(gpus) if gpus <= 2 else f"{most // 2 + 1}-{most}"
+
+
+def least_gpus(name: str) -> int:
+    """The fewest GPUs of a size class, by its name."""
+    return int(name.partition("-")[0])
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """Time-weighted means of a curve; ``scattered`` is a share of the free GPUs."""
+    """Time-weighted means of a curve; ``scattered`` is a share of the free GPU-seconds."""
 
     allocated: float = 0.0
     capacity: float = 0.0
@@ -139,8 +149,8 @@ def means(curve: Curve, from_s: float, to_s: float) -> Means:
         jobs += curve.waiting_jobs[i] * length_s
         free = curve.capacity[i] - curve.allocated[i]
         if free > 0:
-            scattered += curve.scattered[i] / free * length_s
-            free_s += length_s
+            scattered += curve.scattered[i] * length_s
+            free_s += free * length_s
     span_s = max(to_s - from_s, 1e-9)
     return Means(
         allocated=held / span_s,
@@ -150,8 +160,10 @@ def means(curve: Curve, from_s: float, to_s: float) -> Means:
     )
 
 
-def _grouped(stories: Sequence[Story], keys: Sequence[str]) -> dict[str, Figures]:
+def _grouped(
+    stories: Sequence[Story], keys: Sequence[str], order: Callable[[str], int | str]
+) -> dict[str, Figures]:
     groups: dict[str, list[Story]] = {}
     for story, key in zip(stories, keys, strict=True):
         groups.setdefault(key, []).append(story)
-    return {key: figures(groups[key]) for key in sorted(groups)}
+    return {key: figures(groups[key]) for key in sorted(groups, key=order)}

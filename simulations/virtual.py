@@ -87,7 +87,7 @@ class VirtualCluster:
             node_name="",
             nominated_node="",
             is_deleting=False,
-            started_s=0.0,
+            started_s=None,
         )
         self.pods[fresh.uid] = fresh
         return fresh

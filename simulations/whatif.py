@@ -146,7 +146,9 @@ class World:
         )
         self._queue: list[tuple[float, int, Callable[[float], None]]] = []
         self._sequence = 0
-        self._ends: set[GangKey] = set()
+        #: Gangs whose end is known, each with the number of the run that ends then.
+        self._ends: dict[GangKey, int] = {}
+        self._runs = 0
         #: Every pod that is there, and by which rule and for whom victims leave.
         self._pods: dict[str, Pod] = {}
         self._why: dict[str, tuple[str, str]] = {}
@@ -239,17 +241,18 @@ class World:
         length_s = seconds(pods[0], ESTIMATE)
         if length_s is None:
             return
-        left_s = max(p.started_s for p in pods) + length_s - (seconds(pods[0], ATTAINED) or 0.0) - self._now_s
+        length_s -= seconds(pods[0], ATTAINED) or 0.0
+        left_s = max(p.started_s or 0.0 for p in pods) + length_s - self._now_s
         if left_s > 0:
-            self._ends.add(key)
-            uids = {pod.uid for pod in pods}
-            self._later(left_s, lambda _: self._end(key, uids))
+            self._runs += 1
+            self._ends[key] = run = self._runs
+            self._later(left_s, lambda _: self._end(key, run))
 
-    def _end(self, key: GangKey, uids: set[str]) -> None:
-        """The gang's pods finish, unless some of them were taken back since."""
-        self._ends.discard(key)
-        if any(uid not in self._cluster.pods for uid in uids):
+    def _end(self, key: GangKey, run: int) -> None:
+        """The gang's pods finish, those that wait to join it too, unless all of it was taken back since."""
+        if self._ends.get(key) != run:
             return
+        del self._ends[key]
         for pod in self._shell.state.members(key):
             self._cluster.delete(pod.uid)
             self._pods.pop(pod.uid, None)
@@ -268,6 +271,10 @@ class World:
         """A pod was taken back: who owns it makes another, a pod of nobody is gone for good."""
         self._displace(pod, rule, beneficiary)
         self._is_dirty = True
+        key = resolve(pod)
+        if isinstance(key, GangKey) and not any(p.holds_capacity for p in self._shell.state.members(key)):
+            # None of it runs any more; of a gang that lost a part the rest goes on to its end.
+            self._ends.pop(key, None)
         if pod.owner is not None and pod.scheduler_name == self._shell.state.scheduler_name:
             self._lives += 1
             name = gang_name(pod)
@@ -282,7 +289,7 @@ class World:
                 phase="Pending",
                 is_deleting=False,
                 created_s=self._now_s,
-                started_s=0.0,
+                started_s=None,
             )
             self._later(0.0, lambda _: self._put(fresh))
 

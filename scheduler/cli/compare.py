@@ -61,6 +61,9 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
         print()
         columns = ("figure", found.baseline, name, "difference", "from", "to", "pairs")
         table(columns, [_cells(row) for row in rows])
+        for row in rows:
+            if row.left_out:
+                print(f"{row.figure}: {row.left_out:,} jobs are left out, which have it not in both")
 
 
 def _processes(options: Options) -> int | None:

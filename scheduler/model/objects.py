@@ -154,8 +154,8 @@ class Pod:
     #: Scheduling gates present, the names sorted; a gated pod is never planned.
     gates: tuple[str, ...]
     created_s: float
-    #: When it was bound, by the API server's clock; 0 while it is not.
-    started_s: float = 0.0
+    #: When it was bound, by the API server's clock; None while it is not, or while nobody noted it.
+    started_s: float | None = None
 
     @property
     def holds_capacity(self) -> bool:

@@ -100,7 +100,7 @@ def _pod(found: wire.Pod, labels: Labels, reading: Reading) -> Pod:
         is_deleting=metadata.deletion_timestamp is not None,
         gates=tuple(sorted(gate.name for gate in spec.scheduling_gates)) if spec.scheduling_gates else (),
         created_s=seconds_of(metadata.creation_timestamp),
-        started_s=_started_s(found) if spec.node_name else 0.0,
+        started_s=_started_s(found) if spec.node_name else None,
     )
 
 

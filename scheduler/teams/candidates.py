@@ -18,7 +18,7 @@ from scheduler.model.objects import Pod
 from scheduler.model.plan import Rule, Victim
 from scheduler.model.team import RunningGang
 from scheduler.teams.allowance import Allowance
-from scheduler.teams.cost import pod_cost, started_s
+from scheduler.teams.cost import bound_s, pod_cost, started_s
 from scheduler.teams.terms import Demand
 from scheduler.translation import Translation
 
@@ -197,10 +197,10 @@ class Candidates:
         """The gang, its members that are protected by their own run time bound to what it stands on."""
         young_s = self._teams.at_s - self._shield_s(gang)
         extra = gang.pods[gang.base :]
-        young = [pod for pod in extra if pod.started_s > young_s]
+        young = [pod for pod in extra if bound_s(pod) > young_s]
         if not young:
             return gang
-        old = [pod for pod in extra if pod.started_s <= young_s]
+        old = [pod for pod in extra if bound_s(pod) <= young_s]
         return replace(gang, pods=(*gang.pods[: gang.base], *young, *old), base=gang.base + len(young))
 
     def _shield_s(self, gang: RunningGang) -> int:

@@ -23,14 +23,19 @@ MILLI = 1_000
 def pod_cost(pod: Pod, *, at_s: float, rank: int) -> int:
     """GPU-seconds; rank: how many classes of better victims there are, 0 for the best."""
     gpus_milli = max(gauged(pod.shape).get(GPU, 0), MILLI)
-    since_s = max([pod.started_s, *_checkpoints(pod, at_s)])
+    since_s = max([bound_s(pod), *_checkpoints(pod, at_s)])
     lost_s = int(min(max(0.0, at_s - since_s), LOST_S_MAX))
     return (RESTART_S + lost_s * gpus_milli // MILLI) * (1 + rank)
 
 
 def started_s(gang: RunningGang) -> float:
     """When the gang began to run as a whole: its last member that it stands on."""
-    return max((pod.started_s for pod in gang.pods[: gang.base]), default=0.0)
+    return max((bound_s(pod) for pod in gang.pods[: gang.base]), default=0.0)
+
+
+def bound_s(pod: Pod) -> float:
+    """When the pod was bound; a pod of which nobody noted it counts as bound since the epoch."""
+    return 0.0 if pod.started_s is None else pod.started_s
 
 
 def _checkpoints(pod: Pod, at_s: float) -> list[float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulations.outcome import Outcome, Story
 from simulations.report.series import DeviceMap, Floats, Series, device_map, series
-from simulations.summary import SIZES, quantile, size_class
+from simulations.summary import least_gpus, quantile, size_class
 
 #: Okabe and Ito (2008): told apart by colour-blind readers, on light and on dark.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
@@ -151,7 +151,7 @@ def waits(outcome: Outcome) -> Chart:
     groups: dict[str, list[Story]] = {}
     for story in outcome.stories:
         groups.setdefault(size_class(story.job.total_gpus), []).append(story)
-    names = [name for _, name in SIZES if name in groups]
+    names = sorted(groups, key=least_gpus)
     found = {name: sorted(s.wait_s for s in groups[name] if s.wait_s is not None) for name in names}
     longest_s = max((waited[-1] for waited in found.values() if waited), default=0.0)
     unit_s, unit = unit_of(longest_s)

@@ -45,7 +45,7 @@ def members(
             node_name=on,
             phase="Running" if on else "Pending",
             created_s=NOW_S - 200.0,
-            started_s=NOW_S - 100.0 if on else 0.0,
+            started_s=NOW_S - 100.0 if on else None,
         )
         for one in found
     ]
