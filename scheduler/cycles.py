@@ -15,7 +15,8 @@ from scheduler.gangs.healing import RESTARTING, Healing
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment, Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
-from scheduler.planner import Asked, asked, is_shared, plan
+from scheduler.planner import plan
+from scheduler.planning.equals import Asked, asked, is_shared
 from scheduler.record import record
 from scheduler.state import ClusterState
 

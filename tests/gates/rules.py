@@ -27,6 +27,7 @@ CORE = (
     "scheduler/columns.py",
     "scheduler/translation.py",
     "scheduler/planner.py",
+    "scheduler/planning/",
 )
 IMPURE = frozenset(
     {

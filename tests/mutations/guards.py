@@ -196,7 +196,7 @@ GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="what a plan places is occupied for the rest of the plan",
-        file="scheduler/planner.py",
+        file="scheduler/planning/gangs.py",
         old="    run.packing.take_all(gang, placement)\n    assignments",
         new="    assignments",
         test=PLANS,

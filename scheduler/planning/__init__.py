@@ -1,0 +1,1 @@
+"""The stages of a planning run, one a file; ``scheduler.planner.plan`` walks them."""

@@ -1,0 +1,55 @@
+"""Single pods of one shape, placed together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from binpacking.answer import Optimal, Unknown
+from binpacking.greedy import place_greedy
+from binpacking.prove import prove_unfit
+from scheduler.model.gang import PendingGang
+from scheduler.model.plan import Assignment
+from scheduler.planning.room import displaced, room_for
+from scheduler.planning.run import Run, accept, with_devices
+from scheduler.teams.desk import Mask
+
+
+def place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> None:
+    """As many of these equal pods as fit, oldest first; one verdict serves the rest."""
+    first, count = batch[0], len(batch)
+    gang = run.translation.gang(first, count=count, minimum=0, within=within)
+    placement = place_greedy(run.packing, gang, prefer=run.translation.preference(first.roles))
+    nodes: list[str] = []
+    if placement is not None:
+        run.packing.take(gang.roles[0], placement[0])
+        nodes = run.translation.node_names(placement[0])
+    bare = [Assignment(pod=s.roles[0].pods[0], node=n) for s, n in zip(batch, nodes, strict=False)]
+    for single, assignment in zip(batch, with_devices(run, bare), strict=False):
+        accept(run, single, [assignment], Optimal(1.0), "greedy")
+    rest = batch[len(nodes) :]
+    for some in _equals(rest) if run.desk is not None else ():
+        made = room_for(run, some, within)
+        run.verdicts.extend(made)
+        told = {verdict.key for verdict in made}
+        rest = [single for single in rest if single.key not in told]
+    while rest and run.displacer is not None:
+        made = displaced(run, rest[0], run.translation.gang(rest[0], count=1, minimum=1, within=within))
+        if not made:
+            break
+        run.verdicts.extend(made)
+        rest = rest[1:]
+    if rest:
+        one = run.translation.gang(rest[0], count=1, minimum=1, within=within)
+        core = prove_unfit(run.packing, one) or Unknown(0.0)
+        verdict = run.explainer.unfit(run.packing, rest[0], one, core)
+        run.verdicts.extend(replace(verdict, key=single.key) for single in rest)
+
+
+def _equals(singles: Sequence[PendingGang]) -> list[list[PendingGang]]:
+    """The pods, apart by all that decides whom they may have evicted."""
+    found: dict[tuple[str, int, bool], list[PendingGang]] = {}
+    for single in singles:
+        kind = (single.key.namespace, single.priority, single.roles[0].pods[0].can_preempt)
+        found.setdefault(kind, []).append(single)
+    return list(found.values())

@@ -1,0 +1,74 @@
+"""In which order gangs are considered, and which neighbours are decided together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from quotas.order import Entry, order
+from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.plan import Ordering, Verdict
+from scheduler.planning.run import Run
+from scheduler.service import rank
+
+
+def in_order(gangs: Sequence[PendingGang], by: Ordering = "oldest", at_s: float = 0.0) -> list[PendingGang]:
+    """The gangs as they are to be considered, first served first."""
+    entries = [
+        Entry(
+            is_started=g.standing > 0 and g.need > 0,
+            priority=g.priority,
+            rank=0.0 if by == "oldest" else rank(by, g.pods, at_s),
+            created_s=g.created_s,
+            name=str(g.key),
+        )
+        for g in gangs
+    ]
+    return [gangs[i] for i in order(entries)]
+
+
+def in_batches(
+    run: Run, order: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]
+) -> Iterator[list[PendingGang]]:
+    """As ``batches``; where it matters to a quota on which model a pod goes, pods are planned one by one."""
+    for batch in batches(order, settled, by_labels=run.translation.sees_labels):
+        if run.desk is None or len(batch) == 1:
+            yield batch
+            continue
+        together: list[PendingGang] = []
+        for gang in batch:
+            if run.desk.can_batch(gang):
+                together.append(gang)
+            else:
+                yield from (some for some in (together, [gang]) if some)
+                together = []
+        if together:
+            yield together
+
+
+def batches(
+    gangs: Sequence[PendingGang], settled: Mapping[GangKey, Verdict], *, by_labels: bool
+) -> Iterator[list[PendingGang]]:
+    """Runs of neighbours that are decided together: single pods of one shape count as one role.
+
+    by_labels: whether some rule between pods can tell pods of one shape apart by their labels.
+    """
+    batch: list[PendingGang] = []
+    for gang in gangs:
+        is_settled = gang.key in settled or (bool(batch) and batch[0].key in settled)
+        if batch and (is_settled or not _is_alike(batch[0], gang, by_labels)):
+            yield batch
+            batch = []
+        batch.append(gang)
+    if batch:
+        yield batch
+
+
+def _is_alike(first: PendingGang, other: PendingGang, by_labels: bool) -> bool:
+    if not (first.key.is_single and other.key.is_single) or first.blocked or other.blocked:
+        return False
+    one, two = first.roles[0].pods[0], other.roles[0].pods[0]
+    if one.shape is not two.shape and one.shape != two.shape:
+        return False
+    return not by_labels or (
+        not one.shape.sees_pods and one.namespace == two.namespace and one.labels == two.labels
+    )
