@@ -18,6 +18,7 @@ from scheduler.planning.gangs import roles_see_each_other
 from scheduler.planning.placing import parts_of, place, place_by_replicas
 from scheduler.planning.room import refuse, room_for
 from scheduler.planning.run import Run
+from scheduler.planning.strict import Line
 from scheduler.planning.turns import in_batches, in_order
 from scheduler.teams.desk import Desk
 from scheduler.translation import Translation
@@ -41,17 +42,17 @@ def plan(
         order = in_order(snapshot.gangs, policy.order, snapshot.at_s)
     else:
         order = run.desk.in_order(snapshot.gangs)
-    ahead: PendingGang | None = None
+    line = Line()
     for batch in in_batches(run, order, settled):
         first = batch[0]
         is_promised = run.desk is not None and run.desk.is_promised(first)
         known = None if is_promised else settled.get(first.key)
         if known is not None:
             run.verdicts.append(_still(run, first, known))
-            ahead = ahead or first
+            line.stands(first, run.verdicts[-1:])
         elif first.blocked is not None:
             run.verdicts.append(run.explainer.blocked(first))
-        elif ahead is not None and not policy.backfill:
+        elif not policy.backfill and (ahead := line.ahead_of(first)) is not None:
             run.verdicts.extend(run.explainer.behind(gang, ahead) for gang in batch)
         else:
             before = len(run.verdicts)
@@ -59,7 +60,7 @@ def plan(
                 place_by_replicas(run, first)
             else:
                 place(run, batch)
-            ahead = ahead or (first if len(run.verdicts) > before else None)
+            line.stands(first, run.verdicts[before:])
     maker = run.desk or run.displacer
     clearings = () if maker is None else tuple(maker.clearings)
     return Plan(places=tuple(run.places), verdicts=tuple(run.verdicts), clearings=clearings, spent=run.spent)

@@ -38,7 +38,9 @@ class VirtualCluster:
         """The pods of a job as its controller creates them, for the ``life``-th time."""
         shape = self._shape(job)
         words = _words(job, index, attained_s)
-        pods = [self._pod(job, shape, words, f"j{index}-{life}-{rank}", rank) for rank in range(job.pods)]
+        pods = [
+            self._pod(job, shape, words, f"{_gang(index)}-{life}-{rank}", rank) for rank in range(job.pods)
+        ]
         for pod in pods:
             self.pods[pod.uid] = pod
         return pods
@@ -166,6 +168,12 @@ class VirtualCluster:
         )
 
 
+def _gang(index: int) -> str:
+    """A job's gang: names, which decide where all else is equal, are in the order of the jobs."""
+    digits = str(index)
+    return f"j{chr(ord('a') + len(digits) - 1)}{digits}"
+
+
 def _words(job: Job, index: int, attained_s: float) -> _Words:
     """The annotations of the job's pods; a single pod is no gang."""
     words: list[tuple[str, str]] = []
@@ -174,7 +182,7 @@ def _words(job: Job, index: int, attained_s: float) -> _Words:
     if attained_s:
         words.append((ATTAINED, f"{attained_s:.3f}"))
     if job.pods > 1 or job.topology:
-        words += [(GANG, f"j{index}"), (MIN_MEMBER, str(job.min_pods))]
+        words += [(GANG, _gang(index)), (MIN_MEMBER, str(job.min_pods))]
     if job.topology:
         words.append((TOPOLOGY_REQUIRED, job.topology))
     return tuple(sorted(words))

@@ -1,7 +1,7 @@
 """Another simulator, which shares nothing with ours: one large node, first come first served.
 
-Strict: nobody starts before those who came earlier, but for those that can never start. Otherwise whoever fits
-starts, in order of arrival (aggressive backfill, without reservations).
+Strict: nobody starts before those who came earlier, but for those that can never start. Otherwise whoever
+fits starts, in order of arrival (aggressive backfill, without reservations).
 """
 
 from __future__ import annotations
