@@ -26,6 +26,7 @@ EVENTS: Final = "/apis/events.k8s.io/v1/events"
 GANGS: Final = "/apis/stowplan.dev/v1alpha1/gangs"
 GPU_NODES: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
 TEAM_QUOTAS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
+BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
 JOBS: Final = "/apis/batch/v1/jobs"
 NATIVE_GROUPS: Final = "/apis/scheduling.k8s.io/v1beta1/podgroups"
 COSCHEDULING_GROUPS: Final = "/apis/scheduling.x-k8s.io/v1alpha1/podgroups"
@@ -44,6 +45,7 @@ SERVED: Final = (
     f"{CORE}/persistentvolumeclaims",
     f"{CORE}/persistentvolumes",
     "/apis/storage.k8s.io/v1/storageclasses",
+    BUDGETS,
 )
 EPOCH: Final = "stowplan.dev/epoch"
 LEASE: Final[Key] = ("stowplan-system", "stowplan")
