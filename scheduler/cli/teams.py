@@ -18,6 +18,7 @@ from scheduler.cli import cluster
 from scheduler.cli.configuration import read as read_config
 from scheduler.cli.connection import ask
 from scheduler.cli.failure import Failure
+from scheduler.cli.groups import tell_groups
 from scheduler.cli.output import Output, emit, table
 from scheduler.kube import wire
 from scheduler.kube.transport import NotFound, Transport
@@ -101,6 +102,8 @@ async def read(transport: Transport, settings: SchedulerConfiguration, *, at_s: 
     NamespaceFeed(state).put(namespaces)
     NodeFeed(state).put(nodes)
     PodFeed(state, lambda uid, pod: None, lambda key: None).put(pods)
+    # Without them a gang that an object describes would wait for its object, and count as asking for nothing.
+    await tell_groups(transport, state)
     snapshot = state.snapshot(at_s)
     if snapshot.teams is None:
         raise Failure("there is no TeamQuota; see docs/teams.md for what one says")

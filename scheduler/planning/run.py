@@ -31,8 +31,8 @@ class Run:
     explainer: Explainer
     #: None where there are no teams, and nobody may be evicted for anybody.
     desk: Desk | None = None
-    #: Verdicts of this run by what was asked for, and whether it may preempt: since then nothing was released,
-    #: so equals fail alike.
+    #: Verdicts of this run by what was asked for, and whether it may preempt: since then nothing was
+    #: released, so equals fail alike.
     unfit: dict[tuple[Asked, bool], Verdict] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
