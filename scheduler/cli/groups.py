@@ -36,9 +36,9 @@ _COSCHEDULING = Source(
 
 
 async def tell_groups(transport: Transport, state: ClusterState) -> None:
-    """Let the state, which knows the pods, see what describes their gangs; a kind that cannot be read is told so.
+    """Let the state, which knows the pods, see what describes their gangs, and which kinds cannot be read.
 
-    Raises: ClusterError for other failures.
+    Raises: ClusterError.
     """
     spoken = {kind for key in state.gang_keys() for kind in BY_NAME[key.dialect].kinds}
 
@@ -52,11 +52,17 @@ async def tell_groups(transport: Transport, state: ClusterState) -> None:
             return
         GroupFeed(state, source.kind, source.parse).put(found)
 
-    others = (KOORDINATOR, VOLCANO, KAI, JOBSET, RAY, LWS)
     await asyncio.gather(
         *(tell(source) for source in KUBEFLOW),
-        *(tell(source) for source in (_JOB, _NATIVE, _COSCHEDULING)),
-        *(tell(source) for source in others),
+        tell(_JOB),
+        tell(_NATIVE),
+        tell(_COSCHEDULING),
+        tell(KOORDINATOR),
+        tell(VOLCANO),
+        tell(KAI),
+        tell(JOBSET),
+        tell(RAY),
+        tell(LWS),
     )
 
 

@@ -151,7 +151,9 @@ def _is_retryable(error: ApiError) -> bool:
 
 def _is_refused(error: ApiError) -> bool:
     """Whether an eviction was turned down, not just not carried out; a busy server says 429 too."""
-    return "disruption budget" in error.message if error.status == 429 else error.status < 500
+    if error.status == 429:
+        return "disruption budget" in error.message
+    return error.status < 500 and not lacks_role(error)
 
 
 def _after(error: ApiError) -> float:

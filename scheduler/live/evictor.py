@@ -4,9 +4,9 @@ It keeps nothing that must outlive it. A victim whose eviction is under way coun
 eviction was refused counts as staying again, and the next plan decides anew: a disruption budget that says no
 so changes the plan.
 
-Of each victim gang one pod is asked to go first, and the others once all of those were let go: what refuses
-an eviction mostly refuses the first, and then nobody has lost anything. Whatever was not sent when something
-is refused, or when nobody waits for the room any more, is not sent at all.
+Of each victim gang one pod is asked to go first, and the others once all of those were let go, twice as many
+each time: what refuses an eviction mostly refuses the first, and then nobody has lost anything. Whatever was
+not sent when something is refused, or when nobody waits for the room any more, is not sent at all.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class _Job:
 
     clearing: Clearing
     epoch: int
-    #: Pods that were asked first and have not been answered.
-    first: set[str]
+    #: Pods that were asked and have not answered, and how many were asked together.
+    asked: set[str]
+    count: int
     #: Pods that are asked when all of those were let go.
     later: list[Pod]
     #: Victims of which something was evicted.
@@ -104,8 +105,8 @@ class Evictor:
         )
         first = [victim.pods[0] for victim in clearing.victims]
         asked = {pod.uid for pod in first}
-        job = _Job(clearing, epoch, asked, [pod for pod in victims if pod.uid not in asked])
-        self._send(job, first)
+        later = [pod for pod in victims if pod.uid not in asked]
+        self._send(_Job(clearing, epoch, asked=asked, count=len(first), later=later), first)
         return True
 
     async def run(self) -> None:
@@ -201,12 +202,14 @@ class Evictor:
                 roll.pardon(pod.uid)
 
     def _answered(self, task: _Task) -> None:
-        """One went: once all that were asked first did, the others are asked."""
+        """One went: once all that were asked did, others are asked."""
         job = task.job
-        job.first.discard(task.pod.uid)
-        if not job.first and not job.is_over:
-            later, job.later = job.later, []
-            self._send(job, later)
+        job.asked.discard(task.pod.uid)
+        if not job.asked and not job.is_over:
+            job.count *= 2
+            some, job.later = job.later[: job.count], job.later[job.count :]
+            job.asked = {pod.uid for pod in some}
+            self._send(job, some)
 
     def _end(self, job: _Job) -> None:
         """What was not sent is not sent any more."""

@@ -34,6 +34,8 @@ from scheduler.teams.table import build_table
 CONDEMNED_S_MAX = 300.0
 #: A pod whose eviction was refused is left alone this long.
 SPARED_S = 20.0
+#: No pod has a higher one.
+PRIORITY_MAX = 2**31 - 1
 #: A gang that lost members in vain, again and again, is left alone no longer than this.
 SPARED_S_MAX = 3_600.0
 #: Evictions remembered, so that no gang is evicted again for the same beneficiary.
@@ -255,9 +257,7 @@ class Roll:
 
         displaces: somebody may be whatever the priorities are.
         """
-        lowest = min((*self._priorities, *self._given.values()), default=None)
-        if self.is_on or lowest is None:
-            return None
+        lowest = min((*self._priorities, *self._given.values()), default=PRIORITY_MAX)
         if displaces or self._nominated or any(gang.priority > lowest for gang in waiting):
             return self._moment(at_s)
         self.going = {}

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from simulations.faults.budgets import BUDGETS, Budgets
 from simulations.faults.store import Collection, Json, Key, Store, Stored, wall
 
 CORE: Final = "/api/v1"
@@ -26,7 +27,6 @@ EVENTS: Final = "/apis/events.k8s.io/v1/events"
 GANGS: Final = "/apis/stowplan.dev/v1alpha1/gangs"
 GPU_NODES: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
 TEAM_QUOTAS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
-BUDGETS: Final = "/apis/policy/v1/poddisruptionbudgets"
 JOBS: Final = "/apis/batch/v1/jobs"
 NATIVE_GROUPS: Final = "/apis/scheduling.k8s.io/v1beta1/podgroups"
 COSCHEDULING_GROUPS: Final = "/apis/scheduling.x-k8s.io/v1alpha1/podgroups"
@@ -131,13 +131,14 @@ def target_of(path: str) -> Target:
 class Server:
     """is_fenced: whether the admission policy is installed. term: the epoch that its copy of the Lease says.
 
-    may_evict: what disruption budgets say of a pod. clock: virtual seconds.
+    may_evict: what else may refuse an eviction beside disruption budgets. clock: virtual seconds.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float], *, is_fenced: bool) -> None:
         self.store = store
         self.term: int | None = None
         self.may_evict: Callable[[Json], bool] = lambda pod: True
+        self.budgets = Budgets(store, clock)
         self._clock = clock
         self._is_fenced = is_fenced
         self._ways: Mapping[tuple[str, str], Callable[[Call, Collection], Answer]] = {
@@ -233,7 +234,8 @@ class Server:
         if asked and asked != found.uid:
             raise Refused(409, "Conflict", f"Precondition failed: UID in precondition: {asked}")
         pod = found.read()
-        if not self.may_evict(pod):
+        deleting = bool(pod["metadata"].get("deletionTimestamp"))
+        if not self.may_evict(pod) or not (deleting or self.budgets.take(pod)):
             told = "Cannot evict pod as it would violate the pod's disruption budget."
             return refusal(429, "TooManyRequests", told, retry_after_s=1)
         if not pod["metadata"].get("deletionTimestamp"):
