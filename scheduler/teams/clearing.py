@@ -25,6 +25,7 @@ from scheduler.teams.candidates import Candidate, Candidates, Group
 from scheduler.translation import Translation
 
 Placement = tuple[RolePlacement, ...]
+Mask = NDArray[np.bool_]
 #: Sets of victims that turn out to be more than is owed, before the search for others is given up.
 BARRED_MAX = 16
 #: Shared devices that are tried, the cheapest first.
@@ -106,10 +107,28 @@ class Clearer:
         here = self._packing.free + promise.held
         if ((here < promise.asked) & (promise.asked > 0)).any():
             return promise.nodes, False
-        del self._promises[gang.key]
-        self._packing.free[:] = here - promise.asked
-        self._coming += promise.asked - promise.held
+        self.give_up(gang)
+        self._packing.free -= promise.asked
         return promise.nodes, True
+
+    def give_up(self, gang: PendingGang) -> None:
+        """What was promised to the gang is for all again."""
+        promise = self._promises.pop(gang.key)
+        self._packing.free += promise.held
+        self._coming += promise.asked - promise.held
+
+    def elsewhere(
+        self, gang: PendingGang, nodes: Mapping[str, str], tried: PendingGang, within: Mask | None
+    ) -> dict[str, str]:
+        """The nodes where as much of the gang as is tried can start now, taken; else the promise stands."""
+        self.give_up(gang)
+        asked = self._translation.gang(tried, within=within)
+        placement = place_greedy(self._packing, asked)
+        if placement is None:
+            self.promise(gang, nodes)
+            return {}
+        self._packing.take_all(asked, placement)
+        return self.nominated([tried], placement)
 
     @property
     def is_waiting(self) -> bool:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from binpacking.greedy import Packing
 from binpacking.problem import Gang
 from quotas.amounts import add_amounts
@@ -17,12 +14,12 @@ from scheduler.model.plan import Assignment, Budget, Clearing, Policy, Snapshot,
 from scheduler.model.team import Teams
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.clearing import Clearer
+from scheduler.teams.clearing import Mask as Mask
 from scheduler.teams.unlimited import Unlimited
 from scheduler.translation import Translation
 
 MESSAGE_MAX = 1024
 HELD = "waits for pods that are leaving: their room is held for it"
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +121,19 @@ class Desk:
         return gang.key in self._promised
 
     def kept(self, gang: PendingGang) -> list[Assignment] | Verdict | None:
-        """The places promised to a gang, to be taken now or waited for; None without a promise."""
+        """The places promised to a gang, to be taken now or waited for; None without a promise.
+
+        Those who leave may take long: what comes free elsewhere does as well.
+        """
         found = self._clearer.kept(gang)
         if found is None:
             return None
         nodes, is_free = found
+        if not is_free:
+            admitted = self.admit([gang])
+            tried = admitted.gangs[0] if admitted.gangs else None
+            now = self._clearer.elsewhere(gang, nodes, tried, admitted.within) if tried is not None else {}
+            nodes, is_free = (now, True) if now else (nodes, False)
         if is_free:
             return [Assignment(pod=pod, node=nodes[pod.uid]) for pod in gang.pods if pod.uid in nodes]
         pods = {pod.uid: pod for pod in gang.pods}

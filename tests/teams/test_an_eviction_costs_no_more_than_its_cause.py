@@ -151,3 +151,23 @@ def test_room_that_was_promised_to_who_is_gone_is_for_the_others() -> None:
         await living.end()
 
     live(story())
+
+
+def test_who_waits_for_victims_takes_what_comes_free_elsewhere() -> None:
+    async def story() -> None:
+        living = _lent()
+        living.nodes(2)
+        living.pod("own", "a", 8, grace_s=600)
+        living.pod("borrowed", "a", 8, grace_s=600)
+        await living.passes(30)
+        living.silence(2)
+        living.pod("needs", "b", 8)
+        await living.passes(60)
+        assert len(living.evicted) == 1
+        (stays,) = living.running("a")
+        living.delete(stays, "a")
+        await living.passes(10)
+        assert living.running("b") == {"needs"}
+        await living.end()
+
+    live(story())

