@@ -10,8 +10,9 @@ from scheduler.cli import cluster
 from scheduler.gangs.groups import GroupKind
 from scheduler.gangs.registry import BY_NAME
 from scheduler.kube import wire
+from scheduler.kube.client import Client
 from scheduler.kube.decoding import HasMetadata
-from scheduler.kube.transport import Forbidden, NotFound, Transport
+from scheduler.kube.transport import Forbidden, NotFound
 from scheduler.live.feeds import GroupFeed
 from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, RAY, VOLCANO, Source
 from scheduler.live.views import SCHEDULING
@@ -35,7 +36,7 @@ _COSCHEDULING = Source(
 )
 
 
-async def tell_groups(transport: Transport, state: ClusterState) -> None:
+async def tell_groups(transport: Client, state: ClusterState) -> None:
     """Let the state, which knows the pods, see what describes their gangs, and which kinds cannot be read.
 
     Raises: ClusterError.

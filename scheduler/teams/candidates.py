@@ -95,7 +95,7 @@ class Candidates:
             return Group(rule="preempt", candidates=())
         lower: list[_Able] = []
         for other in self._by_team.get(team, ()):
-            if tree.priority(team, other.priority) >= mine or not self._is_free(gang, other):
+            if not self._is_free(gang, other):
                 continue
 
             def is_lower(pods: Sequence[Pod], other: RunningGang = other) -> bool:
@@ -257,9 +257,9 @@ class Candidates:
         alone = {
             pod.uid
             for pod in gang.pods[gang.base :]
-            if bound_s(pod) <= young_s and self._may_go((pod,)) and is_lower((pod,))
+            if bound_s(pod) <= young_s and is_lower((pod,)) and self._may_go((pod,))
         }
-        is_whole = self._may_go(gang.pods) and is_lower(gang.pods)
+        is_whole = is_lower(gang.pods) and self._may_go(gang.pods)
         if not is_whole and not alone:
             return []
         firm = [pod for pod in gang.pods if pod.uid not in alone]

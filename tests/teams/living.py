@@ -91,10 +91,14 @@ class Living:
         gang: tuple[str, int] | None = None,
         labels: Mapping[str, str] | None = None,
         grace_s: int = 0,
+        owner: Json | None = None,
+        words: Mapping[str, str] | None = None,
         **spec: Any,
     ) -> None:
-        """gang: its name and minimum."""
-        words = {"stowplan.dev/gang": gang[0], "stowplan.dev/gang-min-member": str(gang[1])} if gang else {}
+        """gang: its name and minimum. words: annotations."""
+        words = dict(words or {})
+        if gang is not None:
+            words |= {"stowplan.dev/gang": gang[0], "stowplan.dev/gang-min-member": str(gang[1])}
         container = {"name": "c", "resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
         body = {
             "metadata": {
@@ -102,6 +106,7 @@ class Living:
                 "namespace": namespace,
                 "annotations": words,
                 "labels": dict(labels or {}),
+                "ownerReferences": [owner] if owner is not None else [],
             },
             "spec": {
                 "schedulerName": "stowplan",

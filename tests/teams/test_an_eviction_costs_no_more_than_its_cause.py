@@ -171,3 +171,19 @@ def test_who_waits_for_victims_takes_what_comes_free_elsewhere() -> None:
         await living.end()
 
     live(story())
+
+
+def test_whoever_is_given_back_is_told_so() -> None:
+    async def story() -> None:
+        living = Living(namespaces=("a",))
+        living.nodes(4)
+        living.gang("ring", "a", 24, 1)
+        await living.passes(30)
+        assert len(living.running("a")) == 24
+        living.delete("ring-0", "a")  # Nobody makes it anew.
+        await living.passes(120)
+        assert not living.running("a")
+        assert living.events("Evicted") == sorted(f"ring-{i}" for i in range(1, 24))
+        await living.end()
+
+    live(story())
