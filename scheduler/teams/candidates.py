@@ -70,6 +70,9 @@ class Candidates:
         self._teams = allowance.teams
         self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
         self._gone: set[str] = set()
+        #: Candidates by all that they are made of: a run asks for the same ones for each who finds no room.
+        self._known: dict[tuple[object, ...], Candidate | None] = {}
+        self._kept: list[RunningGang] = []
         devices, gpu = translation.snapshot.devices, translation.gpu_column
         #: By node and shared device, the UIDs of those that share it.
         self._sharers = {} if devices is None or gpu is None else devices.sharers
@@ -262,16 +265,29 @@ class Candidates:
         is_whole = is_lower(gang.pods) and self._may_go(gang.pods)
         if not is_whole and not alone:
             return []
-        firm = [pod for pod in gang.pods if pod.uid not in alone]
-        loose = [pod for pod in gang.pods if pod.uid in alone]
-        bound = replace(gang, pods=(*firm, *loose), base=len(firm))
-        return [_Able(gang=bound, is_whole=is_whole, giver=giver, rank=rank)]
+        if len(alone) < len(gang.pods) - gang.base:
+            firm = [pod for pod in gang.pods if pod.uid not in alone]
+            loose = [pod for pod in gang.pods if pod.uid in alone]
+            gang = replace(gang, pods=(*firm, *loose), base=len(firm))
+        return [_Able(gang=gang, is_whole=is_whole, giver=giver, rank=rank)]
 
     def _may_go(self, pods: Sequence[Pod]) -> bool:
         """Whether none of these was refused to us or leaves already, and all may be evicted together now."""
         return not any(pod.uid in self._teams.spared for pod in pods) and self._budgets.allow(pods)
 
     def _candidate(self, able: _Able, demand: Demand) -> Candidate | None:
+        gang = able.gang
+        # By the very gang: one whose members are bound to it anew is made anew, and kept here with its id.
+        key = (id(gang), able.is_whole, able.giver, able.rank, demand.givers, demand.resources)
+        if not demand.caps and key in self._known:
+            return self._known[key]
+        found = self._made(able, demand)
+        if not demand.caps:
+            self._known[key] = found
+            self._kept.append(gang)
+        return found
+
+    def _made(self, able: _Able, demand: Demand) -> Candidate | None:
         gang = able.gang
         if any(pod.node_name not in self._row for pod in gang.pods):
             return None
