@@ -50,20 +50,23 @@ def _of(place: Place, job: str) -> set[str]:
     return {pod.uid for pod in place.running() if pod.name.startswith(f"{job}-")}
 
 
+async def _runs(place: Place, name: str, *, priority: str = "") -> None:
+    await place.create(_job(name, priority=priority))
+    await place.until(lambda: len(_of(place, name)) == 2, f"{name} runs")
+
+
 async def test_a_gang_goes_when_its_budget_lets_all_of_it_go_and_not_before(site: Places) -> None:
     async with site.at("budgets") as place:
         classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
         await place.post(classes, {"metadata": {"name": "urgent"}, "value": 1000})
         selector = {"matchLabels": {"app": "guarded"}}
         for name in ("plain", "guarded"):
-            await place.create(_job(name))
-            await place.until(lambda name=name: len(_of(place, name)) == 2, f"{name} runs")  # type: ignore[misc]
+            await _runs(place, name)
         await place.post(
             BUDGETS, {"metadata": {"name": "guarded"}, "spec": {"minAvailable": 1, "selector": selector}}
         )
         before = {job: _of(place, job) for job in ("plain", "guarded")}
-        await place.create(_job("first", priority="urgent"))
-        await place.until(lambda: len(_of(place, "first")) == 2, "the first runs")
+        await _runs(place, "first", priority="urgent")
         assert place.evicted() == before["plain"]
         assert _of(place, "guarded") == before["guarded"]
         await place.create(_job("second", priority="urgent"))

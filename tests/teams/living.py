@@ -148,10 +148,12 @@ class Living:
         return sorted(event["regarding"]["name"] for event in found if event["reason"] == reason)
 
     async def passes(self, seconds: float) -> None:
-        """Time passes; the scheduler starts with the first of it."""
+        """Virtual time passes; the scheduler starts with the first of it."""
         if self._task is None:
             self._task = asyncio.create_task(self.replica.run())
-        await asyncio.sleep(seconds)
+        over: asyncio.Future[None] = self._loop.create_future()
+        self._loop.call_later(seconds, over.set_result, None)
+        await over
 
     async def end(self) -> None:
         if self._task is not None:
