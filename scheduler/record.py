@@ -28,7 +28,7 @@ from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.parse import teamquota
 from scheduler.planner import plan as planned
 
-VERSION = 3
+VERSION = 4
 LINE_BYTES_MAX = 256 << 20
 _MODULES: tuple[ModuleType, ...] = (
     answer,
