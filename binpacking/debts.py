@@ -1,5 +1,7 @@
 """Conditions on victims beside that the gang fits: of whom how much may go, and how much has to.
 
+Some resources may be capped: of all victims together no more than so much of them goes.
+
 A debtor is whoever victims belong to. Debts are kept by level: a debtor's own level, and those of what it is
 part of. No more is taken of a level than it owes, but for the rest of the last victim: there is an order in
 which, before each victim, all levels over it still owe something of one resource that it frees.
@@ -39,14 +41,20 @@ class Need:
 class Terms:
     """levels: by debtor, indices of the levels over it, its own first; none: all of it may go.
 
-    owed: int64[L, Q] by level and resource; of what is 0 or less nothing may be taken.
+    owed: int64[L, Q] by level and resource; of what is 0 or less nothing may be taken. caps: by resource, the
+    most of it that may go of all debtors together; a resource with a cap is owed to nobody.
     """
 
     levels: tuple[tuple[int, ...], ...]
     owed: NDArray[np.int64]
     needs: tuple[Need, ...] = ()
+    caps: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
+        require(
+            all(0 <= q < self.owed.shape[1] and most >= 0 for q, most in self.caps),
+            "terms.caps names a resource that is not there, or less than nothing",
+        )
         require(self.owed.dtype == np.int64 and self.owed.ndim == 2, "terms.owed must be int64[L, Q]")
         known = all(0 <= level < len(self.owed) for levels in self.levels for level in levels)
         require(known, "terms.levels names a level that is not there")
@@ -117,6 +125,7 @@ class Ledger:
         kept: list[int] = []
         gone: set[int] = set()
         left: list[list[int]] = self._terms.owed.tolist()
+        spare = dict(self._terms.caps)
         last: dict[tuple[int, int], int] = {}
         for piece in order:
             if piece in gone:
@@ -124,6 +133,8 @@ class Ledger:
             victim, levels = self._victim[piece], self._terms.levels[self._debtor[piece]]
             item = [piece, *(other for other in self._along[piece] if other not in gone)]
             frees = [sum(column) for column in zip(*(self._frees[p] for p in item), strict=True)]
+            if any(frees[q] > most for q, most in spare.items()):
+                continue
             if levels and not any(
                 amount and all(left[level][q] > 0 or last.get((level, q)) == victim for level in levels)
                 for q, amount in enumerate(frees)
@@ -131,6 +142,8 @@ class Ledger:
                 continue
             kept.append(piece)
             gone.update(item)
+            for q in spare:
+                spare[q] -= frees[q]
             for level in levels:
                 for q, amount in enumerate(frees):
                     if 0 < left[level][q] <= amount:
@@ -161,6 +174,8 @@ class Ledger:
                 if self._debtor[piece] in need.debtors
             ]
             model.cp.add(sum(freed) >= -(-need.amount // step))
+        for q, most in self._terms.caps:
+            model.cp.add(sum(self._frees[piece][q] * var for piece, var in enumerate(gone)) <= most)
         self._bind_debts(model, gone, self._terms)
 
     def _bind_debts(self, model: Model, gone: Sequence[IntVar], terms: Terms) -> None:

@@ -64,13 +64,19 @@ class Part:
 class Victim:
     """A gang that may be taken: ``base`` is the pods it stands on, ``extra`` what can go alone.
 
-    Taking the base takes every extra part with it, and costs the sum. debtor: an index into ``Terms.levels``.
+    Taking the base takes every extra part with it, and costs the sum; without one, only extra parts may go.
+    debtor: an index into ``Terms.levels``.
     """
 
     name: str
-    base: Part
+    base: Part | None
     extra: tuple[Part, ...] = ()
     debtor: int = 0
+
+    @property
+    def whole(self) -> tuple[Part, ...]:
+        """All parts that may go."""
+        return self.extra if self.base is None else (self.base, *self.extra)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +147,7 @@ def _pieces(candidates: Sequence[Victim], packing: Packing) -> list[_Piece]:
     pieces: list[_Piece] = []
     for index, victim in enumerate(candidates):
         first = len(pieces)
-        for extra, part in enumerate((*victim.extra, victim.base)):
+        for extra, part in enumerate(victim.whole if victim.base is None else (*victim.extra, victim.base)):
             is_base = extra == len(victim.extra)
             require(part.amounts.shape[1] == packing.free.shape[1], "victim.amounts has other resources")
             known = not len(part.nodes) or (part.nodes.min() >= 0 and part.nodes.max() < len(packing.nodes))
@@ -410,7 +416,8 @@ class _Search:
     def _is_loose(self, index: int, taken: NDArray[np.bool_]) -> bool:
         """Whether the piece could stay by itself: what a gang stands on is not gone with it."""
         piece = self._pieces[index]
-        return piece.extra < 0 or not taken[self._bases[piece.victim]]
+        base = self._bases.get(piece.victim)
+        return piece.extra < 0 or base is None or not taken[base]
 
     def _closed(self, chosen: Sequence[int]) -> NDArray[np.bool_]:
         """The chosen pieces, and with each base its extras."""

@@ -126,6 +126,9 @@ class Cycles:
         #: By what was asked, the verdict that every equal gang gets as long as nothing is released.
         self._unfit: dict[Asked, Settled] = {}
         self._partial_since: dict[GangKey, float] = {}
+        #: What the last plan held for gangs that wait for others to leave: pods' UIDs and nodes.
+        self._promised: frozenset[tuple[str, str]] = frozenset()
+        self._has_lapsed = False
         #: Gangs that nobody joins before they have restarted whole.
         self._restarting: set[GangKey] = set()
 
@@ -170,6 +173,7 @@ class Cycles:
 
     def remember(self, cycle: Cycle, planned: Plan) -> None:
         """Keep the verdicts that stay true until capacity is released."""
+        self._note_lapses(planned)
         if not planned.verdicts:
             return
         by_key = {gang.key: gang for gang in cycle.snapshot.gangs}
@@ -184,6 +188,14 @@ class Cycles:
                         self._share(gang, settled)
                 case _:
                     pass
+
+    def _note_lapses(self, planned: Plan) -> None:
+        """A promise of room that is kept no longer, and was not taken up, is room released."""
+        promised = frozenset(pair for verdict in planned.verdicts for pair in verdict.nominated.items())
+        taken = {(a.pod.uid, a.node) for place in planned.places for a in place.assignments}
+        self._has_lapsed = bool(self._promised - promised - taken)
+        self._state.releases += self._has_lapsed
+        self._promised = promised
 
     def ended(self, attempt: Attempt, now_s: float) -> bool:
         """An attempt is over: forget its failures, or hold the gang back for longer each time.
@@ -224,6 +236,7 @@ class Cycles:
     def due_s(self, now_s: float) -> float | None:
         """When time alone next changes something, or None: a shell that skips idle time asks this."""
         ends = [held.until_s for held in self._held.values() if held.until_s > now_s]
+        ends += [now_s] if self._has_lapsed else []
         ends += [since_s + self._limit_s(key) for key, since_s in self._partial_since.items()]
         return min(ends, default=None)
 

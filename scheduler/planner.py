@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from scheduler.displacing import Displacer
 from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
@@ -38,10 +37,12 @@ def plan(
     Raises only for our own bugs: tenant input was bounded by the parser.
     """
     run = _open(snapshot, policy, budget)
-    if run.desk is None:
-        order = in_order(snapshot.gangs, policy.order, snapshot.at_s)
-    else:
+    if run.desk is not None:
+        run.desk.hold_promised(snapshot.gangs)
+    if run.desk is not None and run.desk.has_teams:
         order = run.desk.in_order(snapshot.gangs)
+    else:
+        order = in_order(snapshot.gangs, policy.order, snapshot.at_s)
     line = Line()
     for batch in in_batches(run, order, settled):
         first = batch[0]
@@ -61,31 +62,29 @@ def plan(
             else:
                 place(run, batch)
             line.stands(first, run.verdicts[before:])
-    maker = run.desk or run.displacer
-    clearings = () if maker is None else tuple(maker.clearings)
+    clearings = () if run.desk is None else tuple(run.desk.clearings)
     return Plan(places=tuple(run.places), verdicts=tuple(run.verdicts), clearings=clearings, spent=run.spent)
 
 
 def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
     translation = Translation(snapshot, policy.prices)
     packing = translation.packing(policy.strategy)
-    teams = snapshot.teams
+    teams = snapshot.teams or snapshot.room
     return Run(
         policy=policy,
         budget=budget,
         translation=translation,
         packing=packing,
         explainer=Explainer(translation, policy),
-        desk=None if teams is None else Desk(snapshot, teams, translation, packing),
-        displacer=Displacer(snapshot, policy, translation, packing)
-        if teams is None and policy.displaces
-        else None,
+        desk=None if teams is None else Desk(snapshot, teams, policy, translation, packing),
     )
 
 
 def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     """A verdict that still holds, unless by now others may be evicted for the gang."""
     if run.desk is None or gang.blocked is not None or roles_see_each_other(gang):
+        return known
+    if not run.desk.may_make_room(gang):
         return known
     gang = next(parts_of(gang))
     admitted = run.desk.admit([gang])

@@ -21,14 +21,14 @@ import numpy as np
 from binpacking import answer
 from quotas import team, tree, units
 from scheduler.gangs import groups
-from scheduler.model import device_view, devices, gang, objects, plan, selection, volumes
+from scheduler.model import device_view, devices, disruption, gang, objects, plan, selection, volumes
 from scheduler.model import team as teams
 from scheduler.model.gang import GangKey
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.parse import teamquota
 from scheduler.planner import plan as planned
 
-VERSION = 3
+VERSION = 4
 LINE_BYTES_MAX = 256 << 20
 _MODULES: tuple[ModuleType, ...] = (
     answer,
@@ -37,6 +37,7 @@ _MODULES: tuple[ModuleType, ...] = (
     units,
     device_view,
     devices,
+    disruption,
     gang,
     groups,
     objects,

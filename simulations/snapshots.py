@@ -15,6 +15,7 @@ from pathlib import Path
 from quotas.units import UnitTable
 from scheduler.gangs.groups import Group, GroupKind
 from scheduler.model.devices import Inventory
+from scheduler.model.disruption import DisruptionBudget
 from scheduler.model.objects import Node, Pod, Rejected
 from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
@@ -47,6 +48,7 @@ class ClusterSnapshot:
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     inventories: tuple[Inventory, ...] = ()
+    budgets: tuple[DisruptionBudget, ...] = ()
 
     def tell(self, state: ClusterState) -> None:
         """Let a state see what was seen then."""
@@ -59,6 +61,8 @@ class ClusterSnapshot:
         for group in self.groups:
             state.set_group(group)
         state.set_claims(self.claims)
+        for budget in self.budgets:
+            state.disruption.put(budget)
         for inventory in self.inventories:
             state.set_inventory(inventory)
         for node in self.nodes:
@@ -126,6 +130,7 @@ class Recorder(ClusterState):
             namespaces=dict(self.namespaces),
             claims=self.claims,
             inventories=tuple(self.devices.inventories.values()),
+            budgets=self.disruption.all(),
         )
 
 

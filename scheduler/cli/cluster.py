@@ -8,6 +8,7 @@ import msgspec
 
 from scheduler.gangs.registry import resolve
 from scheduler.kube import wire
+from scheduler.kube.client import Client
 from scheduler.kube.transport import NotFound, Transport
 from scheduler.live.claims import DIALECT
 from scheduler.model.gang import GangKey
@@ -56,7 +57,7 @@ class _Page(msgspec.Struct):
 
 
 async def list_all(
-    transport: Transport, path: str, kind: type[T], params: dict[str, str] | None = None
+    transport: Client, path: str, kind: type[T], params: dict[str, str] | None = None
 ) -> list[T]:
     """Every object of a list, page by page; one that cannot be read does not lose the others."""
     found: list[T] = []

@@ -22,6 +22,7 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "persistentvolumes", _READ),
     ("", "persistentvolumeclaims", _READ),
     ("storage.k8s.io", "storageclasses", _READ),
+    ("policy", "poddisruptionbudgets", _READ),
     ("batch", "jobs", _READ),
     ("scheduling.k8s.io", "podgroups", _READ),
     ("scheduling.x-k8s.io", "podgroups", _READ),

@@ -18,9 +18,11 @@ from scheduler.cli import cluster
 from scheduler.cli.configuration import read as read_config
 from scheduler.cli.connection import ask
 from scheduler.cli.failure import Failure
+from scheduler.cli.groups import tell_groups
 from scheduler.cli.output import Output, emit, table
 from scheduler.kube import wire
-from scheduler.kube.transport import NotFound, Transport
+from scheduler.kube.client import Client
+from scheduler.kube.transport import NotFound
 from scheduler.live.config import SchedulerConfiguration
 from scheduler.live.feeds import NamespaceFeed, NodeFeed, PodFeed, TeamQuotaFeed
 from scheduler.model.plan import Snapshot
@@ -93,7 +95,7 @@ def show(
         )
 
 
-async def read(transport: Transport, settings: SchedulerConfiguration, *, at_s: float) -> Answer:
+async def read(transport: Client, settings: SchedulerConfiguration, *, at_s: float) -> Answer:
     """Raises: Failure where there is no TeamQuota."""
     state = ClusterState(settings.scheduler_name, settings.teams.units())
     quotas, namespaces, nodes, pods = await _listed(transport)
@@ -101,6 +103,8 @@ async def read(transport: Transport, settings: SchedulerConfiguration, *, at_s: 
     NamespaceFeed(state).put(namespaces)
     NodeFeed(state).put(nodes)
     PodFeed(state, lambda uid, pod: None, lambda key: None).put(pods)
+    # Without them a gang that an object describes would wait for its object, and count as asking for nothing.
+    await tell_groups(transport, state)
     snapshot = state.snapshot(at_s)
     if snapshot.teams is None:
         raise Failure("there is no TeamQuota; see docs/teams.md for what one says")
@@ -112,7 +116,7 @@ async def read(transport: Transport, settings: SchedulerConfiguration, *, at_s: 
 
 
 async def _listed(
-    transport: Transport,
+    transport: Client,
 ) -> tuple[list[wire.TeamQuota], list[wire.Namespace], list[wire.Node], list[wire.Pod]]:
     try:
         return await asyncio.gather(

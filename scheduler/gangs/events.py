@@ -136,7 +136,10 @@ class EvictGone(MemberEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvictRetry(MemberEvent):
+    """Not evicted. is_refused: by a disruption budget or a rule, so that asking again at once is no use."""
+
     after_s: float
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

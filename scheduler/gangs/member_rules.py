@@ -78,7 +78,8 @@ TABLE: Mapping[tuple[S, type[Event]], frozenset[S]] = {
     (S.EVICTING, EvictGone): frozenset({S.GONE}),
     (S.EVICTING, EvictRetry): frozenset({S.EVICT_BACKOFF, S.STUCK}),
     (S.EVICTING, EvictUnknown): frozenset({S.EVICT_READING}),
-    (S.EVICTING, MemberGone): frozenset({S.GONE}),
+    # The watch outran the answer, which says whether it was we who evicted it.
+    (S.EVICTING, MemberGone): frozenset({S.EVICTING}),
     (S.EVICT_BACKOFF, MemberWoken): frozenset({S.EVICTING}),
     (S.EVICT_BACKOFF, MemberGone): frozenset({S.GONE}),
     (S.EVICT_READING, PodRead): frozenset({S.GONE, S.EVICTING, S.STUCK}),
@@ -168,8 +169,10 @@ def evict(attempt: Attempt, member: Member) -> Outcome:
 
 
 def _gone(attempt: Attempt, member: Member) -> Outcome:
+    if member.state is S.EVICTING:
+        return attempt, ()
     after = attempt.put(replace(member, state=S.GONE))
-    if member.state in (S.STUCK, S.EVICTING, S.EVICT_BACKOFF, S.EVICT_READING, S.EVICT_UNKNOWN):
+    if member.state in (S.STUCK, S.EVICT_BACKOFF, S.EVICT_READING, S.EVICT_UNKNOWN):
         return after, ()
     after = after.failed(f"pod {member.uid} is gone", is_permanent=False)
     # A bound pod that is going still holds its node: the watch takes its capacity back.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from scheduler.gangs.groups import GroupObjects
 from scheduler.gangs.registry import BY_NAME
-from scheduler.gangs.view import natural, stands
+from scheduler.gangs.view import natural
 from scheduler.model.gang import GangKey, GangSpec
 from scheduler.model.objects import Pod
 from scheduler.model.team import RunningGang
@@ -50,13 +50,5 @@ def running_gang(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> 
         priority=priority if spec.priority is None else spec.priority,
         pods=(*base, *rest),
         base=len(base),
-        is_broken=sum(stands(pod) for pod in belonging) < spec.min_member,
+        given_priority=spec.priority,
     )
-
-
-def running_gangs(
-    members: Mapping[GangKey, Iterable[str]], pod: Callable[[str], Pod], groups: GroupObjects
-) -> tuple[RunningGang, ...]:
-    """All gangs that hold capacity, of the members' UIDs by gang. O(members)."""
-    found = (running_gang(key, [pod(uid) for uid in uids], groups) for key, uids in members.items())
-    return tuple(gang for gang in found if gang is not None)

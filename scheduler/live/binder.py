@@ -128,7 +128,9 @@ class Binder:
         except ApiError as error:
             if is_fenced(error):
                 return events.LeadershipLost(at_s=self._clock())
-            return events.EvictRetry(at_s=self._clock(), uid=pod.uid, after_s=_after(error))
+            return events.EvictRetry(
+                at_s=self._clock(), uid=pod.uid, after_s=_after(error), is_refused=_is_refused(error)
+            )
         except Unreachable:
             return events.EvictRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
         return events.EvictAcked(at_s=self._clock(), uid=pod.uid)
@@ -145,6 +147,13 @@ def _path(pod: Pod) -> str:
 
 def _is_retryable(error: ApiError) -> bool:
     return error.status == 429 or error.status >= 500
+
+
+def _is_refused(error: ApiError) -> bool:
+    """Whether an eviction was turned down, not just not carried out; a busy server says 429 too."""
+    if error.status == 429:
+        return "disruption budget" in error.message
+    return error.status < 500 and not lacks_role(error)
 
 
 def _after(error: ApiError) -> float:

@@ -18,6 +18,7 @@ from scheduler.live.claims import ClaimBook
 from scheduler.live.logs import logger
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Node, Pod, Rejected
+from scheduler.parse.disruption import parse_budget
 from scheduler.parse.node import parse_node
 from scheduler.parse.pod import parse_pod, skeleton
 from scheduler.parse.teamquota import TeamQuota, parse_team_quota
@@ -234,6 +235,23 @@ class StorageFeed:
         gone = {ref.name for ref in refs}
         left = {name: storage for name, storage in self._state.claims.classes.items() if name not in gone}
         self._state.set_claims(replace(self._state.claims, classes=left))
+
+
+class BudgetFeed:
+    """Disruption budgets."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[wire.PodDisruptionBudget]) -> bool:
+        changed = False
+        for found in objects:
+            changed |= self._state.disruption.put(parse_budget(found))
+        return changed
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.disruption.remove(ref.namespace, ref.name)
 
 
 class NamespaceFeed:

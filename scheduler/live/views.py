@@ -21,6 +21,7 @@ from scheduler.live.claims import ClaimBook
 from scheduler.live.devices import PATH as GPU_NODES
 from scheduler.live.devices import GPUNodeFeed
 from scheduler.live.feeds import (
+    BudgetFeed,
     ClaimFeed,
     Feed,
     GangFeed,
@@ -122,6 +123,7 @@ class Views:
             slow("/apis/stowplan.dev/v1alpha1/gangs", wire.Gang, GangFeed(claims)),
             slow("/apis/stowplan.dev/v1alpha1/teamquotas", wire.TeamQuota, TeamQuotaFeed(state)),
             slow(GPU_NODES, GPUNode, GPUNodeFeed(state)),
+            slow("/apis/policy/v1/poddisruptionbudgets", wire.PodDisruptionBudget, BudgetFeed(state)),
             slow("/api/v1/namespaces", wire.Namespace, NamespaceFeed(state)),
             slow("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, ClaimFeed(state)),
             slow("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from binpacking.answer import Certificate
 from scheduler.model.device_view import DeviceView
+from scheduler.model.disruption import DisruptionBudget
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Node, Pod, Shape
 from scheduler.model.team import RunningGang, Teams
@@ -49,12 +50,15 @@ class Snapshot:
     claims: Claims = field(default_factory=Claims)
     #: Labels of namespaces, for namespace selectors.
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    #: None where there is no TeamQuota: then nobody has a limit, and nobody makes room.
+    #: None where there is no TeamQuota: then nobody has a limit.
     teams: Teams | None = None
     #: Device by device, where agents report; None where none does.
     devices: DeviceView | None = None
-    #: Gangs of ours that run, only where a policy displaces; and the time, in seconds since the epoch.
-    running: tuple[RunningGang, ...] = ()
+    #: Without teams, who runs and who leaves, where somebody may be evicted for somebody else; else None.
+    room: Teams | None = None
+    #: Disruption budgets, where somebody may be evicted.
+    budgets: tuple[DisruptionBudget, ...] = ()
+    #: Seconds since the epoch.
     at_s: float = 0.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,12 +38,19 @@ class RunningGang:
     """A gang of ours that holds capacity: whom it may cost something to make room."""
 
     key: GangKey
+    #: The lowest of its pods, or what its group object says: what evicting it costs goes by this.
     priority: int
     #: Members that hold capacity and stay; it stands on the first ``base``, the others can leave alone.
     pods: tuple[Pod, ...]
     base: int
-    #: It does not stand any more: some of what it stood on is gone or leaving.
-    is_broken: bool = False
+    #: What its group object says for all its pods; None where each pod's own priority counts.
+    given_priority: int | None = None
+
+    def priority_of(self, pods: Sequence[Pod]) -> int:
+        """What somebody's priority must exceed to have these of its pods evicted: the highest of them."""
+        if self.given_priority is not None:
+            return self.given_priority
+        return max((pod.priority for pod in pods), default=self.priority)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +73,9 @@ class Teams:
     leaving_pods: int = 0
     #: Room was made for these, first come first: node by pod UID. They come before all who have nothing.
     nominated: Mapping[GangKey, Mapping[str, str]] = field(default_factory=dict)
-    #: UIDs of pods whose eviction was refused of late.
+    #: UIDs of pods whose eviction was refused of late, and of those that are on their way out.
     spared: frozenset[str] = frozenset()
-    #: Gangs that were evicted before, and for whom.
+    #: UIDs of pods that are to be evicted, or were just now: budgets may not count that yet.
+    condemned: frozenset[str] = frozenset()
+    #: Gangs that were evicted before, and for which of the gangs that are there now.
     evicted_for: Mapping[GangKey, frozenset[GangKey]] = field(default_factory=dict)

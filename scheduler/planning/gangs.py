@@ -13,7 +13,7 @@ from binpacking.solve import solve_gang
 from scheduler.in_turn import place_in_turn
 from scheduler.model.gang import PendingGang
 from scheduler.planning.equals import Asked, asked
-from scheduler.planning.room import displaced, room_for
+from scheduler.planning.room import room_for
 from scheduler.planning.run import Placement, Run, Solver, accept, assign, certificate_of, with_devices
 from scheduler.teams.desk import Mask
 
@@ -34,7 +34,7 @@ def place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
         return
     placement, certificate, solver = _find(run, pending, gang)
     if placement is None:
-        made = room_for(run, [pending], within) or displaced(run, pending, gang)
+        made = room_for(run, [pending], within)
         run.verdicts.extend(made or [run.explainer.unfit(run.packing, pending, gang, certificate)])
         if not made and ask is not None:
             run.unfit[ask] = run.verdicts[-1]
@@ -44,11 +44,13 @@ def place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
     accept(run, pending, assignments, certificate_of(pending, assignments), solver)
 
 
-def _asked(run: Run, pending: PendingGang) -> Asked | None:
+def _asked(run: Run, pending: PendingGang) -> tuple[Asked, bool] | None:
     """As ``asked``, or None where who asks decides more than what is asked."""
-    if run.desk is not None or run.translation.sees_labels:
+    if (run.desk is not None and run.desk.has_teams) or run.translation.sees_labels:
         return None
-    return asked(pending)
+    ask = asked(pending)
+    # Who comes later is no more urgent; only that it may preempt can make a difference.
+    return None if ask is None else (ask, all(pod.can_preempt for pod in pending.pods))
 
 
 def _find(run: Run, pending: PendingGang, gang: Gang) -> tuple[Placement | None, Certificate, Solver]:

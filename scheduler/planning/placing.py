@@ -16,7 +16,7 @@ from scheduler.teams.desk import Mask
 
 def place(run: Run, batch: Sequence[PendingGang]) -> None:
     """Place one gang, or equal single pods, as far as their teams allow it."""
-    if run.desk is None:
+    if run.desk is None or not run.desk.has_teams:
         _place_admitted(run, list(batch), None)
         return
     answer = run.desk.admit(batch)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from binpacking.problem import Gang
-from scheduler.displacing import WHY
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Verdict
 from scheduler.planning.run import Run, accept, certificate_of
@@ -45,14 +43,6 @@ def room_for(run: Run, gangs: Sequence[PendingGang], within: Mask | None) -> lis
         return []
     verdicts, spent = run.desk.make_room(gangs, within, run.budget, run.budget.total - run.spent)
     run.spent += spent
+    if verdicts:
+        run.unfit.clear()
     return verdicts
-
-
-def displaced(run: Run, pending: PendingGang, gang: Gang) -> list[Verdict]:
-    """The verdict of a gang for which later gangs leave; none where it would not fit even then."""
-    if run.displacer is None or pending.standing or run.translation.devices.counts_apart(pending.roles):
-        return []
-    if run.displacer.make_room(pending, gang) is None:
-        return []
-    run.unfit.clear()
-    return [Verdict(key=pending.key, reason="WaitingForVictims", message=f"waits for room: {WHY}")]

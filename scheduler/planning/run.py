@@ -9,7 +9,6 @@ from typing import Literal
 from binpacking.answer import Certificate, Feasible, Optimal, RolePlacement
 from binpacking.greedy import Packing
 from binpacking.problem import BrokenInvariant
-from scheduler.displacing import Displacer
 from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Assignment, Budget, Place, Policy, Verdict
@@ -30,12 +29,11 @@ class Run:
     translation: Translation
     packing: Packing
     explainer: Explainer
-    #: None where there are no teams.
+    #: None where there are no teams, and nobody may be evicted for anybody.
     desk: Desk | None = None
-    #: None unless the policy displaces.
-    displacer: Displacer | None = None
-    #: Verdicts of this run by what was asked for: since then nothing was released, so equals fail alike.
-    unfit: dict[Asked, Verdict] = field(default_factory=dict)
+    #: Verdicts of this run by what was asked for, and whether it may preempt: since then nothing was
+    #: released, so equals fail alike.
+    unfit: dict[tuple[Asked, bool], Verdict] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     spent: float = 0.0

@@ -10,7 +10,7 @@ from binpacking.greedy import place_greedy
 from binpacking.prove import prove_unfit
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Assignment
-from scheduler.planning.room import displaced, room_for
+from scheduler.planning.room import room_for
 from scheduler.planning.run import Run, accept, with_devices
 from scheduler.teams.desk import Mask
 
@@ -33,12 +33,6 @@ def place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> No
         run.verdicts.extend(made)
         told = {verdict.key for verdict in made}
         rest = [single for single in rest if single.key not in told]
-    while rest and run.displacer is not None:
-        made = displaced(run, rest[0], run.translation.gang(rest[0], count=1, minimum=1, within=within))
-        if not made:
-            break
-        run.verdicts.extend(made)
-        rest = rest[1:]
     if rest:
         one = run.translation.gang(rest[0], count=1, minimum=1, within=within)
         core = prove_unfit(run.packing, one) or Unknown(0.0)

@@ -16,14 +16,14 @@ from scheduler.columns import NodeColumns
 from scheduler.device_state import DeviceState
 from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
-from scheduler.gangs.groups import Group, GroupKind
-from scheduler.gangs.running import running_gangs
+from scheduler.gangs.groups import Group, GroupKind, PodGroup
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
 from scheduler.model.volumes import Claims
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.records import Record, gang_words, looks_alike, same_for_masks
+from scheduler.state.disruption import Disruption
 from scheduler.state.gangs import Gangs
 from scheduler.state.masks import Masks
 from scheduler.state.placed import PlacedPods
@@ -40,10 +40,11 @@ class ClusterState(DeviceState):
         self.devices = DeviceBook()
         self.labels = Labels(self.devices)
         self.claims = Claims()
+        self.disruption = Disruption()
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods: dict[str, Record] = {}
         self.gangs = Gangs(self._pods, scheduler_name)
-        self.follows = False  # whether snapshots show running gangs
+        self.follows = False  # whether the order alone may have somebody evicted
         self._masks = Masks(self.columns)
         self._placed = PlacedPods(self._pods, self.columns)
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
@@ -92,8 +93,7 @@ class ClusterState(DeviceState):
         record.see_devices(pod, self.scheduler_name)
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
-        if self.roll.is_on:
-            self.roll.saw(pod)
+        self.roll.saw(pod)
         is_news = self._settle(record)
         self.roll.touch(record.key)
         return is_news
@@ -107,10 +107,16 @@ class ClusterState(DeviceState):
             self.gangs.leave(record)
 
     def set_group(self, group: Group) -> None:
-        self.gangs.set_group(group)
+        for key in self.gangs.set_group(group):
+            self.roll.touch(key)
+        if isinstance(group, PodGroup):
+            self.roll.set_group(group)
 
     def remove_group(self, kind: GroupKind, namespace: str, name: str) -> None:
-        self.gangs.remove_group(kind, namespace, name)
+        for key in self.gangs.remove_group(kind, namespace, name):
+            self.roll.touch(key)
+        if kind == "PodGroup":
+            self.roll.remove_group(namespace, name)
 
     def set_unreadable(self, kind: GroupKind, why: str | None) -> None:
         """Objects of the kind cannot be read, and why; or they can."""
@@ -262,11 +268,9 @@ class ClusterState(DeviceState):
         shapes = {role.shape for gang in gangs for role in gang.roles}
         for shape in shapes:
             self.columns.vector(shape.requests)
-        running = (
-            running_gangs(self.gangs.members, lambda u: self._pods[u].effective, self) if self.follows else ()
-        )
         self.roll.settle(views)
-        teams = self.roll.teams(self, at_s)
+        teams = self.roll.teams(at_s)
+        room = None if teams is not None else self.roll.room(at_s, gangs, displaces=self.follows)
         total = self.columns.total.copy()
         free = total - self.columns.used
         devices = self.devices.limit(self.columns.row, self.columns.column, free, total, self.roll.going)
@@ -280,7 +284,8 @@ class ClusterState(DeviceState):
             masks={shape: self.mask(shape) for shape in shapes},
             gangs=gangs,
             placed=self._placed.seen_by(shapes),
-            running=running,
+            room=room,
+            budgets=() if teams is None and room is None else self.disruption.all(),
             at_s=at_s,
             claims=self.claims,
             namespaces=dict(self.namespaces),
@@ -313,18 +318,17 @@ class ClusterState(DeviceState):
         pod = record.effective
         if record.charged == node and (not node or record.charged_shape is pod.shape):
             return
+        is_ours = pod.scheduler_name == self.scheduler_name
         if record.charged and record.charged_shape is not None:
             self.columns.charge(record.charged, record.charged_shape, -1)
-            if self.roll.is_on:
-                self.roll.charge(pod, record.charged_shape, record.charged, -1)
+            self.roll.charge(pod, record.charged_shape, record.charged, -1, is_ours=is_ours)
             self.devices.release(record.charged, pod.uid)
             self._placed.released(pod.uid)
             self.releases += 1
         record.charged, record.charged_shape = node, pod.shape if node else None
         if node:
             self.columns.charge(node, pod.shape, +1)
-            if self.roll.is_on:
-                self.roll.charge(pod, pod.shape, node, +1)
+            self.roll.charge(pod, pod.shape, node, +1, is_ours=is_ours)
             self.devices.charge(node, pod.uid, pod.shape, record.devices)
             self.releases += self._placed.charged(record)
 

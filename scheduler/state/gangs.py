@@ -45,13 +45,15 @@ class Gangs:
 
     # -- what describes gangs ----------------------------------------------------------------------
 
-    def set_group(self, group: Group) -> None:
+    def set_group(self, group: Group) -> list[GangKey]:
+        """The gangs that it describes, which look different from now on."""
         self._groups[(group.kind, group.namespace, group.name)] = group
-        self._touch_described(group)
+        return self._touch_described(group)
 
-    def remove_group(self, kind: GroupKind, namespace: str, name: str) -> None:
-        if (group := self._groups.pop((kind, namespace, name), None)) is not None:
-            self._touch_described(group)
+    def remove_group(self, kind: GroupKind, namespace: str, name: str) -> list[GangKey]:
+        """The gangs that it described."""
+        group = self._groups.pop((kind, namespace, name), None)
+        return [] if group is None else self._touch_described(group)
 
     def get(self, kind: GroupKind, namespace: str, name: str) -> Group | None:
         """GroupObjects: the group-defining object of that name."""
@@ -206,9 +208,14 @@ class Gangs:
             self._outsiders.pop(key, None)
         return pending_gang(key, members, self, refused)
 
-    def _touch_described(self, group: Group) -> None:
-        for name in (group.name, group.parent):
-            self._dirty.update(self._described.get((group.namespace, name), ()))
+    def _touch_described(self, group: Group) -> list[GangKey]:
+        found = [
+            key
+            for name in (group.name, group.parent)
+            for key in self._described.get((group.namespace, name), ())
+        ]
+        self._dirty.update(found)
+        return found
 
     def _forget_described(self, key: GangKey) -> None:
         place = (key.namespace, key.object_name)

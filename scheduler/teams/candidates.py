@@ -1,8 +1,9 @@
-"""Whom a gang may have evicted: lower priority in its own team, or what other teams borrowed."""
+"""Whom a gang may have evicted: lower priority in its own team, what other teams borrowed, who goes later."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +16,11 @@ from quotas.entitlement import Denied
 from quotas.reclaim import Claim, Exchange, claim, sources
 from scheduler.model.gang import PendingGang
 from scheduler.model.objects import Pod
-from scheduler.model.plan import Rule, Victim
+from scheduler.model.plan import Ordering, Rule, Victim
 from scheduler.model.team import RunningGang
+from scheduler.service import rank
 from scheduler.teams.allowance import Allowance
+from scheduler.teams.budgets import Budgets
 from scheduler.teams.cost import bound_s, pod_cost, started_s
 from scheduler.teams.terms import Demand
 from scheduler.translation import Translation
@@ -41,17 +44,35 @@ class Group:
     rule: Rule
     candidates: tuple[Candidate, ...]
     terms: tuple[Terms, ...] = ()
+    #: The first leaves first, and costs decide nothing.
+    is_by_order: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Able:
+    """A gang that may be evicted, its members that may not leave alone bound to what it stands on."""
+
+    gang: RunningGang
+    #: Whether all of it may go; else only members beyond what it stands on.
+    is_whole: bool
+    #: Index of its team among those that give.
+    giver: int
+    rank: int
 
 
 class Candidates:
     """Of one planning run; what was chosen is no candidate again."""
 
-    def __init__(self, translation: Translation, allowance: Allowance) -> None:
+    def __init__(self, translation: Translation, allowance: Allowance, order: Ordering) -> None:
         self._translation = translation
+        self._order = order
         self._allowance = allowance
         self._teams = allowance.teams
         self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
         self._gone: set[str] = set()
+        #: Candidates by all that they are made of: a run asks for the same ones for each who finds no room.
+        self._known: dict[tuple[object, ...], Candidate | None] = {}
+        self._kept: list[RunningGang] = []
         devices, gpu = translation.snapshot.devices, translation.gpu_column
         #: By node and shared device, the UIDs of those that share it.
         self._sharers = {} if devices is None or gpu is None else devices.sharers
@@ -59,26 +80,54 @@ class Candidates:
         self._by_team: dict[str, list[RunningGang]] = {}
         for gang in self._teams.running:
             self._by_team.setdefault(allowance.table.team(gang.key.namespace), []).append(gang)
+        self._budgets = Budgets(translation.snapshot.budgets)
+        if translation.snapshot.budgets and self._teams.condemned:
+            known = (pod for gang in self._teams.running for pod in gang.pods)
+            self._budgets.take(pod for pod in known if pod.uid in self._teams.condemned)
 
     def take(self, victims: Sequence[Victim]) -> None:
         """These leave."""
         self._gone |= {pod.uid for victim in victims for pod in victim.pods}
+        self._budgets.take(pod for victim in victims for pod in victim.pods)
 
     def preempt(self, gang: PendingGang, request: Amounts) -> Group:
-        """Gangs of the same team that count for less. Nobody's work preempts nobody's."""
+        """Gangs of the same team, or parts of them, all of whose pods count for less than the gang."""
         team, tree = self._allowance.team(gang), self._allowance.table.tree
         mine = tree.priority(team, gang.priority)
-        if not team or not all(pod.can_preempt for pod in gang.pods):
+        if not all(pod.can_preempt for pod in gang.pods):
             return Group(rule="preempt", candidates=())
-        lower = [
-            g
-            for g in self._by_team.get(team, ())
-            if tree.priority(team, g.priority) < mine and self._is_free(gang, g)
-        ]
-        levels = sorted({g.priority for g in lower})
-        demand = self._demand(team, request, (team,))
-        found = [self._candidate(g, demand, 0, levels.index(g.priority)) for g in lower]
+        lower: list[_Able] = []
+        for other in self._by_team.get(team, ()):
+            if not self._is_free(gang, other):
+                continue
+
+            def is_lower(pods: Sequence[Pod], other: RunningGang = other) -> bool:
+                return tree.priority(team, other.priority_of(pods)) < mine
+
+            lower += self._able(other, 0, 0, is_lower)
+        levels = sorted({able.gang.priority for able in lower})
+        lower = [replace(able, rank=levels.index(able.gang.priority)) for able in lower]
+        demand = self._demand(team, request, (team,), lower)
+        found = [self._candidate(able, demand) for able in lower]
         return _group("preempt", found, (demand.preempting(),) if lower else ())
+
+    def displace(self, gang: PendingGang) -> Group:
+        """Gangs that go after this one by the policy's order, the last of them first; of the young none."""
+        own = self._place(gang.pods, gang.priority, gang.created_s)
+        later: list[tuple[tuple[float, float, float], _Able]] = []
+        for other in self._teams.running if not gang.standing else ():
+            place = self._place(other.pods, other.priority, min(pod.created_s for pod in other.pods))
+            if place[:2] > own[:2] and self._is_free(gang, other):
+                later += [(place, able) for able in self._able(other, 0, 0) if able.is_whole]
+        later.sort(key=lambda item: item[0], reverse=True)
+        ables = [able for _, able in later]
+        demand = self._demand("", {}, ("",), ables)
+        found = (self._candidate(able, demand) for able in ables)
+        kept = tuple(candidate for candidate in found if candidate is not None)
+        return Group(rule="preempt", candidates=kept, is_by_order=True)
+
+    def _place(self, pods: Sequence[Pod], priority: int, created_s: float) -> tuple[float, float, float]:
+        return (-priority, rank(self._order, pods, self._teams.at_s), created_s)
 
     def reclaim(self, gang: PendingGang, request: Amounts) -> Group:
         """What others borrowed, when this is within its team's guarantee and would then be allowed."""
@@ -88,12 +137,13 @@ class Candidates:
             return Group(rule="reclaim", candidates=())
         givers = tuple(sources(books, claimed))
         levels = sorted({g.priority for giver in givers for g in self._by_team.get(giver, ())})
-        demand = self._demand(team, request, givers)
-        found: list[Candidate | None] = []
+        ables: list[_Able] = []
         for index, giver in enumerate(givers):
             for other in self._by_team.get(giver, ()):
                 if self._is_free(gang, other):
-                    found.append(self._candidate(other, demand, index, index + levels.index(other.priority)))
+                    ables += self._able(other, index, index + levels.index(other.priority))
+        demand = self._demand(team, request, givers, ables)
+        found = [self._candidate(able, demand) for able in ables]
         return _group("reclaim", found, tuple(demand.reclaiming(claimed)) if found else ())
 
     def agree(self, rule: Rule, gang: PendingGang, placed: Amounts, victims: Sequence[Victim]) -> bool:
@@ -136,7 +186,12 @@ class Candidates:
 
     def devices_of(self, group: Group) -> list[list[int]]:
         """Of each device that only candidates share, their indices; the device that costs least first."""
-        index = {pod.uid: i for i, c in enumerate(group.candidates) for pod in c.gang.pods}
+        index = {
+            pod.uid: i
+            for i, c in enumerate(group.candidates)
+            if c.victim.base is not None
+            for pod in c.gang.pods
+        }
         found = [
             sorted({index[uid] for uid in uids})
             for shared in self._sharers.values()
@@ -161,8 +216,16 @@ class Candidates:
         exchange.take(team, frees)
         return True
 
-    def _demand(self, team: str, request: Amounts, givers: tuple[str, ...]) -> Demand:
+    def _demand(self, team: str, request: Amounts, givers: tuple[str, ...], ables: Iterable[_Able]) -> Demand:
+        asked = Counter(
+            index
+            for able in ables
+            for pod in (able.gang.pods if able.is_whole else able.gang.pods[able.gang.base :])
+            for index in self._budgets.of(pod)
+        )
+        left = self._budgets.left
         return Demand(
+            caps={index: max(0, left[index]) for index in sorted(asked) if asked[index] > left[index]},
             books=self._allowance.books,
             team=team,
             request=self._allowance.kept(request),
@@ -171,7 +234,7 @@ class Candidates:
         )
 
     def _is_free(self, beneficiary: PendingGang, gang: RunningGang) -> bool:
-        """Not chosen, not protected, and not evicted for this very gang before.
+        """Not chosen by now, not protected, and not evicted for this very gang before.
 
         The minimum run time holds against both rules, so that nobody is evicted twice within it.
         """
@@ -179,29 +242,67 @@ class Candidates:
             return False
         if self._teams.at_s - started_s(gang) < self._shield_s(gang):
             return False
-        return not any(pod.uid in self._teams.spared or pod.uid in self._gone for pod in gang.pods)
+        return not any(pod.uid in self._gone for pod in gang.pods)
 
-    def _candidate(self, gang: RunningGang, demand: Demand, giver: int, rank: int) -> Candidate | None:
+    def _able(
+        self,
+        gang: RunningGang,
+        giver: int,
+        rank: int,
+        is_lower: Callable[[Sequence[Pod]], bool] = lambda _: True,
+    ) -> list[_Able]:
+        """What may be taken of the gang, if anything; is_lower: whether these pods' priorities allow it.
+
+        A member that may not leave alone, for its own run time, its priority, a budget or a refusal, is bound
+        to what the gang stands on.
+        """
+        young_s = self._teams.at_s - self._shield_s(gang)
+        alone = {
+            pod.uid
+            for pod in gang.pods[gang.base :]
+            if bound_s(pod) <= young_s and is_lower((pod,)) and self._may_go((pod,))
+        }
+        is_whole = is_lower(gang.pods) and self._may_go(gang.pods)
+        if not is_whole and not alone:
+            return []
+        if len(alone) < len(gang.pods) - gang.base:
+            firm = [pod for pod in gang.pods if pod.uid not in alone]
+            loose = [pod for pod in gang.pods if pod.uid in alone]
+            gang = replace(gang, pods=(*firm, *loose), base=len(firm))
+        return [_Able(gang=gang, is_whole=is_whole, giver=giver, rank=rank)]
+
+    def _may_go(self, pods: Sequence[Pod]) -> bool:
+        """Whether none of these was refused to us or leaves already, and all may be evicted together now."""
+        return not any(pod.uid in self._teams.spared for pod in pods) and self._budgets.allow(pods)
+
+    def _candidate(self, able: _Able, demand: Demand) -> Candidate | None:
+        gang = able.gang
+        # By the very gang: one whose members are bound to it anew is made anew, and kept here with its id.
+        key = (id(gang), able.is_whole, able.giver, able.rank, demand.givers, demand.resources)
+        if not demand.caps and key in self._known:
+            return self._known[key]
+        found = self._made(able, demand)
+        if not demand.caps:
+            self._known[key] = found
+            self._kept.append(gang)
+        return found
+
+    def _made(self, able: _Able, demand: Demand) -> Candidate | None:
+        gang = able.gang
         if any(pod.node_name not in self._row for pod in gang.pods):
             return None
-        at_s = self._teams.at_s
-        gang = self._with_the_young(gang)
-        each = [pod_cost(pod, at_s=at_s, rank=rank) for pod in gang.pods]
-        base = 1 if gang.is_broken else sum(each[: gang.base])
-        costs = (base, *each[gang.base :])
-        parts = [self._part(some, cost, demand) for some, cost in zip(_parts(gang), costs, strict=True)]
-        victim = packing.Victim(name=str(gang.key), base=parts[0], extra=tuple(parts[1:]), debtor=giver)
-        return Candidate(gang=gang, team=demand.givers[giver], victim=victim, costs=costs)
-
-    def _with_the_young(self, gang: RunningGang) -> RunningGang:
-        """The gang, its members that are protected by their own run time bound to what it stands on."""
-        young_s = self._teams.at_s - self._shield_s(gang)
-        extra = gang.pods[gang.base :]
-        young = [pod for pod in extra if bound_s(pod) > young_s]
-        if not young:
-            return gang
-        old = [pod for pod in extra if bound_s(pod) <= young_s]
-        return replace(gang, pods=(*gang.pods[: gang.base], *young, *old), base=gang.base + len(young))
+        each = [pod_cost(pod, at_s=self._teams.at_s, rank=able.rank) for pod in gang.pods]
+        costs = (sum(each[: gang.base]), *each[gang.base :])
+        base, *extra = [
+            self._part(some, cost, demand) for some, cost in zip(_parts(gang), costs, strict=True)
+        ]
+        victim = packing.Victim(
+            name=str(gang.key),
+            base=base if able.is_whole else None,
+            extra=tuple(extra),
+            debtor=able.giver,
+        )
+        return Candidate(gang=gang, team=demand.givers[able.giver], victim=victim, costs=costs)
 
     def _shield_s(self, gang: RunningGang) -> int:
         tree = self._allowance.table.tree
@@ -221,8 +322,12 @@ class Candidates:
         nodes = np.array(list(rows), dtype=np.int64)
         amounts = np.array(list(rows.values()), dtype=np.int64)
         frees = self._allowance.placed({p.uid: p for p in pods}, {p.uid: p.node_name for p in pods})
+        counts = Counter(index for pod in pods for index in self._budgets.of(pod))
         return packing.Part(
-            cost=cost, nodes=nodes, amounts=amounts.reshape(len(rows), -1), frees=demand.vector(frees)
+            cost=cost,
+            nodes=nodes,
+            amounts=amounts.reshape(len(rows), -1),
+            frees=demand.vector(frees, counts),
         )
 
 

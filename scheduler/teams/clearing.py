@@ -19,16 +19,19 @@ from binpacking.problem import Gang
 from binpacking.victims import Taken, VictimAnswer, victims
 from quotas.amounts import Amounts
 from scheduler.model.gang import GangKey, PendingGang
-from scheduler.model.plan import Clearing, Victim
+from scheduler.model.plan import Clearing, Ordering, Victim
 from scheduler.teams.allowance import Allowance
-from scheduler.teams.candidates import Candidates, Group
+from scheduler.teams.candidates import Candidate, Candidates, Group
 from scheduler.translation import Translation
 
 Placement = tuple[RolePlacement, ...]
+Mask = NDArray[np.bool_]
 #: Sets of victims that turn out to be more than is owed, before the search for others is given up.
 BARRED_MAX = 16
 #: Shared devices that are tried, the cheapest first.
 SHARED_MAX = 64
+#: What the victims' owners are told where the policy's order has them leave.
+LATER = "a gang that goes first by the policy's order takes this place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +50,25 @@ class _Promise:
 
 
 class Clearer:
-    """``packing`` is the run's: what is held for somebody is taken from what is free in it."""
+    """``packing`` is the run's: what is held for somebody is taken from what is free in it.
 
-    def __init__(self, translation: Translation, packing: Packing, allowance: Allowance) -> None:
+    displaces: whom the policy's order puts last leaves for whom it puts first, whatever the priorities.
+    """
+
+    def __init__(
+        self,
+        translation: Translation,
+        packing: Packing,
+        allowance: Allowance,
+        *,
+        order: Ordering,
+        displaces: bool,
+    ) -> None:
         self._translation = translation
         self._packing = packing
         self._allowance = allowance
-        self._candidates = Candidates(translation, allowance)
+        self._displaces = displaces
+        self._candidates = Candidates(translation, allowance, order)
         #: int64[N, R]: what is coming and promised to nobody.
         self._coming = np.zeros_like(packing.free)
         leaving = allowance.teams.leaving
@@ -92,10 +107,28 @@ class Clearer:
         here = self._packing.free + promise.held
         if ((here < promise.asked) & (promise.asked > 0)).any():
             return promise.nodes, False
-        del self._promises[gang.key]
-        self._packing.free[:] = here - promise.asked
-        self._coming += promise.asked - promise.held
+        self.give_up(gang)
+        self._packing.free -= promise.asked
         return promise.nodes, True
+
+    def give_up(self, gang: PendingGang) -> None:
+        """What was promised to the gang is for all again."""
+        promise = self._promises.pop(gang.key)
+        self._packing.free += promise.held
+        self._coming += promise.asked - promise.held
+
+    def elsewhere(
+        self, gang: PendingGang, nodes: Mapping[str, str], tried: PendingGang, within: Mask | None
+    ) -> dict[str, str]:
+        """The nodes where as much of the gang as is tried can start now, taken; else the promise stands."""
+        self.give_up(gang)
+        asked = self._translation.gang(tried, within=within)
+        placement = place_greedy(self._packing, asked)
+        if placement is None:
+            self.promise(gang, nodes)
+            return {}
+        self._packing.take_all(asked, placement)
+        return self.nominated([tried], placement)
 
     @property
     def is_waiting(self) -> bool:
@@ -120,6 +153,11 @@ class Clearer:
         """
         spent = 0.0
         for group in self._groups(gangs[0], request):
+            if group.is_by_order:
+                later = self._by_order(gang, group)
+                if later is not None:
+                    return Found(clearing=self._agreed(gangs, gang, group, later), spent=spent)
+                continue
             candidates = [c.victim for c in group.candidates]
             for terms in group.terms if candidates else ():
                 barred: list[tuple[Taken, ...]] = []
@@ -143,6 +181,35 @@ class Clearer:
             if apart is not None:
                 return Found(clearing=self._agreed(gangs, gang, group, apart), spent=spent)
         return Found(clearing=None, spent=spent)
+
+    def _by_order(self, gang: Gang, group: Group) -> VictimAnswer | None:
+        """The last in the order leave, as many as it takes; who of them fits beside the gang stays."""
+        packing = self._credited()
+        for candidate in group.candidates:
+            _move(packing, candidate, +1)
+        if not group.candidates or place_greedy(packing, gang) is None:
+            return None
+        packing = self._credited()
+        placement: Placement | None = None
+        count = 0
+        while placement is None and count < len(group.candidates):
+            _move(packing, group.candidates[count], +1)
+            count += 1
+            placement = place_greedy(packing, gang)
+        if placement is None:
+            return None
+        packing.take_all(gang, placement)
+        leaves: list[int] = []
+        for index in reversed(range(count)):
+            _move(packing, group.candidates[index], -1)
+            if _is_short(packing, group.candidates[index]):
+                _move(packing, group.candidates[index], +1)
+                leaves.append(index)
+        return VictimAnswer(
+            taken=tuple(Taken(victim=index, base=True, extra=()) for index in sorted(leaves)),
+            placement=placement,
+            certificate=Feasible(float(len(leaves)), 0.0),
+        )
 
     def _of_shared_devices(
         self, gangs: Sequence[PendingGang], gang: Gang, group: Group
@@ -171,8 +238,7 @@ class Clearer:
         """The answer with these candidates gone, or None where that is not enough or not agreed to."""
         packing = self._credited()
         for i in chosen:
-            for part in (group.candidates[i].victim.base, *group.candidates[i].victim.extra):
-                packing.free[part.nodes] += part.amounts
+            _move(packing, group.candidates[i], +1)
         self._candidates.add_shared(group, chosen, packing.free)
         placement = place_greedy(packing, gang)
         if placement is None:
@@ -192,6 +258,9 @@ class Clearer:
         if any(role.shape.pod_affinity or role.shape.spread for role in first.roles):
             return
         if self._translation.devices.counts_apart(first.roles):
+            return
+        if self._displaces:
+            yield self._candidates.displace(first)
             return
         yield self._candidates.preempt(first, request)
         yield self._candidates.reclaim(first, request)
@@ -213,8 +282,7 @@ class Clearer:
         released = np.zeros_like(self._coming)
         for taken in answer.taken:
             victim = group.candidates[taken.victim].victim
-            parts = [victim.base, *victim.extra] if taken.base else [victim.extra[i] for i in taken.extra]
-            for part in parts:
+            for part in victim.whole if taken.base else [victim.extra[i] for i in taken.extra]:
                 np.add.at(released, part.nodes, part.amounts)
         self._candidates.add_shared(group, [t.victim for t in answer.taken if t.base], released)
         self._promise(gang, placement, released)
@@ -245,6 +313,8 @@ class Clearer:
         return names
 
     def _why(self, gangs: Sequence[PendingGang], group: Group) -> str:
+        if group.is_by_order:
+            return LATER
         first, team = gangs[0], self._allowance.team(gangs[0])
         who = (
             f"gang {first.key}"
@@ -254,7 +324,8 @@ class Clearer:
         if len(gangs) > 1:
             who += f" and {len(gangs) - 1} more"
         if group.rule == "preempt":
-            return f"preempted for {who} of the same team {team}, which has priority {first.priority}"
+            of = f" of the same team {team}" if team else ""
+            return f"preempted for {who}{of}, which has priority {first.priority}"
         return f"reclaimed for {who} of team {team}, which is within its guarantee; this was borrowed"
 
     def _credited(self) -> Packing:
@@ -269,6 +340,19 @@ class Clearer:
             later[where.nodes] -= where.counts[:, None] * role.request
         self._packing.free[:] = np.minimum(self._packing.free, later)
         self._coming = later - self._packing.free
+
+
+def _move(packing: Packing, candidate: Candidate, sign: int) -> None:
+    """All of the candidate leaves, or comes back."""
+    for part in candidate.victim.whole:
+        packing.free[part.nodes] += sign * part.amounts
+
+
+def _is_short(packing: Packing, candidate: Candidate) -> bool:
+    """Whether there is less than nothing left of something that the candidate holds, where it holds it."""
+    return any(
+        bool(((packing.free[part.nodes] < 0) & (part.amounts > 0)).any()) for part in candidate.victim.whole
+    )
 
 
 def _all(devices: Sequence[Sequence[int]]) -> list[int]:

@@ -1,27 +1,25 @@
-"""What teams change about a planning run: the order, who may start, and what happens to who finds no room."""
+"""What teams and priorities change about a planning run: order, who may start, who leaves for whom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from binpacking.greedy import Packing
 from binpacking.problem import Gang
 from quotas.amounts import add_amounts
 from quotas.entitlement import Denied
 from scheduler.model.gang import GangKey, PendingGang, PendingRole
-from scheduler.model.plan import Assignment, Budget, Clearing, Snapshot, Verdict
+from scheduler.model.plan import Assignment, Budget, Clearing, Policy, Snapshot, Verdict
 from scheduler.model.team import Teams
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.clearing import Clearer
+from scheduler.teams.clearing import Mask as Mask
+from scheduler.teams.unlimited import Unlimited
 from scheduler.translation import Translation
 
 MESSAGE_MAX = 1024
 HELD = "waits for pods that are leaving: their room is held for it"
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +34,31 @@ class Admitted:
 
 
 class Desk:
-    def __init__(self, snapshot: Snapshot, teams: Teams, translation: Translation, packing: Packing) -> None:
-        self.allowance = Allowance(snapshot, teams)
+    """``has_teams``: whether there is a TeamQuota. Without one nobody has a limit, and room is made by
+    priority, or by the policy's order where it displaces.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, teams: Teams, policy: Policy, translation: Translation, packing: Packing
+    ) -> None:
+        self.has_teams = snapshot.teams is not None
+        self._displaces = policy.displaces and not self.has_teams
+        self.allowance = Allowance(snapshot, teams) if self.has_teams else Unlimited(snapshot, teams)
+        self._lowest = min((gang.priority for gang in teams.running), default=None)
         self._translation = translation
-        self._clearer = Clearer(translation, packing, self.allowance)
+        self._clearer = Clearer(
+            translation, packing, self.allowance, order=policy.order, displaces=self._displaces
+        )
         self._hopeless: set[tuple[str, int, int, bool]] = set()
         self.clearings: list[Clearing] = []
         self._promised: set[GangKey] = set()
 
     def in_order(self, gangs: Sequence[PendingGang]) -> list[PendingGang]:
-        """The gangs in their turns; what was promised to some of them is held from here on."""
+        """The gangs in their teams' turns."""
+        return [gangs[position.index] for position in self.allowance.in_order(gangs)]
+
+    def hold_promised(self, gangs: Sequence[PendingGang]) -> None:
+        """What was promised to some of these gangs is held from here on."""
         by_key = {gang.key: gang for gang in gangs if gang.blocked is None}
         first = [by_key[key] for key in self.allowance.teams.nominated if key in by_key]
         told = [g for g in by_key.values() if g.key not in self.allowance.teams.nominated]
@@ -54,7 +67,6 @@ class Desk:
             if nodes:
                 self._promised.add(gang.key)
                 self._clearer.promise(gang, nodes)
-        return [gangs[position.index] for position in self.allowance.in_order(gangs)]
 
     def admit(self, gangs: Sequence[PendingGang]) -> Admitted:
         """One gang, or single pods that are planned together, each in its turn."""
@@ -97,16 +109,31 @@ class Desk:
             return (trimmed(gang, least), *self.allowance.ask(trimmed(gang, least)))
         return (trimmed(gang, fits), *self.allowance.ask(trimmed(gang, fits)))
 
+    def may_make_room(self, gang: PendingGang) -> bool:
+        """Whether anybody could be evicted for the gang, or could have been by now."""
+        if self.has_teams or self._displaces:
+            return True
+        is_higher = self._lowest is not None and gang.priority > self._lowest
+        return is_higher and all(pod.can_preempt for pod in gang.pods)
+
     def is_promised(self, gang: PendingGang) -> bool:
         """Whether room is being made for the gang."""
         return gang.key in self._promised
 
     def kept(self, gang: PendingGang) -> list[Assignment] | Verdict | None:
-        """The places promised to a gang, to be taken now or waited for; None without a promise."""
+        """The places promised to a gang, to be taken now or waited for; None without a promise.
+
+        Those who leave may take long: what comes free elsewhere does as well.
+        """
         found = self._clearer.kept(gang)
         if found is None:
             return None
         nodes, is_free = found
+        if not is_free:
+            admitted = self.admit([gang])
+            tried = admitted.gangs[0] if admitted.gangs else None
+            now = self._clearer.elsewhere(gang, nodes, tried, admitted.within) if tried is not None else {}
+            nodes, is_free = (now, True) if now else (nodes, False)
         if is_free:
             return [Assignment(pod=pod, node=nodes[pod.uid]) for pod in gang.pods if pod.uid in nodes]
         pods = {pod.uid: pod for pod in gang.pods}
@@ -131,7 +158,7 @@ class Desk:
         first = gangs[0]
         verdicts: list[Verdict] = []
         spent = 0.0
-        size = len(gangs)
+        size = len(gangs) if self.may_make_room(first) else 0
         while size and len(verdicts) < len(gangs) and not self._is_hopeless(first):
             some = gangs[len(verdicts) : len(verdicts) + size]
             said = self._held(some, within)
@@ -224,9 +251,9 @@ def told(clearing: Clearing) -> str:
     pods = sum(len(victim.pods) for victim in clearing.victims)
     teams = ", ".join(sorted({victim.team or "(none)" for victim in clearing.victims})[:5])
     verb = "preempts" if clearing.rule == "preempt" else "takes back from"
-    return f"{verb} {pods} pods of {len(clearing.victims)} gangs of team {teams}; starts when they are gone"[
-        :MESSAGE_MAX
-    ]
+    of = f" of team {teams}" if clearing.team or clearing.rule == "reclaim" else ""
+    said = f"{verb} {pods} pods of {len(clearing.victims)} gangs{of}; starts when they are gone"
+    return said[:MESSAGE_MAX]
 
 
 def _waits(gang: PendingGang, text: str, nodes: Mapping[str, str]) -> Verdict:

@@ -1,14 +1,14 @@
-"""Who uses what, kept up pod by pod: the part of the cluster state that only teams need.
+"""Who runs, who leaves and who uses what, kept up pod by pod: what decides who may be evicted for whom.
 
-Without a TeamQuota it holds nothing and costs nothing. The first one makes it count every pod once; so does
-whatever changes what many pods count for (a team's defaults, a node's GPU model).
+What teams use is counted only where there is a TeamQuota. The first one makes it count every pod once; so
+does whatever changes what many pods count for (a team's defaults, a node's GPU model).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,21 +17,27 @@ from numpy.typing import NDArray
 from quotas.amounts import Amounts
 from quotas.history import decayed
 from quotas.team import Condition
+from quotas.tree import grow
 from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
-from scheduler.gangs.groups import GroupObjects
+from scheduler.gangs.groups import GroupObjects, PodGroup
 from scheduler.gangs.running import running_gang
-from scheduler.model.gang import GangKey
+from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Pod, Shape
 from scheduler.model.team import RunningGang, Teams, TeamTable
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.teams.measure import charge_of, memory_mib_of, model_of
 from scheduler.teams.table import build_table
 
-#: A pod that takes longer than this to leave is not waited for any more.
-LEAVING_S_MAX = 300.0
+#: A pod that we have evicted and that is not seen to leave is not waited for any more after this. One that is
+#: seen to leave counts as leaving for as long as it takes: nobody else is evicted in its place.
+CONDEMNED_S_MAX = 300.0
 #: A pod whose eviction was refused is left alone this long.
 SPARED_S = 20.0
+#: No pod has a higher one.
+PRIORITY_MAX = 2**31 - 1
+#: A gang that lost members in vain, again and again, is left alone no longer than this.
+SPARED_S_MAX = 3_600.0
 #: Evictions remembered, so that no gang is evicted again for the same beneficiary.
 EVICTED_MAX = 10_000
 
@@ -43,10 +49,18 @@ class Pods(Protocol):
         """Every pod that holds or is about to hold capacity, and the node it is charged to."""
 
     def members(self, key: GangKey) -> list[Pod]: ...
-    def all_gang_keys(self) -> Iterable[GangKey]: ...
     def pod(self, uid: str) -> Pod | None: ...
+    def gang_of(self, uid: str) -> GangKey | None: ...
     def charge_shape(self, uid: str) -> tuple[str, Shape] | None:
         """Where a pod is charged and for what."""
+
+
+class Cluster(Pods, GroupObjects, Protocol):
+    """The cluster state, as far as it is read here."""
+
+
+#: The table where there is no TeamQuota.
+NO_TEAMS = TeamTable(tree=grow(()), namespaces={}, pod_defaults={}, pod_maximum={}, units=UnitTable())
 
 
 @dataclass(slots=True)
@@ -58,9 +72,9 @@ class _Leaving:
 
 
 class Roll:
-    def __init__(self, columns: NodeColumns, groups: GroupObjects, units: UnitTable) -> None:
+    def __init__(self, columns: NodeColumns, cluster: Cluster, units: UnitTable) -> None:
         self._columns = columns
-        self._groups = groups
+        self._cluster = cluster
         self.units = units
         self.quotas: dict[str, TeamQuota] = {}
         self.table: TeamTable | None = None
@@ -78,9 +92,17 @@ class Roll:
         self._leaving: dict[str, _Leaving] = {}
         #: UIDs by node of the pods that the last snapshot of teams took for leaving.
         self.going: dict[str, set[str]] = {}
+        #: What they free, as amounts by namespace.
+        self._freed: list[tuple[str, dict[str, int]]] = []
         self._nominated: dict[GangKey, Mapping[str, str]] = {}
         self._spared: dict[str, float] = {}
-        self._evicted_for: OrderedDict[GangKey, frozenset[GangKey]] = OrderedDict()
+        #: Gangs that lost members in vain: how often, and until when they are left alone.
+        self._in_vain: dict[GangKey, tuple[int, float]] = {}
+        #: By victim, for whom it was evicted: beneficiaries, and the UIDs of their pods that waited then.
+        self._evicted_for: OrderedDict[GangKey, dict[GangKey, frozenset[str]]] = OrderedDict()
+        #: How many pods of ours on nodes have each priority, and what group objects say of their own.
+        self._priorities: Counter[int] = Counter()
+        self._given: dict[tuple[str, str], int] = {}
         self._history: dict[str, dict[str, int]] = {}
         self._history_at_s = 0.0
 
@@ -118,13 +140,27 @@ class Roll:
         self._is_stale = True
 
     def touch(self, key: GangKey | None) -> None:
-        """A member of the gang changed."""
-        if key is not None and not self._is_stale:
+        """A member of the gang changed, or the object that describes it."""
+        if key is not None:
             self._dirty[key] = None
 
-    def charge(self, pod: Pod, shape: Shape, node: str, sign: int) -> None:
+    def set_group(self, group: PodGroup) -> None:
+        """A group object that may give all its pods a priority."""
+        if group.priority is None:
+            self._given.pop((group.namespace, group.name), None)
+        else:
+            self._given[group.namespace, group.name] = group.priority
+
+    def remove_group(self, namespace: str, name: str) -> None:
+        self._given.pop((namespace, name), None)
+
+    def charge(self, pod: Pod, shape: Shape, node: str, sign: int, *, is_ours: bool) -> None:
         """A pod was charged to a node (+1) or taken back from it (-1)."""
-        if not self._is_stale:
+        if is_ours:
+            self._priorities[pod.priority] += sign
+            if not self._priorities[pod.priority]:
+                del self._priorities[pod.priority]
+        if self.is_on and not self._is_stale:
             self._add(pod.namespace, shape, node, sign)
 
     def saw(self, pod: Pod) -> None:
@@ -144,30 +180,46 @@ class Roll:
             self._leaving.setdefault(uid, _Leaving(is_condemned=True))
 
     def pardon(self, uid: str) -> None:
-        """The eviction was not carried out."""
+        """The eviction was not carried out: its gang may be chosen again, for the same beneficiary too."""
         found = self._leaving.get(uid)
         if found is not None and found.is_condemned:
             del self._leaving[uid]
+        victim = self._cluster.gang_of(uid)
+        known = {} if victim is None else self._evicted_for.get(victim, {})
+        for key in known.keys() & self._nominated.keys():
+            del known[key]
 
-    def spare(self, uid: str, at_s: float) -> None:
-        """A disruption budget said no."""
+    def spare(self, uid: str, at_s: float, *, is_broken: bool = False) -> None:
+        """The eviction was refused: the pod is left alone for a while.
+
+        is_broken: others of its gang went before, in vain. So is the gang then, twice as long each time.
+        """
         self._spared[uid] = at_s + SPARED_S
+        key = self._cluster.gang_of(uid)
+        if is_broken and key is not None:
+            times, _ = self._in_vain.pop(key, (0, 0.0))
+            self._in_vain[key] = (times + 1, at_s + min(SPARED_S_MAX, SPARED_S * 2.0**times))
+            if len(self._in_vain) > EVICTED_MAX:
+                del self._in_vain[next(iter(self._in_vain))]
 
     def nominate(self, key: GangKey, nodes: Mapping[str, str], victims: Iterable[GangKey]) -> None:
         """Room is being made for a gang, node by pod UID, by evicting others."""
         self._nominated.pop(key, None)
         self._nominated[key] = dict(nodes)
         for victim in victims:
-            before = self._evicted_for.pop(victim, frozenset())
-            self._evicted_for[victim] = before | {key}
+            before = self._evicted_for.pop(victim, {})
+            self._evicted_for[victim] = before | {key: frozenset(nodes)}
         while len(self._evicted_for) > EVICTED_MAX:
             self._evicted_for.popitem(last=False)
 
-    def settle(self, waiting: Iterable[GangKey]) -> None:
-        """Forget nominations of gangs that wait no more."""
+    def settle(self, waiting: Mapping[GangKey, PendingGang]) -> None:
+        """Forget nominations of gangs that wait no more, or whose pods are others by now."""
         if self._nominated:
-            still = set(waiting)
-            self._nominated = {key: nodes for key, nodes in self._nominated.items() if key in still}
+            self._nominated = {
+                key: nodes
+                for key, nodes in self._nominated.items()
+                if key in waiting and nodes.keys() <= {pod.uid for pod in waiting[key].pods}
+            }
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -180,39 +232,83 @@ class Roll:
             self._is_table_old = False
         return self.table
 
-    def teams(self, pods: Pods, at_s: float) -> Teams | None:
+    def teams(self, at_s: float) -> Teams | None:
         """This moment of all teams by the table that was looked up last, or None where there is none."""
         table = self.table
         if not self.is_on or table is None:
             return None
         if self._is_stale:
-            self._count_again(pods)
-        for key in self._dirty:
-            self._look(pods, key)
-        self._dirty.clear()
-        self._spared = {uid: until_s for uid, until_s in self._spared.items() if until_s > at_s}
-        leaving, freed, count = self._on_their_way(pods, at_s)
-        usage = _by_team(table, self._usage, freed)
+            self._count_again()
+        now = self._moment(at_s)
+        usage = _by_team(table, self._usage, self._freed)
         self._fade(table, usage, at_s)
-        return Teams(
+        return replace(
+            now,
             table=table,
-            at_s=at_s,
             usage=usage,
             history={team: dict(past) for team, past in self._history.items()},
             models=self._models,
             memory_mib=tuple(self._memory),
             model_of=self._model_of,
-            running=tuple(self._running.values()),
-            leaving=leaving,
-            leaving_pods=count,
-            nominated=dict(self._nominated),
-            spared=frozenset(self._spared) | frozenset(self._leaving),
-            evicted_for=dict(self._evicted_for),
         )
+
+    def room(self, at_s: float, waiting: Iterable[PendingGang], *, displaces: bool) -> Teams | None:
+        """Who runs and who leaves where there is no TeamQuota; None where nobody may be evicted for anybody.
+
+        displaces: somebody may be whatever the priorities are.
+        """
+        lowest = min((*self._priorities, *self._given.values()), default=PRIORITY_MAX)
+        if displaces or self._nominated or any(gang.priority > lowest for gang in waiting):
+            return self._moment(at_s)
+        self.going = {}
+        return None
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _count_again(self, pods: Pods) -> None:
+    def _moment(self, at_s: float) -> Teams:
+        """What needs no table of teams."""
+        for key in self._dirty:
+            self._look(key)
+        self._dirty.clear()
+        self._spared = {uid: until_s for uid, until_s in self._spared.items() if until_s > at_s}
+        leaving, self._freed = self._on_their_way(at_s)
+        return Teams(
+            table=NO_TEAMS,
+            at_s=at_s,
+            usage={},
+            history={},
+            models=("",),
+            memory_mib=(0,),
+            model_of=np.zeros(len(self._columns.nodes), dtype=np.int64),
+            running=tuple(self._running.values()),
+            leaving=leaving,
+            leaving_pods=len(self._freed),
+            nominated=dict(self._nominated),
+            spared=frozenset(self._spared) | frozenset(self._leaving) | self._left_alone(at_s),
+            condemned=frozenset(uid for uid, found in self._leaving.items() if found.is_condemned),
+            evicted_for=self._evicted(),
+        )
+
+    def _left_alone(self, at_s: float) -> frozenset[str]:
+        """The pods of gangs that lost members in vain of late."""
+        gangs = (self._running.get(key) for key, (_, until_s) in self._in_vain.items() if until_s > at_s)
+        return frozenset(pod.uid for gang in gangs if gang is not None for pod in gang.pods)
+
+    def _evicted(self) -> dict[GangKey, frozenset[GangKey]]:
+        """By victim, the beneficiaries that are still those for whom it was evicted, by their pods' UIDs."""
+        for victim, known in list(self._evicted_for.items()):
+            same = {
+                key: uids
+                for key, uids in known.items()
+                if any(self._cluster.pod(uid) is not None for uid in uids)
+            }
+            if same:
+                self._evicted_for[victim] = same
+            else:
+                del self._evicted_for[victim]
+        return {victim: frozenset(known) for victim, known in self._evicted_for.items()}
+
+    def _count_again(self) -> None:
         codes: dict[str, int] = {}
         found = [codes.setdefault(model_of(node.labels), len(codes)) for node in self._columns.nodes]
         self._memory = [0] * max(1, len(codes))
@@ -222,11 +318,8 @@ class Roll:
         self._models, self._model_of = tuple(codes) or ("",), np.array(found, dtype=np.int64)
         self._code = {node.name: code for node, code in zip(self._columns.nodes, found, strict=True)}
         self._usage = {}
-        for pod, node in pods.charged():
+        for pod, node in self._cluster.charged():
             self._add(pod.namespace, pod.shape, node, +1)
-            self.saw(pod)
-        self._running = {}
-        self._dirty = dict.fromkeys(pods.all_gang_keys())
         self._is_stale = False
 
     def _add(self, namespace: str, shape: Shape, node: str, sign: int) -> None:
@@ -239,25 +332,23 @@ class Roll:
         model, memory_mib = ("", 0) if code is None else (self._models[code], self._memory[code])
         return charge_of(shape, model, memory_mib, self.units)
 
-    def _look(self, pods: Pods, key: GangKey) -> None:
-        gang = running_gang(key, pods.members(key), self._groups)
+    def _look(self, key: GangKey) -> None:
+        gang = running_gang(key, self._cluster.members(key), self._cluster)
         if gang is None:
             self._running.pop(key, None)
         else:
             self._running[key] = gang
 
-    def _on_their_way(
-        self, pods: Pods, at_s: float
-    ) -> tuple[NDArray[np.int64], list[tuple[str, dict[str, int]]], int]:
-        """int64[N, R] that is being freed, the same as amounts by namespace, and by how many pods."""
+    def _on_their_way(self, at_s: float) -> tuple[NDArray[np.int64], list[tuple[str, dict[str, int]]]]:
+        """int64[N, R] that is being freed; the same pod by pod as amounts by namespace."""
         leaving = np.zeros_like(self._columns.used)
         freed: list[tuple[str, dict[str, int]]] = []
         self.going = {}
-        for uid, found in self._leaving.items():
+        for uid, found in list(self._leaving.items()):
             found.since_s = at_s if found.since_s is None else found.since_s
-            pod, held = pods.pod(uid), pods.charge_shape(uid)
-            if at_s - found.since_s > LEAVING_S_MAX:
-                found.is_condemned = False
+            pod, held = self._cluster.pod(uid), self._cluster.charge_shape(uid)
+            if found.is_condemned and at_s - found.since_s > CONDEMNED_S_MAX:
+                del self._leaving[uid]
                 continue
             if pod is None or held is None:
                 continue
@@ -266,10 +357,10 @@ class Roll:
             if row is None:
                 continue
             leaving[row] += self._columns.vector(shape.requests)
-            freed.append((pod.namespace, self._charge_of(shape, node)))
+            freed.append((pod.namespace, self._charge_of(shape, node) if self.is_on else {}))
             self.going.setdefault(node, set()).add(uid)
         leaving.setflags(write=False)
-        return leaving, freed, len(freed)
+        return leaving, freed
 
     def _fade(self, table: TeamTable, usage: Mapping[str, Amounts], at_s: float) -> None:
         """Bring decayed use up to date, in whole seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,25 +13,35 @@ from quotas.amounts import Amounts
 from quotas.books import Books
 from quotas.reclaim import Claim, Lack, closed, lacks, owing
 
+NO_BUDGETS: Mapping[int, int] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """A request that victims of ``givers`` are to make room for. resources: those that count, sorted."""
+    """A request that victims of ``givers`` are to make room for.
+
+    resources: those that count, sorted. caps: by the index of a disruption budget, how many pods of it may
+    go; each is one more resource behind those.
+    """
 
     books: Books
     team: str
     request: Amounts
     givers: tuple[str, ...]
     resources: tuple[str, ...]
+    caps: Mapping[int, int]
 
-    def vector(self, amounts: Amounts) -> NDArray[np.int64]:
-        """int64[Q]."""
-        return np.array([amounts.get(name, 0) for name in self.resources], dtype=np.int64)
+    def vector(self, amounts: Amounts, budgets: Mapping[int, int] = NO_BUDGETS) -> NDArray[np.int64]:
+        """int64[Q] of amounts, and of how many pods of each budget."""
+        counts = [budgets.get(index, 0) for index in self.caps]
+        return np.array([amounts.get(name, 0) for name in self.resources] + counts, dtype=np.int64)
 
     def preempting(self) -> Terms:
         """Nobody owes anything: whatever comes free in the own team counts."""
-        owed = np.zeros((0, len(self.resources)), dtype=np.int64)
-        return Terms(levels=((),) * len(self.givers), owed=owed, needs=self._needs(self._lacks()))
+        owed = np.zeros((0, len(self.resources) + len(self.caps)), dtype=np.int64)
+        return Terms(
+            levels=((),) * len(self.givers), owed=owed, needs=self._needs(self._lacks()), caps=self._caps()
+        )
 
     def reclaiming(self, claimed: Claim) -> Iterator[Terms]:
         """What others owe; from the teams of one department first, where that is to give before others.
@@ -46,6 +56,10 @@ class Demand:
             lacking += [lack for lack in shut if lack.node == inmost]
             shut = [lack for lack in shut if lack.node != inmost]
         yield self._owed(claimed, (), self._needs(lacking))
+
+    def _caps(self) -> tuple[tuple[int, int], ...]:
+        first = len(self.resources)
+        return tuple((first + place, most) for place, most in enumerate(self.caps.values()))
 
     def _lacks(self) -> list[Lack]:
         return lacks(self.books, self.team, self.request)
@@ -67,8 +81,8 @@ class Demand:
             for name in {lack.resource for lack in shut if lack.node not in path}:
                 # Its own level, which is nobody else's.
                 rows[levels[-1][0]][self.resources.index(name)] = 0
-        owed = np.array(rows, dtype=np.int64).reshape(len(rows), len(self.resources))
-        return Terms(levels=tuple(levels), owed=owed, needs=needs)
+        owed = np.array(rows, dtype=np.int64).reshape(len(rows), len(self.resources) + len(self.caps))
+        return Terms(levels=tuple(levels), owed=owed, needs=needs, caps=self._caps())
 
     def _needs(self, lacking: Iterable[Lack]) -> tuple[Need, ...]:
         tree = self.books.tree

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from simulations.faults.budgets import BUDGETS, Budgets
 from simulations.faults.store import Collection, Json, Key, Store, Stored, wall
 
 CORE: Final = "/api/v1"
@@ -44,6 +45,7 @@ SERVED: Final = (
     f"{CORE}/persistentvolumeclaims",
     f"{CORE}/persistentvolumes",
     "/apis/storage.k8s.io/v1/storageclasses",
+    BUDGETS,
 )
 EPOCH: Final = "stowplan.dev/epoch"
 LEASE: Final[Key] = ("stowplan-system", "stowplan")
@@ -129,13 +131,14 @@ def target_of(path: str) -> Target:
 class Server:
     """is_fenced: whether the admission policy is installed. term: the epoch that its copy of the Lease says.
 
-    may_evict: what disruption budgets say of a pod. clock: virtual seconds.
+    may_evict: what else may refuse an eviction beside disruption budgets. clock: virtual seconds.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float], *, is_fenced: bool) -> None:
         self.store = store
         self.term: int | None = None
         self.may_evict: Callable[[Json], bool] = lambda pod: True
+        self.budgets = Budgets(store, clock)
         self._clock = clock
         self._is_fenced = is_fenced
         self._ways: Mapping[tuple[str, str], Callable[[Call, Collection], Answer]] = {
@@ -231,7 +234,8 @@ class Server:
         if asked and asked != found.uid:
             raise Refused(409, "Conflict", f"Precondition failed: UID in precondition: {asked}")
         pod = found.read()
-        if not self.may_evict(pod):
+        deleting = bool(pod["metadata"].get("deletionTimestamp"))
+        if not self.may_evict(pod) or not (deleting or self.budgets.take(pod)):
             told = "Cannot evict pod as it would violate the pod's disruption budget."
             return refusal(429, "TooManyRequests", told, retry_after_s=1)
         if not pod["metadata"].get("deletionTimestamp"):

@@ -38,6 +38,8 @@ def problem(seed: int, width: int) -> Problem:
     nodes = random_nodes(rng, most=3)
     owed = rng.integers(0, 7, (4, width))
     owed[2] = np.minimum(owed[2], owed[0] + owed[1])
+    # One more resource of which all together may give no more than so much, as a disruption budget has it.
+    caps = ((width, int(rng.integers(0, 6))),) if rng.random() < 0.5 else ()
     needs = tuple(
         Need(
             debtors=frozenset(np.flatnonzero(rng.random(4) < 0.6).tolist()),
@@ -50,13 +52,16 @@ def problem(seed: int, width: int) -> Problem:
         nodes=nodes,
         gang=random_gang(rng, nodes, roles=1, count=3),
         candidates=[_victim(rng, nodes, f"v{i}", width) for i in range(int(rng.integers(1, 4)))],
-        terms=Terms(levels=LEVELS, owed=owed, needs=needs),
+        terms=Terms(
+            levels=LEVELS, owed=np.hstack([owed, np.zeros((4, 1), dtype=np.int64)]), needs=needs, caps=caps
+        ),
     )
 
 
 def _victim(rng: np.random.Generator, nodes: Nodes, name: str, width: int) -> Victim:
     extra = tuple(_part(rng, nodes, width) for _ in range(int(rng.integers(0, 3))))
-    return Victim(name=name, base=_part(rng, nodes, width), extra=extra, debtor=int(rng.integers(4)))
+    base = _part(rng, nodes, width) if rng.random() < 0.8 else None
+    return Victim(name=name, base=base, extra=extra, debtor=int(rng.integers(4)))
 
 
 def _part(rng: np.random.Generator, nodes: Nodes, width: int) -> Part:
@@ -65,7 +70,7 @@ def _part(rng: np.random.Generator, nodes: Nodes, width: int) -> Part:
         cost=int(rng.integers(1, 9)),
         nodes=at,
         amounts=rng.integers(0, 4, (len(at), nodes.free.shape[1])),
-        frees=rng.integers(1, 5, width),
+        frees=np.append(rng.integers(1, 5, width), rng.integers(0, 3)),
     )
 
 
@@ -74,7 +79,8 @@ def every_set(given_: Problem) -> Iterator[tuple[Taken, ...]]:
     for index, victim in enumerate(given_.candidates):
         every = tuple(range(len(victim.extra)))
         some = [c for size in range(1, len(every) + 1) for c in combinations(every, size)]
-        ways.append([None, Taken(victim=index, base=True, extra=every)])
+        ways.append([None])
+        ways[-1] += [Taken(victim=index, base=True, extra=every)] if victim.base is not None else []
         ways[-1] += [Taken(victim=index, base=False, extra=extra) for extra in some]
     for chosen in product(*ways):
         yield tuple(taken for taken in chosen if taken is not None)
@@ -90,8 +96,10 @@ def items(given_: Problem, taken: Sequence[Taken]) -> list[tuple[int, tuple[int,
 
 
 def is_owed(given_: Problem, taken: Sequence[Taken]) -> bool:
-    """By trying every order."""
+    """By trying every order; and no cap is passed."""
     all_items, owed = items(given_, taken), given_.terms.owed
+    if any(sum(frees[q] for _, frees in all_items) > most for q, most in given_.terms.caps):
+        return False
 
     @cache
     def in_turn(left: frozenset[int]) -> bool:
@@ -131,7 +139,7 @@ def parts_of(given_: Problem, taken: Sequence[Taken]) -> list[Part]:
     parts: list[Part] = []
     for one in taken:
         victim = given_.candidates[one.victim]
-        parts += [victim.extra[e] for e in one.extra] + ([victim.base] if one.base else [])
+        parts += victim.whole if one.base else [victim.extra[e] for e in one.extra]
     return parts
 
 

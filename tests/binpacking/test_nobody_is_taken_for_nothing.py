@@ -28,7 +28,8 @@ def problem(seed: int) -> tuple[Nodes, Gang, list[Victim]]:
 
 def _victim(rng: np.random.Generator, nodes: Nodes, name: str) -> Victim:
     extra = tuple(_part(rng, nodes) for _ in range(int(rng.integers(0, 3))))
-    return Victim(name=name, base=_part(rng, nodes), extra=extra)
+    # Of some, what they stand on may not go.
+    return Victim(name=name, base=_part(rng, nodes) if rng.random() < 0.8 else None, extra=extra)
 
 
 def _part(rng: np.random.Generator, nodes: Nodes) -> Part:
@@ -49,14 +50,14 @@ def parts_of(candidates: list[Victim], taken: tuple[Taken, ...]) -> list[Part]:
     parts: list[Part] = []
     for one in taken:
         victim = candidates[one.victim]
-        parts += [victim.extra[e] for e in one.extra] + ([victim.base] if one.base else [])
+        parts += victim.whole if one.base else [victim.extra[e] for e in one.extra]
     return parts
 
 
 def cheapest(nodes: Nodes, gang: Gang, candidates: list[Victim]) -> int | None:
     """By trying every allowed set of parts: the least cost after which the gang can stand."""
     ways = [
-        [[*victim.extra, victim.base]]
+        ([list(victim.whole)] if victim.base is not None else [])
         + [[e for e, out in zip(victim.extra, chosen, strict=True) if out] for chosen in _subsets(victim)]
         for victim in candidates
     ]
@@ -102,7 +103,7 @@ def test_the_gang_stands_after_it_and_would_not_with_any_one_part_kept(seed: int
     for one in answer.taken:
         victim = candidates[one.victim]
         assert not one.base or one.extra == tuple(range(len(victim.extra)))
-        kept = victim.base if one.base else victim.extra[one.extra[0]]
+        kept = victim.whole[0] if one.base else victim.extra[one.extra[0]]
         fewer = after.free.copy()
         fewer[kept.nodes] -= kept.amounts
         short = Nodes(free=fewer, total=nodes.total, domains=nodes.domains)

@@ -74,6 +74,17 @@ class Place:
         await self._admin.request("POST", path, body=msgspec.json.encode(body))
         self._made.append(f"{path}/{manifest['metadata']['name']}")
 
+    async def post(self, path: str, body: Json) -> None:
+        """Create any other object, at a path with ``{}`` for the namespace."""
+        path = path.format(self.name)
+        await self._admin.request("POST", path, body=msgspec.json.encode(body))
+        self._made.append(f"{path}/{body['metadata']['name']}")
+
+    async def patch(self, path: str, **spec: object) -> None:
+        """Change any other object."""
+        body = msgspec.json.encode({"spec": spec})
+        await self._admin.request("PATCH", path.format(self.name), body=body, content_type=MERGE_PATCH)
+
     async def change(self, **spec: object) -> None:
         """Change the object that was created last."""
         body = msgspec.json.encode({"spec": spec})

@@ -380,22 +380,22 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a pod whose eviction was refused is spared",
         file="scheduler/teams/candidates.py",
-        old="pod.uid in self._teams.spared or ",
+        old="not any(pod.uid in self._teams.spared for pod in pods) and ",
         new="",
         test=TEAMS,
     ),
     Mutation(
         name="only lower priority is preempted",
         file="scheduler/teams/candidates.py",
-        old="tree.priority(team, g.priority) < mine",
-        new="tree.priority(team, g.priority) <= mine",
+        old="tree.priority(team, other.priority_of(pods)) < mine",
+        new="tree.priority(team, other.priority_of(pods)) <= mine",
         test=THRASH,
     ),
     Mutation(
         name="preemptionPolicy Never is kept",
         file="scheduler/teams/candidates.py",
-        old="if not team or not all(pod.can_preempt for pod in gang.pods):",
-        new="if not team:",
+        old="if not all(pod.can_preempt for pod in gang.pods):",
+        new="if False:",
         test=TEAMS,
     ),
     Mutation(

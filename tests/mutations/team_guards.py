@@ -33,15 +33,15 @@ TEAM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a pod is told that it was evicted only if it was",
         file="scheduler/live/evictor.py",
-        old="                roll.spare(pod.uid, self._clock())\n",
-        new="                roll.spare(pod.uid, self._clock())\n"
-        "                self._announcer.evicted([pod], task.clearing.why, REASONS[task.clearing.rule])\n",
+        old="                roll.spare(pod.uid, self._clock(), is_broken=_gang_of(task) in job.hit)\n",
+        new="                roll.spare(pod.uid, self._clock(), is_broken=_gang_of(task) in job.hit)\n"
+        "                self._announcer.evicted([pod], job.clearing.why, 'Preempted')\n",
         test=f"{REAL}::test_a_refused_eviction_leaves_no_word_on_the_pod",
     ),
     Mutation(
         name="a victim's condition names its own rule",
         file="scheduler/live/evictor.py",
-        old="REASONS[task.clearing.rule]",
+        old="REASONS[job.clearing.rule]",
         new='"TakenBack"',
         test=f"{REAL}::test_a_victim_that_takes_time_to_leave_carries_for_whom_and_by_which_rule",
     ),

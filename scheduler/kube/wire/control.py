@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from scheduler.kube.wire.base import ABSENT, Condition, Metadata, ObjectReference, Wire
+from scheduler.kube.wire.base import ABSENT, Condition, Metadata, ObjectReference, Wire, Words
 
 
 class LeaseSpec(Wire, frozen=True):
@@ -28,6 +28,8 @@ class PodDisruptionBudgetStatus(Wire, frozen=True):
     desired_healthy: int = 0
     expected_pods: int = 0
     observed_generation: int | None = None
+    #: When each pod was evicted that ``disruptions_allowed`` no longer counts, by the pod's name.
+    disrupted_pods: Words = None
     conditions: tuple[Condition, ...] | None = None
 
 

@@ -1,0 +1,168 @@
+"""Guards of who is evicted for whom: budgets, priorities, identities, and what becomes of each eviction."""
+
+from __future__ import annotations
+
+from tests.mutations.guards import Mutation
+
+JUDGED = "tests/teams/test_a_victim_is_judged_by_what_leaves.py"
+COSTS = "tests/teams/test_an_eviction_costs_no_more_than_its_cause.py"
+PRIORITY = "tests/teams/test_priority_keeps_its_meaning_without_teams.py"
+OWED = "tests/binpacking/test_no_more_is_taken_than_is_owed.py"
+COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
+
+VICTIM_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="whom a budget does not let go is no victim",
+        file="scheduler/teams/candidates.py",
+        old=" and self._budgets.allow(pods)",
+        new="",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="what is chosen counts against the budgets of the next",
+        file="scheduler/teams/candidates.py",
+        old="        self._budgets.take(pod for victim in victims for pod in victim.pods)\n",
+        new="",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="an eviction that no budget counts yet is counted",
+        file="scheduler/teams/candidates.py",
+        old="if translation.snapshot.budgets and self._teams.condemned:",
+        new="if False:",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a pod of two budgets is never chosen",
+        file="scheduler/teams/budgets.py",
+        old="if len(budgets) > 1:",
+        new="if False:",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="the solver keeps a cap",
+        file="binpacking/debts.py",
+        old="        for q, most in self._terms.caps:\n            model.cp.add(",
+        new="        for q, most in ():\n            model.cp.add(",
+        test=OWED,
+    ),
+    Mutation(
+        name="what is taken in order keeps a cap",
+        file="binpacking/debts.py",
+        old="if any(frees[q] > most for q, most in spare.items()):",
+        new="if False:",
+        test=OWED,
+    ),
+    Mutation(
+        name="what a gang stands on stays where it may not go",
+        file="scheduler/teams/candidates.py",
+        old="base=base if able.is_whole else None,",
+        new="base=base,",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a part of a gang has the priority of its highest pod",
+        file="scheduler/model/team.py",
+        old="max((pod.priority for pod in pods), default=self.priority)",
+        new="min((pod.priority for pod in pods), default=self.priority)",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a gang that misses a member costs what its members lose",
+        file="scheduler/teams/candidates.py",
+        old="costs = (sum(each[: gang.base]), *each[gang.base :])",
+        new="costs = (1, *each[gang.base :])",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a beneficiary is known by its pods and not by its name",
+        file="scheduler/teams/roll.py",
+        old="if any(self._cluster.pod(uid) is not None for uid in uids)",
+        new="if True",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="an eviction that was refused is none of that gang's for the beneficiary",
+        file="scheduler/teams/roll.py",
+        old="            del known[key]\n",
+        new="            pass\n",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="whoever is seen to leave is waited for as long as it takes",
+        file="scheduler/teams/roll.py",
+        old="if found.is_condemned and at_s - found.since_s > CONDEMNED_S_MAX:",
+        new="if at_s - found.since_s > CONDEMNED_S_MAX:",
+        test=f"{COSTS}::test_victims_that_take_long_to_go_are_waited_for",
+    ),
+    Mutation(
+        name="an eviction without an answer is looked up",
+        file="scheduler/live/evictor.py",
+        old="if await self._is_leaving(task.pod):",
+        new="if False:",
+        test=f"{COSTS}::test_an_answer_that_is_lost_costs_no_second_gang",
+    ),
+    Mutation(
+        name="an eviction that could not be carried out is tried again",
+        file="scheduler/live/evictor.py",
+        old="TRIES_MAX = 5",
+        new="TRIES_MAX = 1",
+        test=f"{COSTS}::test_an_answer_that_is_lost_costs_no_second_gang",
+    ),
+    Mutation(
+        name="nobody else is evicted for who waits no more",
+        file="scheduler/live/evictor.py",
+        old=" and not self._is_wanted(task.job.clearing):",
+        new=" and False:",
+        test=f"{COSTS}::test_a_beneficiary_that_is_gone_has_nobody_else_evicted",
+    ),
+    Mutation(
+        name="of each gang one is asked first",
+        file="scheduler/live/evictor.py",
+        old="first = [victim.pods[0] for victim in clearing.victims]",
+        new="first = [pod for victim in clearing.victims for pod in victim.pods]",
+        test=f"{COSTS}::test_the_first_of_a_gang_that_is_refused_costs_it_nobody",
+    ),
+    Mutation(
+        name="a promise that lapses is room released",
+        file="scheduler/cycles.py",
+        old="self._state.releases += self._has_lapsed",
+        new="self._state.releases += 0",
+        test=f"{COSTS}::test_room_that_was_promised_to_who_is_gone_is_for_the_others",
+    ),
+    Mutation(
+        name="who waits for victims takes what comes free elsewhere",
+        file="scheduler/teams/desk.py",
+        old="        if not is_free:\n",
+        new="        if False:\n",
+        test=f"{COSTS}::test_who_waits_for_victims_takes_what_comes_free_elsewhere",
+    ),
+    Mutation(
+        name="whom we gave back is told though the watch was faster",
+        file="scheduler/gangs/member_rules.py",
+        old="    if member.state is S.EVICTING:\n        return attempt, ()\n",
+        new="",
+        test=f"{COSTS}::test_whoever_is_given_back_is_told_so",
+    ),
+    Mutation(
+        name="priority has lower evicted without teams",
+        file="scheduler/teams/roll.py",
+        old="any(gang.priority > lowest for gang in waiting)",
+        new="False",
+        test=PRIORITY,
+    ),
+    Mutation(
+        name="without teams who may not preempt waits",
+        file="scheduler/teams/desk.py",
+        old="return is_higher and all(pod.can_preempt for pod in gang.pods)",
+        new="return is_higher",
+        test=f"{PRIORITY}::test_who_may_not_preempt_waits",
+    ),
+    Mutation(
+        name="the teams' page reads what describes gangs",
+        file="scheduler/cli/teams.py",
+        old="    await tell_groups(transport, state)\n",
+        new="",
+        test=COUNTED,
+    ),
+)

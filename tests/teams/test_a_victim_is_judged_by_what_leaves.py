@@ -1,0 +1,148 @@
+"""What leaves is judged, not the gang it belongs to: its own priority, its budget, what it really costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scheduler.gangs.groups import Replicas, Workload
+from scheduler.model.disruption import DisruptionBudget
+from scheduler.model.objects import Owner
+from scheduler.model.selection import Selector
+from tests.builders import gang, pod
+from tests.teams.worlds import World, cluster, quota
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 4])
+def test_a_head_stays_though_its_workers_count_for_less(wanted: int) -> None:
+    state = cluster([4], [quota("lab", {"guaranteed": {"gpu": 4}})])
+    roles = (Replicas(name="head", count=1), Replicas(name="spot", count=3, minimum=0))
+    mixed = Workload(
+        kind="RayCluster",
+        api_version="ray.io/v1",
+        namespace="lab",
+        name="mixed",
+        uid="rc",
+        generation=1,
+        roles=roles,
+    )
+    state.set_group(mixed)
+    owner = Owner(api_version="ray.io/v1", kind="RayCluster", name="mixed", uid="rc")
+    world = World(state)
+    head = {"ray.io/node-type": "head", "ray.io/group": "headgroup"}
+    world.submit(pod("head", gpu=1, namespace="lab", owner=owner, labels=head, priority=1000))
+    worker = {"ray.io/node-type": "worker", "ray.io/group": "spot"}
+    for index in range(3):
+        name = f"worker-{index}"
+        world.submit(pod(name, gpu=1, namespace="lab", owner=owner, labels=worker, priority=10))
+    world.settle()
+    assert len(world.running("lab")) == 4
+    world.submit(pod("usual", gpu=wanted, namespace="lab", priority=500, created_s=1.0))
+    world.settle()
+    assert "head" in world.running("lab")
+    assert ("usual" in world.running("lab")) == (wanted <= 3)
+    assert len(world.running("lab")) == (5 - wanted if wanted <= 3 else 4)
+
+
+def _lending(*, guarded: int | None) -> World:
+    """Three gangs of ``a`` on three nodes, two of them beyond its guarantee; all pods may have a budget."""
+    state = cluster([8] * 3, [quota("a", {"guaranteed": {"gpu": 8}}), quota("b", {"guaranteed": {"gpu": 8}})])
+    world = World(state)
+    for name in ("old", "middle", "young"):
+        labels = {"app": name}
+        world.submit(*gang(name, 4, gpu=2, namespace="a", labels=labels))
+        world.settle()
+        world.now_s += 600
+    if guarded is not None:
+        requirement = Selector(requirements=())
+        for name in ("young",):
+            state.disruption.put(
+                DisruptionBudget(namespace="a", name=name, selector=requirement, allowed=guarded)
+            )
+    return world
+
+
+@pytest.mark.parametrize(("allowed", "leaves"), [(None, 4), (12, 4), (4, 4), (3, 0), (0, 0)])
+def test_a_budget_that_does_not_let_a_whole_gang_go_lets_nobody_go(allowed: int | None, leaves: int) -> None:
+    world = _lending(guarded=allowed)
+    world.submit(pod("needs", gpu=8, namespace="b"))
+    done = world.cycle()
+    victims = [one.name for clearing in done.clearings for victim in clearing.victims for one in victim.pods]
+    assert len(victims) == leaves
+    assert {name.partition("-")[0] for name in victims} <= {"young"}
+
+
+def test_two_beneficiaries_of_one_plan_share_what_a_budget_allows() -> None:
+    world = _lending(guarded=4)
+    world.submit(pod("first", gpu=4, namespace="b"), pod("second", gpu=4, namespace="b", created_s=1.0))
+    world.submit(*gang("third", 2, gpu=4, namespace="b", created_s=2.0))
+    done = world.cycle()
+    assert sum(len(victim.pods) for clearing in done.clearings for victim in clearing.victims) == 4
+
+
+def test_an_eviction_that_the_budget_does_not_count_yet_is_counted() -> None:
+    world = _lending(guarded=4)
+    young = [one for one in world.pods.values() if one.name.startswith("young")]
+    world.state.roll.condemn(one.uid for one in young[:1])
+    world.submit(pod("needs", gpu=8, namespace="b"))
+    assert not world.cycle().clearings
+
+
+def test_a_pod_of_two_budgets_is_no_victim() -> None:
+    world = _lending(guarded=100)
+    world.state.disruption.put(
+        DisruptionBudget(namespace="a", name="second", selector=Selector(), allowed=100)
+    )
+    world.submit(pod("needs", gpu=8, namespace="b"))
+    assert not world.cycle().clearings
+
+
+def test_a_gang_that_lost_a_member_for_a_moment_is_not_the_cheapest() -> None:
+    state = cluster([8] * 6, [quota("a", {"guaranteed": {"gpu": 8}}), quota("b", {"guaranteed": {"gpu": 8}})])
+    world = World(state)
+    large = gang("large", 5, gpu=8, namespace="a")
+    world.submit(*large)
+    world.settle()
+    world.submit(pod("small", gpu=8, namespace="a"))
+    world.settle()
+    world.now_s += 3_600
+    # One member fails; its replacement and the beneficiary come in the same plan.
+    world.end(large[0].uid)
+    world.submit(replace(large[0], uid="large-again"))
+    world.submit(*gang("needs", 1, gpu=8, namespace="b", created_s=5.0))
+    for _ in range(5):
+        done = world.cycle()
+        world.now_s += 1
+        assert all(victim.gang.key.name != "large" for c in done.clearings for victim in c.victims)
+    assert len([name for name in world.running("a") if name.startswith("large")]) == 5
+    assert world.running("b") == ["needs-0"]
+
+
+def test_a_guarantee_is_served_under_a_name_that_took_room_before() -> None:
+    state = cluster([8] * 2, [quota("a", {"guaranteed": {"gpu": 8}}), quota("b", {"guaranteed": {"gpu": 8}})])
+    world = World(state)
+    for run in range(3):
+        world.submit(*(replace(p, uid=f"{p.uid}-{run}") for p in gang("borrower", 2, gpu=8, namespace="a")))
+        world.settle()
+        assert len(world.running("a")) == 2
+        nightly = [replace(p, uid=f"{p.uid}-{run}") for p in gang("nightly", 2, gpu=4, namespace="b")]
+        world.submit(*nightly)
+        world.settle()
+        assert len(world.running("b")) == 2, f"run {run}"
+        world.end(*(p.uid for p in nightly))
+        world.end(*[uid for uid, p in world.pods.items() if p.namespace == "a"])
+        world.now_s += 30 * 86_400
+
+
+def test_an_eviction_that_was_not_carried_out_is_no_eviction_for_anybody() -> None:
+    world = _lending(guarded=None)
+    world.submit(pod("needs", gpu=8, namespace="b"))
+    (clearing,) = world.cycle().clearings
+    victims = [one for victim in clearing.victims for one in victim.pods]
+    for one in victims:  # Refused after all: they stay.
+        world.leaving.pop(one.uid)
+        world.submit(replace(world.pods.get(one.uid, one), is_deleting=False))
+        world.state.roll.pardon(one.uid)
+    (again,) = world.cycle().clearings
+    assert again.victims[0].gang.key == clearing.victims[0].gang.key
