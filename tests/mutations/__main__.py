@@ -23,6 +23,7 @@ from rich.table import Table
 
 from tests.mutations.device_guards import DEVICE_GUARDS
 from tests.mutations.dialect_guards import DIALECT_GUARDS
+from tests.mutations.flood_guards import FLOOD_GUARDS
 from tests.mutations.guards import GUARDS, Mutation
 from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
@@ -34,7 +35,15 @@ TEST_TIMEOUT_S = 300.0
 #: As many storms as the tests run.
 STORMS_COUNT = 300
 PYTEST = ("pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider")
-MUTATIONS = (*GUARDS, *DEVICE_GUARDS, *DIALECT_GUARDS, *TEAM_GUARDS, *PROVISIONING_GUARDS, *IN_STORMS)
+MUTATIONS = (
+    *GUARDS,
+    *DEVICE_GUARDS,
+    *DIALECT_GUARDS,
+    *TEAM_GUARDS,
+    *PROVISIONING_GUARDS,
+    *FLOOD_GUARDS,
+    *IN_STORMS,
+)
 
 Outcome = Literal["caught", "survived", "does not apply", "the test fails unmutated"]
 
