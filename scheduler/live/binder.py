@@ -18,6 +18,7 @@ from scheduler.kube.client import Client
 from scheduler.kube.errors import lacks_role
 from scheduler.kube.transport import (
     ApiError,
+    ClusterError,
     Conflict,
     Forbidden,
     Invalid,
@@ -57,7 +58,6 @@ class Binder:
         self._clock = clock
         self._may_act = may_act
         self._write_timeout_s = write_timeout_s
-        self._decode = msgspec.json.Decoder(wire.Pod)
 
     async def bind(
         self, pod: Pod, node: str, *, epoch: int, resource_version: str, devices: Sequence[str] = ()
@@ -100,14 +100,12 @@ class Binder:
     async def read(self, pod: Pod) -> events.Event:
         """Quorum-read a pod, to learn what became of a write."""
         try:
-            found = self._decode.decode(
-                await self._transport.request("GET", _path(pod), timeout_s=self._write_timeout_s)
-            )
+            found = await self._transport.get(_path(pod), wire.Pod, timeout_s=self._write_timeout_s)
         except NotFound:
             return events.PodRead(at_s=self._clock(), uid=pod.uid, is_gone=True)
         except ApiError as error:
             return events.ReadRetry(at_s=self._clock(), uid=pod.uid, after_s=_after(error))
-        except (Unreachable, OutcomeUnknown):
+        except ClusterError:
             return events.ReadRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
         meta = found.metadata
         return events.PodRead(

@@ -19,4 +19,11 @@ FLOOD_GUARDS: tuple[Mutation, ...] = (
         new="LeadershipLost(at_s=self._clock())",
         test=f"{ACTING}::test_a_refusal_of_a_server_that_lags_is_tried_again",
     ),
+    Mutation(
+        name="an object that nests deeper than a decoder recurses is read all the same",
+        file="scheduler/kube/depth.py",
+        old="    except RecursionError:\n        return decoder.decode(shallow(bytes(body)))",
+        new="    except RecursionError:\n        return decoder.decode(bytes(body))",
+        test="tests/kube/test_an_odd_object_costs_no_other.py",
+    ),
 )
