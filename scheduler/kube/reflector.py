@@ -319,7 +319,7 @@ class Reflector(Generic[T]):
     def _next_limit(self, limit: int, page: RawPage) -> int:
         """Twice as many objects, unless these are so long that they would make a page too large."""
         grown = min(2 * limit, max(self._timing.page_most, self._timing.page))
-        each = sum(map(len, map(memoryview, page.items))) // max(1, len(page.items))
+        each = sum(len(memoryview(item)) for item in page.items) // max(1, len(page.items))
         return max(1, min(grown, self._timing.page_bytes // max(1, each)))
 
     async def _page(self, limit: int, further: Mapping[str, str]) -> RawPage:
