@@ -260,8 +260,6 @@ class ClusterState(DeviceState):
         views = self.gangs.views()
         gangs = tuple(views.values())
         shapes = {role.shape for gang in gangs for role in gang.roles}
-        for shape in shapes:
-            self.columns.vector(shape.requests)
         running = (
             running_gangs(self.gangs.members, lambda u: self._pods[u].effective, self) if self.follows else ()
         )
