@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,29 +12,39 @@ from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Node, Shape
 
 Requests = tuple[tuple[str, int], ...]
 
-#: More distinct resource names than this in one cluster is an attack or an accident.
+#: Resource names that nodes offer beyond this are an attack or an accident.
 RESOURCES_MAX = 256
-#: Stands for every name beyond the limit: asked for, provided by no node, so it fails closed.
-OVERFLOW = "(too many resource names)"
+#: Requests of which the vector is remembered; the oldest are made anew.
+VECTORS_MAX = 8_192
+#: Stands for every name that has no column: asked for, provided by no node, so it fails closed.
+OVERFLOW = "(offered by no node)"
+#: Always there, whatever nodes offer.
+ALWAYS = (CPU, MEMORY, PODS, GPU, OVERFLOW)
 
 
 class NodeColumns:
     """Rows are nodes, columns are resources; ``used`` is charged by pods that hold capacity.
 
     Shapes: total and used are int64[N, R], N and R current. Units are those of ``Shape.requests``.
+    A name has a column while some node offers it, so what pods ask for costs nothing here: a name that
+    no node offers is charged to ``OVERFLOW``, and noted by name for the day when a node offers it.
     A charge to a node that is not known (yet) is kept by name and applied when the node comes.
     """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.row: dict[str, int] = {}
-        self.resources: list[str] = [CPU, MEMORY, PODS, GPU, OVERFLOW]
+        self.resources: list[str] = list(ALWAYS)
         self._column = {name: i for i, name in enumerate(self.resources)}
+        #: How many nodes offer each name that has a column of its own or found no place for one.
+        self._offers: Counter[str] = Counter()
         self._total = np.zeros((0, len(self.resources)), dtype=np.int64)
         self._used = np.zeros((0, len(self.resources)), dtype=np.int64)
         self._vectors: dict[Requests, NDArray[np.int64]] = {}
         #: What is charged to names without a node.
         self._absent: dict[str, NDArray[np.int64]] = {}
+        #: By resource without a column and node: what of ``OVERFLOW`` there is charged for it.
+        self._folded: dict[str, Counter[str]] = {}
 
     @property
     def column(self) -> Mapping[str, int]:
@@ -49,30 +60,27 @@ class NodeColumns:
         return self._used[: len(self.nodes)]
 
     def vector(self, requests: Requests) -> NDArray[np.int64]:
-        """int64[R] of the requests; adds columns for names not seen before."""
+        """int64[R] of the requests."""
         found = self._vectors.get(requests)
         if found is not None:
             return found
-        self._add_columns(name for name, _ in requests)
         vector = np.zeros(len(self.resources), dtype=np.int64)
         for name, amount in requests:
             vector[self._column.get(name, self._column[OVERFLOW])] += amount
+        if len(self._vectors) >= VECTORS_MAX:
+            del self._vectors[next(iter(self._vectors))]
         self._vectors[requests] = vector
         return vector
 
     def put(self, node: Node) -> Node | None:
         """Add or replace a node; returns the one it replaced."""
-        self._add_columns(node.allocatable)
         row = self.row.get(node.name)
         before = None if row is None else self.nodes[row]
+        self._offer(node, before)
         if row is None:
             row = self._add_row(node)
         self.nodes[row] = node
-        self._total[row] = 0
-        for name, amount in node.allocatable.items():
-            column = self._column.get(name)
-            if column is not None:
-                self._total[row, column] = amount
+        self._fill(row)
         return before
 
     def remove(self, name: str) -> Node | None:
@@ -89,10 +97,14 @@ class NodeColumns:
         for other, at in self.row.items():
             if at > row:
                 self.row[other] = at - 1
+        self._offer(None, node)
         return node
 
     def charge(self, name: str, shape: Shape, sign: int) -> None:
         """Add (+1) or take back (-1) a pod's requests on a node."""
+        for resource, amount in shape.requests:
+            if resource not in self._column:
+                self._fold(resource, name, sign * amount)
         vector = self.vector(shape.requests)
         row = self.row.get(name)
         if row is not None:
@@ -107,8 +119,6 @@ class NodeColumns:
 
     def fits(self, rows: Sequence[int], requests: Sequence[Requests]) -> bool:
         """Whether all these pods fit on these rows together, as charged now."""
-        for request in requests:
-            self.vector(request)  # may add columns, which would change the length of a sum half way
         need: dict[int, NDArray[np.int64]] = {}
         for row, request in zip(rows, requests, strict=True):
             vector = self.vector(request)
@@ -135,18 +145,81 @@ class NodeColumns:
         self._used[row] = 0 if absent is None else absent
         return row
 
-    def _add_columns(self, names: Iterable[str]) -> None:
-        new = [n for n in names if n not in self._column][: RESOURCES_MAX - len(self.resources)]
-        if not new:
-            return
-        for name in new:
+    def _fill(self, row: int) -> None:
+        """Write what the node of the row has."""
+        self._total[row] = 0
+        for name, amount in self.nodes[row].allocatable.items():
+            column = self._column.get(name)
+            if column is not None:
+                self._total[row, column] = amount
+
+    def _offer(self, node: Node | None, before: Node | None) -> None:
+        """Keep a column for each name that some node offers, as far as there is place for them."""
+        for name in () if node is None else node.allocatable:
+            self._offers[name] += 1
+        gone: list[str] = []
+        for name in () if before is None else before.allocatable:
+            self._offers[name] -= 1
+            if not self._offers[name]:
+                del self._offers[name]
+                gone.append(name)
+        self._drop_columns([n for n in gone if n in self._column and n not in ALWAYS])
+        # Where a column came free, it is for whoever was first to find no place.
+        wanted = [*self._offers] if gone else [] if node is None else [*node.allocatable]
+        new = [n for n in wanted if n not in self._column][: RESOURCES_MAX - len(self.resources)]
+        if new:
+            self._add_columns(new)
+
+    def _add_columns(self, names: Sequence[str]) -> None:
+        """Columns for names that nodes offer; what is charged for them moves there."""
+        for name in names:
             self._column[name] = len(self.resources)
             self.resources.append(name)
-        columns = len(self.resources)
+        columns, rest = len(self.resources), self._column[OVERFLOW]
         self._total = _grown(self._total, rows=len(self._total), columns=columns)
         self._used = _grown(self._used, rows=len(self._used), columns=columns)
         self._vectors.clear()
         self._absent = {name: np.pad(held, (0, columns - len(held))) for name, held in self._absent.items()}
+        for name in names:
+            for node, amount in self._folded.pop(name, {}).items():
+                charged = self._charged(node)
+                charged[self._column[name]] += amount
+                charged[rest] -= amount
+        for row in range(len(self.nodes)):
+            self._fill(row)
+
+    def _drop_columns(self, names: Sequence[str]) -> None:
+        """No node offers these any more; what is charged for them is noted by name."""
+        if not names:
+            return
+        rest = self._column[OVERFLOW]
+        for name in names:
+            column = self._column[name]
+            nodes = {node: self._used[row] for node, row in self.row.items()} | self._absent
+            for node, charged in nodes.items():
+                if charged[column]:
+                    self._fold(name, node, int(charged[column]))
+                    charged[rest] += charged[column]
+        kept = [i for i, name in enumerate(self.resources) if name not in names]
+        self.resources = [self.resources[i] for i in kept]
+        self._column = {name: i for i, name in enumerate(self.resources)}
+        self._total = np.ascontiguousarray(self._total[:, kept])
+        self._used = np.ascontiguousarray(self._used[:, kept])
+        self._vectors.clear()
+        self._absent = {name: held[kept] for name, held in self._absent.items()}
+
+    def _charged(self, node: str) -> NDArray[np.int64]:
+        """What is charged to a node, known or not, to be written to."""
+        row = self.row.get(node)
+        return self._absent[node] if row is None else self._used[row]
+
+    def _fold(self, resource: str, node: str, amount: int) -> None:
+        folded = self._folded.setdefault(resource, Counter())
+        folded[node] += amount
+        if not folded[node]:
+            del folded[node]
+            if not folded:
+                del self._folded[resource]
 
 
 def _grown(array: NDArray[np.int64], *, rows: int, columns: int) -> NDArray[np.int64]:

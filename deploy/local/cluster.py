@@ -156,7 +156,7 @@ class Cluster:
             except ComponentDied as error:
                 if is_last or "address already in use" not in str(error):
                     raise
-                self._save(port=_free_port())
+                self._save(port=free_port())
                 self._write_kubeconfigs()
             else:
                 return
@@ -260,7 +260,7 @@ def up(
         if found is None:
             state = _State(
                 name=name,
-                port=_free_port(),
+                port=free_port(),
                 has_service_accounts="kube-controller-manager" in wanted,
                 processes={},
             )
@@ -343,7 +343,7 @@ def _write_state(directory: Path, state: _State) -> None:
     partial.rename(directory / "cluster.json")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on now; whoever starts there must be ready for it to be taken by then."""
     for port in random.sample(PORTS, k=64):
         with socket.socket() as probe:

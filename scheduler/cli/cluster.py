@@ -9,6 +9,7 @@ import msgspec
 from scheduler.gangs.registry import resolve
 from scheduler.kube import wire
 from scheduler.kube.client import Client
+from scheduler.kube.depth import decode
 from scheduler.kube.transport import NotFound, Transport
 from scheduler.live.claims import DIALECT
 from scheduler.model.gang import GangKey
@@ -62,11 +63,12 @@ async def list_all(
     """Every object of a list, page by page; one that cannot be read does not lose the others."""
     found: list[T] = []
     asked = {"limit": PAGE, **(params or {})}
+    decoder = msgspec.json.Decoder(kind)
     for _ in range(PAGES_MAX):
-        page = msgspec.json.decode(await transport.request("GET", path, params=asked), type=_Page)
+        page = await transport.get(path, _Page, params=asked)
         for item in page.items or ():
             try:
-                found.append(msgspec.json.decode(item, type=kind))
+                found.append(decode(decoder, item))
             except msgspec.ValidationError:
                 continue
         if not page.metadata.token:
@@ -92,10 +94,9 @@ async def pods(
 
 async def pod(transport: Transport, namespace: str, name: str) -> wire.Pod | None:
     try:
-        answer = await transport.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+        return await transport.get(f"/api/v1/namespaces/{namespace}/pods/{name}", wire.Pod)
     except NotFound:
         return None
-    return msgspec.json.decode(answer, type=wire.Pod)
 
 
 def key_of(found: wire.Pod) -> GangKey | None:

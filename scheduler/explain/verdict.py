@@ -7,7 +7,8 @@ nothing is written to the API again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from binpacking.answer import Binding, Certificate, Infeasible
 from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang, Role
 from binpacking.prove import prove_unfit
+from scheduler.columns import OVERFLOW
 from scheduler.explain.units import amount
 from scheduler.model.device_view import column_of
 from scheduler.model.gang import PendingGang, PendingRole
@@ -53,7 +55,11 @@ class Explainer:
         never = self._never_core(pending, gang)
         reason: Reason = "Unschedulable" if core else "Unproven"
         if never:
-            reason, core, certificate = "NeverFits", never, Infeasible(never)
+            reason, core = "NeverFits", never
+        if core:
+            known = self._translation.snapshot.resources
+            core = tuple(named for item in core for named in _by_name(item, pending, gang, known))
+            certificate = Infeasible(core)
         parts = [self._wants(pending, gang)]
         parts += [_sentence(item) for item in core[:CORE_ITEMS_MAX]]
         if never:
@@ -103,11 +109,17 @@ class Explainer:
         short = (packing.free < role.request) & (role.request > 0)
         for column in np.flatnonzero(role.request > 0).tolist():
             lacking = int((short[:, column] & allowed).sum())
-            if lacking:
-                counts[f"Insufficient {packing.nodes.resource(column)}"] += lacking
+            for told in self._names(mine.shape, packing.nodes.resource(column)) if lacking else ():
+                counts[f"Insufficient {told}"] += lacking
         fits = int((allowed & ~short.any(axis=1)).sum())
         listed = ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=_by_count))
         return f" ({fits}/{len(nodes)} nodes have room for one such pod" + (f": {listed})" if listed else ")")
+
+    def _names(self, shape: Shape, column: str) -> list[str]:
+        """What the shape asks of a column."""
+        if column != OVERFLOW:
+            return [column]
+        return [name for name, _ in _unknown(shape, self._translation.snapshot.resources)]
 
     def _static_reasons(self, role: PendingRole) -> Counter[str]:
         mask = self._translation.snapshot.masks[role.shape]
@@ -120,6 +132,24 @@ class Explainer:
             known = Counter(text for text in texts if text is not None)
             self._static[id(mask)] = known
         return known
+
+
+def _by_name(item: Binding, pending: PendingGang, gang: Gang, known: Collection[str]) -> list[Binding]:
+    """Names that no node offers share one column: the same, said of each of them."""
+    if item.name != OVERFLOW:
+        return [item]
+    asked: Counter[str] = Counter()
+    for role, mine in zip(gang.roles, pending.roles, strict=False):
+        for name, each in _unknown(mine.shape, known):
+            asked[name] += each * max(1, role.minimum)
+    if len(asked) == 1 or item.what != "resource":
+        return [replace(item, name=", ".join(asked))]
+    return [replace(item, name=name, need=need) for name, need in sorted(asked.items())]
+
+
+def _unknown(shape: Shape, known: Collection[str]) -> list[tuple[str, int]]:
+    """What the shape asks that has no column, since no node offers it."""
+    return [request for request in shape.requests if request[0] not in known]
 
 
 def _asked(shape: Shape, name: str, value: int) -> str:

@@ -9,6 +9,7 @@ bind: 201                     BindAcked
 bind: 409                     BindConflict: the pod is read before anything is decided
 bind: 403, 404, 422           BindRefused, permanent
 bind: 429, 5xx, unreachable   BindRetry: certainly not applied
+bind: fenced                  LeadershipLost where the Lease is no longer ours, else BindRetry
 bind: sent, no answer         BindUnknown
 read: 200, 404                PodRead; anything else ReadRetry
 evict: 201                    EvictAcked

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from scheduler.kube.depth import decode
 from scheduler.kube.errors import BadAnswer, ClusterError, OutcomeUnknown
 
 T = TypeVar("T")
@@ -135,7 +136,7 @@ def _decode(kind: type[T], content: bytes, path: str, failure: type[ClusterError
     if decoder is None:
         decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
     try:
-        value: T = decoder.decode(content)
+        value: T = decode(decoder, content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise failure(f"{path}: {error}") from error
     return value

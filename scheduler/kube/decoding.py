@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
+from scheduler.kube.depth import decode
 from scheduler.kube.errors import ApiError, BadAnswer, Status, event_error
 from scheduler.kube.versions import parse_version
 from scheduler.kube.wire import Metadata
@@ -61,6 +62,15 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class RawPage:
+    """One page of a list with its objects as they came: each is read when its turn comes."""
+
+    items: Sequence[msgspec.Raw]
+    version: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
     type: ChangeType
     item: Decoded[T] | Undecodable
@@ -83,7 +93,7 @@ class _Event(msgspec.Struct, Generic[T]):
     object: T
 
 
-class _RawPage(msgspec.Struct):
+class _ListOfRaw(msgspec.Struct):
     metadata: _ListMetadata
     items: list[msgspec.Raw] | None = None
 
@@ -107,7 +117,7 @@ class _Odd(msgspec.Struct):
 
 
 _CHANGES: Mapping[str, ChangeType] = {"ADDED": "ADDED", "MODIFIED": "MODIFIED", "DELETED": "DELETED"}
-_raw_page = msgspec.json.Decoder(_RawPage)
+_raw_page = msgspec.json.Decoder(_ListOfRaw)
 _raw_event = msgspec.json.Decoder(_RawEvent)
 _odd = msgspec.json.Decoder(_Odd)
 _status = msgspec.json.Decoder(Status)
@@ -124,22 +134,30 @@ class ObjectDecoder(Generic[T]):
         self._object: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
 
     def page(self, body: bytes) -> Page[T]:
-        """A page of a list."""
+        """A page of a list, read at once."""
+        raw = self.split(body)
+        return Page(self.items(raw.items), raw.version, raw.token)
+
+    def split(self, body: bytes) -> RawPage:
+        """A page of a list, its objects yet to be read by ``items``."""
+        try:
+            raw = decode(_raw_page, body)
+        except _UNREADABLE as error:
+            raise BadAnswer(f"not a list: {error}") from error
+        version = parse_version(raw.metadata.resource_version)
+        if version is None:
+            raise BadAnswer(f"a list of version {raw.metadata.resource_version[:64]!r}")
+        return RawPage(raw.items or (), version, raw.metadata.token)
+
+    def items(self, raw: Iterable[msgspec.Raw]) -> list[Decoded[T] | Undecodable]:
+        """Objects of a page."""
         with collector_paused():
-            try:
-                raw = _raw_page.decode(body)
-            except _UNREADABLE as error:
-                raise BadAnswer(f"not a list: {error}") from error
-            version = parse_version(raw.metadata.resource_version)
-            if version is None:
-                raise BadAnswer(f"a list of version {raw.metadata.resource_version[:64]!r}")
-            items = [self._item(item) for item in raw.items or ()]
-        return Page(items, version, raw.metadata.token)
+            return [self._item(item) for item in raw]
 
     def event(self, line: bytes) -> Change[T] | Bookmark:
         """A line of a watch. Raises the ApiError that an ERROR event carries."""
         try:
-            event = self._event.decode(line)
+            event = decode(self._event, line)
         except _UNREADABLE:
             return self._odd_event(line)
         if change := _CHANGES.get(event.type):
@@ -150,7 +168,7 @@ class ObjectDecoder(Generic[T]):
 
     def _odd_event(self, line: bytes) -> Change[T] | Bookmark:
         try:
-            event = _raw_event.decode(line)
+            event = decode(_raw_event, line)
         except _UNREADABLE as error:
             raise BadAnswer(f"not a watch event: {error}") from error
         if change := _CHANGES.get(event.type):
@@ -163,7 +181,7 @@ class ObjectDecoder(Generic[T]):
 
     def _item(self, raw: msgspec.Raw) -> Decoded[T] | Undecodable:
         try:
-            return _versioned(self._object.decode(raw))
+            return _versioned(decode(self._object, raw))
         except _UNREADABLE as error:
             return _undecodable(raw, str(error))
 
@@ -184,7 +202,7 @@ def _versioned(value: T) -> Decoded[T] | Undecodable:
 
 def _metadata(raw: msgspec.Raw) -> _Text:
     try:
-        return _odd.decode(raw).metadata
+        return decode(_odd, raw).metadata
     except _UNREADABLE:
         return _Text()
 
@@ -213,7 +231,7 @@ def _bookmark(text: str) -> Bookmark:
 
 def _error(raw: msgspec.Raw) -> ApiError:
     try:
-        return event_error(_status.decode(raw))
+        return event_error(decode(_status, raw))
     except _UNREADABLE:
         return event_error(Status(message="an error that cannot be read"))
 

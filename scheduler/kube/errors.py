@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from scheduler.kube.depth import decode
+
 MESSAGE_LENGTH_MAX = 2048
 RETRY_AFTER_S_MAX = 600.0
 
@@ -28,6 +30,10 @@ class OutcomeUnknown(ClusterError):
 
 class BadAnswer(ClusterError):
     """The answer to a read is not what the API promises: undecodable, or longer than its limit."""
+
+
+class TooLong(BadAnswer):
+    """The answer to a read is longer than its limit."""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -131,7 +137,7 @@ def answer_error(status: int, body: bytes, retry_after: str | None = None) -> Ap
     The body is a ``Status`` when the API server wrote it, and anything at all when a proxy did.
     """
     try:
-        told = _status.decode(body)
+        told = decode(_status, body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         told = Status(message=body[:MESSAGE_LENGTH_MAX].decode("utf-8", "replace"))
     return _build(status, told, retry_after)

@@ -184,6 +184,21 @@ class Elector:
             self._renewed_s = None
             log.warning("no longer leading", epoch=self.epoch)
 
+    async def is_ours(self) -> bool:
+        """Whether the Lease, read anew, still says that this term is ours. Raises: ClusterError.
+
+        A read of one object comes from etcd itself, also where the API server's caches lag behind it.
+        """
+        if self._renewed_s is None:
+            return False
+        timeout_s = self._terms.write_timeout_s
+        try:
+            found = await self._api.get(self._path, wire.Lease, timeout_s=timeout_s)
+        except NotFound:
+            return False
+        meta, spec = found.metadata, found.spec
+        return (meta.uid, spec.holder_identity, spec.lease_transitions) == (self._uid, self._me, self.epoch)
+
     async def release(self) -> None:
         """Give the lease up so that the next leader need not wait. Failing to is harmless."""
         async with self._writing:

@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 from prometheus_client import CollectorRegistry
 
-from scheduler.kube.decoding import Bookmark, Change, HasMetadata, ObjectDecoder, Page, Undecodable
+from scheduler.kube.decoding import Bookmark, Change, HasMetadata, ObjectDecoder, RawPage, Undecodable
 from scheduler.kube.errors import (
     ApiError,
     BadAnswer,
@@ -29,6 +29,7 @@ from scheduler.kube.errors import (
     Forbidden,
     Gone,
     NotFound,
+    TooLong,
     TooManyRequests,
     Unauthorized,
     Unreachable,
@@ -74,6 +75,8 @@ class Timing:
 
     page: int = 500
     page_most: int = 4_000
+    #: No page is asked for that would be longer, were its objects as long as those before.
+    page_bytes: int = 24 * 2**20
     list_timeout_s: float = 60.0
     watch_s_min: float = 240.0
     watch_s_max: float = 480.0
@@ -136,6 +139,7 @@ class Reflector(Generic[T]):
             first_s=self._timing.backoff_first_s, most_s=self._timing.backoff_most_s, rng=rng
         )
         self._needs_list = True
+        self._page_first = self._timing.page
         self._is_optional = is_optional
         self._unreadable = unreadable
         self._was_served = False
@@ -277,9 +281,10 @@ class Reflector(Generic[T]):
                     raise BadAnswer(
                         f"{self.path}: pages of versions {version} and {page.version} in one list"
                     )
-                self._count_odd(page.items)
                 for start in range(0, len(page.items), SLICE):
-                    self._view.add_page(page.items[start : start + SLICE])
+                    items = self._decoder.items(page.items[start : start + SLICE])
+                    self._count_odd(items)
+                    self._view.add_page(items)
                     # The next page is being sent: a connection that nobody reads holds up the server.
                     await asyncio.sleep(0)
         self._view.close_list()
@@ -293,15 +298,15 @@ class Reflector(Generic[T]):
         self._current_at(started_s)
         self.synced.set()
 
-    async def _pages(self) -> AsyncGenerator[Page[T], None]:
+    async def _pages(self) -> AsyncGenerator[RawPage, None]:
         """The pages of one list; the server works on the next while the caller takes one in."""
-        limit = self._timing.page
+        limit = self._page_first
         asked = asyncio.ensure_future(self._page(limit, {}))
         try:
             while True:
                 page = await asked
                 if page.token:
-                    limit = min(2 * limit, max(self._timing.page_most, self._timing.page))
+                    limit = self._next_limit(limit, page)
                     asked = asyncio.ensure_future(self._page(limit, {"continue": page.token}))
                     await asyncio.sleep(0)
                 yield page
@@ -311,12 +316,22 @@ class Reflector(Generic[T]):
             asked.cancel()
             await asyncio.gather(asked, return_exceptions=True)
 
-    async def _page(self, limit: int, further: Mapping[str, str]) -> Page[T]:
+    def _next_limit(self, limit: int, page: RawPage) -> int:
+        """Twice as many objects, unless these are so long that they would make a page too large."""
+        grown = min(2 * limit, max(self._timing.page_most, self._timing.page))
+        each = sum(len(memoryview(item)) for item in page.items) // max(1, len(page.items))
+        return max(1, min(grown, self._timing.page_bytes // max(1, each)))
+
+    async def _page(self, limit: int, further: Mapping[str, str]) -> RawPage:
         params = {**self._params, "limit": str(limit), **further}
-        body = await self._reader.request(
-            "GET", self.path, params=params, timeout_s=self._timing.list_timeout_s
-        )
-        return self._decoder.page(body)
+        try:
+            body = await self._reader.request(
+                "GET", self.path, params=params, timeout_s=self._timing.list_timeout_s
+            )
+        except TooLong:
+            self._page_first = max(1, limit // 8)
+            raise
+        return self._decoder.split(body)
 
     async def _watch(self) -> None:
         """Watch from the view's version until the server ends it, with probes beside it while it is idle."""

@@ -37,6 +37,7 @@ from scheduler.kube.errors import (
     NotFound,
     OutcomeUnknown,
     ServerError,
+    TooLong,
     TooManyRequests,
     Unauthorized,
     Unreachable,
@@ -71,7 +72,7 @@ __all__ = [
     "Unreachable",
 ]
 
-BODY_BYTES_MAX = 512 * 2**20
+BODY_BYTES_MAX = 256 * 2**20
 STREAMS_MAX = 128
 STREAM_CONNECT_TIMEOUT_S = 10.0
 #: A connection idle longer is not reused. Below the API server's 90 s and the usual 60 s of a load balancer.
@@ -215,7 +216,7 @@ class Transport(Client):
         except (*_BROKEN, _Severed) as error:
             raise lost(f"{method} {path}: {_told(error)}") from error
         except BadAnswer as error:
-            raise (lost if is_write else BadAnswer)(f"{method} {path}: {error}") from error
+            raise (lost if is_write else type(error))(f"{method} {path}: {error}") from error
         if answer.status < 300:
             return content
         raise failure(
@@ -300,7 +301,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     async for chunk in answer.content.iter_any():
         size += len(chunk)
         if size > BODY_BYTES_MAX:
-            raise BadAnswer(f"the answer is longer than {BODY_BYTES_MAX} bytes")
+            raise TooLong(f"the answer is longer than {BODY_BYTES_MAX} bytes")
         parts.append(chunk)
     return b"".join(parts)
 

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from scheduler.kube.depth import decode
 from scheduler.kube.transport import (
     ApiError,
     Conflict,
@@ -327,10 +328,9 @@ class Announcer:
             self._give_up(item, "stale")
             return
         try:
-            now = self._decode.decode(
-                await self._transport.request("GET", _path(item.pod), timeout_s=WRITE_TIMEOUT_S)
-            )
-        except (ApiError, Unreachable, OutcomeUnknown):
+            answer = await self._transport.request("GET", _path(item.pod), timeout_s=WRITE_TIMEOUT_S)
+            now = decode(self._decode, answer)
+        except (ApiError, Unreachable, OutcomeUnknown, msgspec.MsgspecError):
             self._give_up(item, "stale")
             return
         if now.metadata.uid != item.pod.uid or now.spec.node_name:

@@ -1,11 +1,13 @@
 """The only writer of Bindings and Evictions: one request, one event of the gang machine.
 
 How an API answer becomes an event is the table in ``scheduler.gangs.events``. Every write carries the
-pod's UID and the leader's epoch; the API server refuses an older epoch (deploy/admission/epoch-fence.yaml).
+pod's UID and the leader's epoch; the API server refuses another epoch than it knows
+(deploy/admission/epoch-fence.yaml), which it may know too late: then the write is tried again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -16,6 +18,7 @@ from scheduler.kube.client import Client
 from scheduler.kube.errors import lacks_role
 from scheduler.kube.transport import (
     ApiError,
+    ClusterError,
     Conflict,
     Forbidden,
     Invalid,
@@ -23,17 +26,22 @@ from scheduler.kube.transport import (
     OutcomeUnknown,
     Unreachable,
 )
-from scheduler.live.fence import is_fenced
+from scheduler.live.fence import LAG_S_MAX, Term, is_fenced
 from scheduler.model.devices import DEVICES
 from scheduler.model.objects import Pod
 from scheduler.model.written import EPOCH, EVICTED_FOR
 
 BACKOFF_S = 0.5
+#: After a refusal by an API server that does not know of our term yet.
+LAGGING_RETRY_S = 0.25
 REASON_MAX = 256
 
 
 class Binder:
-    """Stateless; ``may_act`` is asked right before each write leaves (INV5)."""
+    """``may_act`` is asked right before each write leaves (INV5), ``term`` when the fence refuses one.
+
+    in_flight: Bindings and Evictions that were sent and are not answered.
+    """
 
     def __init__(
         self,
@@ -41,13 +49,15 @@ class Binder:
         *,
         clock: Callable[[], float],
         may_act: Callable[[], bool],
+        term: Term,
         write_timeout_s: float,
     ) -> None:
+        self.in_flight = 0
         self._transport = transport
+        self._term = term
         self._clock = clock
         self._may_act = may_act
         self._write_timeout_s = write_timeout_s
-        self._decode = msgspec.json.Decoder(wire.Pod)
 
     async def bind(
         self, pod: Pod, node: str, *, epoch: int, resource_version: str, devices: Sequence[str] = ()
@@ -71,7 +81,9 @@ class Binder:
             return events.BindConflict(at_s=self._clock(), uid=pod.uid)
         except (Forbidden, NotFound, Invalid) as error:
             if is_fenced(error):
-                return events.LeadershipLost(at_s=self._clock())
+                if await self._term.is_over():
+                    return events.LeadershipLost(at_s=self._clock())
+                return events.BindRetry(at_s=self._clock(), uid=pod.uid, after_s=LAGGING_RETRY_S)
             if lacks_role(error):
                 return events.BindRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
             return events.BindRefused(at_s=self._clock(), uid=pod.uid, reason=_told(error), is_permanent=True)
@@ -88,14 +100,12 @@ class Binder:
     async def read(self, pod: Pod) -> events.Event:
         """Quorum-read a pod, to learn what became of a write."""
         try:
-            found = self._decode.decode(
-                await self._transport.request("GET", _path(pod), timeout_s=self._write_timeout_s)
-            )
+            found = await self._transport.get(_path(pod), wire.Pod, timeout_s=self._write_timeout_s)
         except NotFound:
             return events.PodRead(at_s=self._clock(), uid=pod.uid, is_gone=True)
         except ApiError as error:
             return events.ReadRetry(at_s=self._clock(), uid=pod.uid, after_s=_after(error))
-        except (Unreachable, OutcomeUnknown):
+        except ClusterError:
             return events.ReadRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
         meta = found.metadata
         return events.PodRead(
@@ -108,7 +118,21 @@ class Binder:
         )
 
     async def evict(self, pod: Pod, *, epoch: int, reason: str) -> events.Event:
-        """Ask the Eviction API to remove a pod, with its UID as precondition."""
+        """Ask the Eviction API to remove a pod, with its UID as precondition.
+
+        An API server that does not know of our term yet is asked again: its refusal is no budget's.
+        """
+        until_s = asyncio.get_running_loop().time() + LAG_S_MAX
+        while True:
+            event = await self._evict(pod, epoch=epoch, reason=reason)
+            if event is not None:
+                return event
+            if asyncio.get_running_loop().time() >= until_s:
+                return events.EvictRetry(at_s=self._clock(), uid=pod.uid, after_s=BACKOFF_S)
+            await asyncio.sleep(LAGGING_RETRY_S)
+
+    async def _evict(self, pod: Pod, *, epoch: int, reason: str) -> events.Event | None:
+        """One request; None where the fence refused it although the term is ours."""
         if not self._may_act():
             return events.LeadershipLost(at_s=self._clock())
         body = wire.Eviction(
@@ -127,7 +151,7 @@ class Binder:
             return events.EvictUnknown(at_s=self._clock(), uid=pod.uid)
         except ApiError as error:
             if is_fenced(error):
-                return events.LeadershipLost(at_s=self._clock())
+                return events.LeadershipLost(at_s=self._clock()) if await self._term.is_over() else None
             return events.EvictRetry(
                 at_s=self._clock(), uid=pod.uid, after_s=_after(error), is_refused=_is_refused(error)
             )
@@ -136,9 +160,13 @@ class Binder:
         return events.EvictAcked(at_s=self._clock(), uid=pod.uid)
 
     async def _post(self, path: str, body: wire.Wire) -> None:
-        await self._transport.request(
-            "POST", path, body=msgspec.json.encode(body), timeout_s=self._write_timeout_s
-        )
+        self.in_flight += 1
+        try:
+            await self._transport.request(
+                "POST", path, body=msgspec.json.encode(body), timeout_s=self._write_timeout_s
+            )
+        finally:
+            self.in_flight -= 1
 
 
 def _path(pod: Pod) -> str:

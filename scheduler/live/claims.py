@@ -18,9 +18,11 @@ from scheduler.gangs.attempt import Attempt
 from scheduler.gangs.recovery import TAKING_BACK
 from scheduler.kube import wire
 from scheduler.kube.client import Client
+from scheduler.kube.depth import decode
 from scheduler.kube.transport import (
     AlreadyExists,
     ApiError,
+    BadAnswer,
     ClusterError,
     NotFound,
     OutcomeUnknown,
@@ -33,6 +35,7 @@ NAME_MAX = 253
 MESSAGE_MAX = 1024
 RETRY_S = 0.5
 MERGE_PATCH = "application/merge-patch+json"
+_GANG = msgspec.json.Decoder(wire.Gang)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,6 @@ class ClaimBook:
         self._may_act = may_act
         self._timeout_s = write_timeout_s
         self._claims: dict[GangKey, Claim] = {}
-        self._decode = msgspec.json.Decoder(wire.Gang)
 
     def get(self, key: GangKey) -> Claim | None:
         return self._claims.get(key)
@@ -238,7 +240,7 @@ class ClaimBook:
             if await self._fetch(key) is None:
                 raise
             return
-        self.seen(self._decode.decode(answer))
+        self.seen(_read(answer, OutcomeUnknown))
 
     async def _put_status(self, key: GangKey, status: Mapping[str, object], *, epoch: int) -> None:
         """Compare-and-swap the status. Raises: _Overtaken when a newer leader wrote, ClusterError."""
@@ -264,7 +266,7 @@ class ClaimBook:
                     raise
                 self._claims.pop(key, None)
                 continue
-            self.seen(self._decode.decode(answer))
+            self.seen(_read(answer, OutcomeUnknown))
             return
 
     async def _fetch(self, key: GangKey) -> Claim | None:
@@ -274,10 +276,18 @@ class ClaimBook:
         except NotFound:
             self._claims.pop(key, None)
             return None
-        found = self._decode.decode(answer)
+        found = _read(answer, BadAnswer)
         self.seen(found)
         claim = claim_of(found)
         return claim if claim is not None and claim.key == key else None
+
+
+def _read(answer: bytes, failure: type[ClusterError]) -> wire.Gang:
+    """failure: what an answer that is no Gang object raises."""
+    try:
+        return decode(_GANG, answer)
+    except msgspec.MsgspecError as error:
+        raise failure(f"no Gang object: {error}") from error
 
 
 class _Overtaken(Exception):

@@ -1,13 +1,15 @@
-"""Before the first Binding of a term: make sure that no write of an earlier term can land any more.
+"""The fence: what refuses the writes of an earlier term, and what its refusal means.
 
-With the admission policy of deploy/admission/epoch-fence.yaml the API server itself refuses Bindings
-of another epoch than the Lease's. That it already does is learnt with a canary: a dry-run Binding of
-the previous epoch for a pod that does not exist. Without the policy, waiting is all that is left.
+With the admission policy of deploy/admission/epoch-fence.yaml the API server itself refuses Bindings and
+Evictions of another epoch than the Lease's. Each API server knows the Lease from a watch of its own, which
+may lag. So a refusal ends a term only when the Lease itself says so (``Term``), and a new leader that took
+over lets the time pass by which another API server may lag before it acts (``raised``).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -23,12 +25,48 @@ log = logger("fence")
 FENCED: Final = "stowplan epoch fence"
 CANARY: Final = "stowplan-epoch-canary"
 POLL_S = 0.05
-POLICY_WAIT_S = 1.0
+#: How far the caches of an API server are taken to lag behind etcd at most: for so long after a take-over
+#: some server may still let a write of the last term pass.
+LAG_S_MAX = 2.5
 
 
 def is_fenced(error: ApiError) -> bool:
-    """Whether the API server refused the write because our term is over."""
+    """Whether the API server refused the write because it knows of another term."""
     return error.status in (403, 422) and FENCED in error.message
+
+
+class Term:
+    """Whether this process's term is over when the fence says so.
+
+    still_leads: whether the Lease, read past every cache, is ours. Raises ClusterError. Workers that are
+    refused at the same time share one read.
+    """
+
+    def __init__(self, still_leads: Callable[[], Awaitable[bool]]) -> None:
+        self._still_leads = still_leads
+        self._lock = asyncio.Lock()
+        self._reads = 0
+        self._is_over = False
+
+    async def is_over(self) -> bool:
+        """False also where nobody answers: the term then ends by its deadline."""
+        before = self._reads
+        async with self._lock:
+            # What began after the refusal answers for it, whoever asked.
+            if self._reads <= before + 1:
+                self._reads += 1
+                self._is_over = await self._read()
+            return self._is_over
+
+    async def _read(self) -> bool:
+        try:
+            is_over = not await self._still_leads()
+        except ClusterError as error:
+            log.warning("lease not read after a refusal by the fence", error=str(error)[:256])
+            return False
+        if not is_over:
+            log.warning("an API server's copy of the Lease lags: what it refused is tried again")
+        return is_over
 
 
 async def raised(
@@ -36,23 +74,27 @@ async def raised(
 ) -> bool:
     """Return when older terms cannot bind any more; whether the API server sees to it.
 
-    Where the policy is missing and the last leader did not release its lease, this waits out that
-    leader's last possible write.
+    That one already does is learnt with a canary: a dry-run Binding of the previous epoch for a pod that
+    does not exist. Where the last leader did not release its lease, others are given the time to learn of
+    the new one; where the policy is missing, this waits out that leader's last possible write.
     """
     loop = asyncio.get_running_loop()
-    give_up_s = loop.time() + POLICY_WAIT_S
-    while loop.time() < give_up_s:
+    since_s = loop.time()
+    is_refused = False
+    while not is_refused and loop.time() < since_s + LAG_S_MAX:
         try:
-            if await _is_refused(transport, namespace, epoch - 1):
-                return True
+            is_refused = await _is_refused(transport, namespace, epoch - 1)
         except ClusterError as error:
             log.warning("canary not answered", error=str(error)[:256])
         if not took_over:
-            return False
-        await asyncio.sleep(POLL_S)
-    log.warning("no epoch fence: the admission policy is missing; waiting out the old leader's writes")
-    await asyncio.sleep(write_timeout_s)
-    return False
+            return is_refused
+        if not is_refused:
+            await asyncio.sleep(POLL_S)
+    if not is_refused:
+        log.warning("no epoch fence: the admission policy is missing; waiting out the old leader's writes")
+        await asyncio.sleep(write_timeout_s)
+    await asyncio.sleep(max(0.0, since_s + LAG_S_MAX - loop.time()))
+    return is_refused
 
 
 async def _is_refused(transport: Client, namespace: str, epoch: int) -> bool:

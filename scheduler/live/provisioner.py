@@ -209,9 +209,7 @@ class Provisioner:
         """The template for pods like this one; None where it is gone."""
         path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
         try:
-            found = msgspec.json.decode(
-                await self._transport.request("GET", path, timeout_s=self._timeout_s), type=dict[str, Any]
-            )
+            found = await self._transport.get(path, dict[str, Any], timeout_s=self._timeout_s)
         except NotFound:
             return None
         return template_of(found) if found["metadata"]["uid"] == pod.uid else None

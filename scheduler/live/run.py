@@ -25,7 +25,7 @@ from scheduler.live.cordoner import Cordoner
 from scheduler.live.decisions import Decisions
 from scheduler.live.devices import DeviceReporter
 from scheduler.live.evictor import Evictor
-from scheduler.live.fence import raised
+from scheduler.live.fence import Term, raised
 from scheduler.live.health import Health, HealthServer
 from scheduler.live.logs import logger
 from scheduler.live.loop import Loop
@@ -106,6 +106,7 @@ class Scheduler:
             transport,
             clock=self._clock,
             may_act=self._holds_lease,
+            term=Term(self._elector.is_ours),
             write_timeout_s=config.api.write_timeout_seconds,
         )
         self.evictor = self._make_evictor()
@@ -167,6 +168,11 @@ class Scheduler:
         self.loop.pause()
         until_s = self._clock() + DRAIN_S
         while not self.loop.actor.is_idle and self._clock() < until_s:
+            await asyncio.sleep(0.02)
+        self.loop.actor.abandon()
+        # Who takes a released lease acts at once: by then no write of ours may be under way.
+        until_s = self._clock() + self._config.api.write_timeout_seconds
+        while self.binder.in_flight and self._clock() < until_s:
             await asyncio.sleep(0.02)
         await self._elector.release()
 

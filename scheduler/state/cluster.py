@@ -266,8 +266,6 @@ class ClusterState(DeviceState):
         views = self.gangs.views()
         gangs = tuple(views.values())
         shapes = {role.shape for gang in gangs for role in gang.roles}
-        for shape in shapes:
-            self.columns.vector(shape.requests)
         self.roll.settle(views)
         teams = self.roll.teams(at_s)
         room = None if teams is not None else self.roll.room(at_s, gangs, displaces=self.follows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from scheduler.gangs import events
 from scheduler.kube import wire
 from scheduler.kube.transport import Endpoint, NotFound, Transport
 from scheduler.live.binder import Binder
-from scheduler.live.fence import raised
+from scheduler.live.fence import Term, raised
 from scheduler.model.objects import Pod
 from scheduler.parse.pod import parse_pod
 
@@ -62,8 +63,14 @@ async def set_term(admin: Transport, epoch: int) -> None:
         await admin.request("POST", LEASES, body=msgspec.json.encode(body))
 
 
-def binder(transport: Transport, may_act: Callable[[], bool] = lambda: True) -> Binder:
-    return Binder(transport, clock=lambda: 0.0, may_act=may_act, write_timeout_s=5.0)
+def binder(
+    transport: Transport, may_act: Callable[[], bool] = lambda: True, *, is_leading: bool = False
+) -> Binder:
+    async def still_leads() -> bool:
+        return is_leading
+
+    term = Term(still_leads)
+    return Binder(transport, clock=lambda: 0.0, may_act=may_act, term=term, write_timeout_s=5.0)
 
 
 @pytest.fixture
@@ -132,6 +139,17 @@ async def test_the_api_server_refuses_writes_of_another_term(desk: Desk, off: in
     evicted = await desk.binder.evict(pod, epoch=desk.epoch + off, reason="test")
     assert isinstance(evicted, events.LeadershipLost)
     assert (await desk.now()).metadata.deletion_timestamp is None
+
+
+async def test_a_refusal_of_a_server_that_lags_is_tried_again(desk: Desk) -> None:
+    """The Lease itself still says that the term is ours: it is the API server that knows of another."""
+    pod = await desk.pod()
+    leading = binder(desk.scheduler, is_leading=True)
+    bound = await leading.bind(pod, "n1", epoch=desk.epoch + 1, resource_version="")
+    assert isinstance(bound, events.BindRetry)
+    evicting = asyncio.create_task(leading.evict(pod, epoch=desk.epoch + 1, reason="test"))
+    await set_term(desk.admin, desk.epoch + 1)
+    assert isinstance(await evicting, events.EvictAcked)
 
 
 async def test_without_the_lease_nothing_is_sent(desk: Desk) -> None:

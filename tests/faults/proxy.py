@@ -360,7 +360,7 @@ def refuse_with(
 
 def delay(seconds: float) -> Action:
     async def act(one: Call, forward: Forward) -> Answer:
-        await _elapse(seconds)
+        await elapse(seconds)
         return await forward()
 
     return act
@@ -418,7 +418,7 @@ def then(callback: Callable[[], Awaitable[object]]) -> Action:
     return act
 
 
-async def _elapse(seconds: float) -> None:
+async def elapse(seconds: float) -> None:
     """Let time pass on purpose: it is the fault, not a wait for something."""
     loop = asyncio.get_running_loop()
     passed = loop.create_future()

@@ -214,7 +214,9 @@ def foreign(name: str, *, node: str = "", gpus: int = 1) -> Json:
 
 
 @asynccontextmanager
-async def staged(cluster: Cluster, folder: Path, terms: Terms) -> AsyncIterator[Stage]:
+async def staged(
+    cluster: Cluster, folder: Path, terms: Terms, way: Callable[[Endpoint], Proxy] = Proxy
+) -> AsyncIterator[Stage]:
     """A stage of its own on a cluster that was used before; swept when left."""
     namespace = f"f{uuid.uuid4().hex[:8]}"
     endpoint = Endpoint.from_kubeconfig(cluster.admin_kubeconfig)
@@ -225,7 +227,7 @@ async def staged(cluster: Cluster, folder: Path, terms: Terms) -> AsyncIterator[
         )
         async with AsyncExitStack() as stack:
             auditor = await stack.enter_async_context(Auditor(api))
-            proxy = await stack.enter_async_context(Proxy(endpoint))
+            proxy = await stack.enter_async_context(way(endpoint))
             launch = await stack.enter_async_context(launcher(cluster, proxy, folder, terms))
             yield Stage(cluster, namespace, api, proxy, auditor, launch)
         await sweep(api)

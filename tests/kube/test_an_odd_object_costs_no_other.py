@@ -19,6 +19,7 @@ from scheduler.kube.decoding import (
     Undecodable,
     collector_paused,
 )
+from scheduler.kube.depth import DEPTH_MAX, shallow
 from scheduler.kube.errors import ApiError, BadAnswer, Gone
 from scheduler.kube.versions import parse_version
 
@@ -90,6 +91,69 @@ def test_an_event_is_a_change_or_a_bad_answer_and_never_a_surprise(where: str, v
         assert where == "type"
     else:
         assert isinstance(found, Change)
+
+
+def nested(depth: int, *, opens: str = '{"f:a":', closes: str = "}") -> str:
+    return opens * depth + "1" + closes * depth
+
+
+#: Some of which a tenant writes: ``managedFields`` nests as deep as the API server reads JSON.
+DEEP = ("[", "]"), ('{"f:a":', "}"), ('{"k:{\\"a\\":\\"}]\\\\\\"}":', "}")
+
+
+def deep_pod(number: int, depth: int, opens: str, closes: str) -> str:
+    fields = nested(depth, opens=opens, closes=closes)
+    meta = f'"name":"p{number}","namespace":"n","uid":"u{number}","resourceVersion":"{number}"'
+    return f'{{"metadata":{{"managedFields":[{{"fieldsV1":{fields}}}],{meta}}},"spec":{{"nodeName":"a"}}}}'
+
+
+@pytest.mark.parametrize("way", DEEP)
+@given(depths=st.lists(st.sampled_from([1, 90, 900, 9_990]), min_size=1, max_size=6))
+def test_an_object_that_nests_too_deep_is_read_like_any_other(
+    way: tuple[str, str], depths: list[int]
+) -> None:
+    items = ",".join(deep_pod(n, depth, *way) for n, depth in enumerate(depths, 1))
+    page = PODS.page(f'{{"metadata":{{"resourceVersion":"9"}},"items":[{items}]}}'.encode())
+    events = [
+        PODS.event(f'{{"type":"ADDED","object":{deep_pod(n, depth, *way)}}}'.encode())
+        for n, depth in enumerate(depths, 1)
+    ]
+    for n, (item, event) in enumerate(zip(page.items, events, strict=True), 1):
+        assert isinstance(event, Change)
+        for found in (item, event.item):
+            assert isinstance(found, Decoded)
+            assert (found.object.metadata.name, found.object.spec.node_name) == (f"p{n}", "a")
+
+
+@pytest.mark.parametrize("field", ["spec", "status"])
+def test_what_is_read_and_nests_too_deep_is_told_as_odd(field: str) -> None:
+    where = {"spec": '"spec":{"containers":', "status": '"status":{"conditions":'}[field]
+    body = '{"metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"7"},' + where
+    found = PODS.event(
+        ('{"type":"ADDED","object":' + body + nested(9_000, opens="[", closes="]") + "}}}").encode()
+    )
+    assert isinstance(found, Change)
+    assert isinstance(found.item, Undecodable)
+    assert (found.item.name, found.item.version) == ("a", 7)
+
+
+@given(value=broken_values, depth=st.integers(0, 300))
+def test_what_is_cut_is_only_what_nests_too_deep(value: object, depth: int) -> None:
+    for _ in range(depth):
+        value = [value, {'"\\': "]"}]
+    assert json.loads(shallow(json.dumps(value).encode())) == _pruned(value, 1)
+
+
+def _pruned(value: object, level: int) -> object:
+    match value:
+        case dict() | list() if level > DEPTH_MAX:
+            return None
+        case dict():
+            return {key: _pruned(inner, level + 1) for key, inner in value.items()}
+        case list():
+            return [_pruned(inner, level + 1) for inner in value]
+        case _:
+            return value
 
 
 @pytest.mark.parametrize("odd", ODDITIES)

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from tests.mutations.device_guards import DEVICE_GUARDS
 from tests.mutations.dialect_guards import DIALECT_GUARDS
+from tests.mutations.flood_guards import FLOOD_GUARDS
 from tests.mutations.guards import GUARDS, Mutation
 from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
@@ -42,6 +43,7 @@ MUTATIONS = (
     *TEAM_GUARDS,
     *VICTIM_GUARDS,
     *PROVISIONING_GUARDS,
+    *FLOOD_GUARDS,
     *IN_STORMS,
 )
 

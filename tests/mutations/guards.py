@@ -78,8 +78,8 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="the lease is asked right before an Eviction leaves",
         file="scheduler/live/binder.py",
-        old='with its UID as precondition."""\n        if not self._may_act():',
-        new='with its UID as precondition."""\n        if False:',
+        old='"""One request; None where the fence refused it although the term is ours."""\n        if not self._may_act():',
+        new='"""One request; None where the fence refused it although the term is ours."""\n        if False:',
         test=ACTING,
     ),
     Mutation(
