@@ -102,7 +102,7 @@ def unfit(state: ClusterState, placed: Assignment) -> str | None:
         return f"node {placed.node} is gone"
     if not state.mask(placed.pod.shape)[row]:
         return f"node {placed.node} no longer allows pod {placed.pod.name}"
-    if state.columns.is_overfull(row, placed.pod.shape.requests):
+    if state.columns.is_overfull(row, state.volumes.attaching(placed.pod.shape)):
         return f"node {placed.node} was filled meanwhile"
     return state.devices.unwell(placed.node, placed.devices)
 

@@ -26,6 +26,8 @@ CPU = "cpu"  # in milli-CPU
 MEMORY = "memory"  # in bytes
 PODS = "pods"  # every pod asks for one
 GPU = "nvidia.com/gpu"
+#: Before a CSI driver's name: how many of its volumes a node can attach.
+ATTACHABLE = "attachable-volumes-csi-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

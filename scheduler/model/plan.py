@@ -56,6 +56,14 @@ class Snapshot:
     #: Gangs of ours that run, only where a policy displaces; and the time, in seconds since the epoch.
     running: tuple[RunningGang, ...] = ()
     at_s: float = 0.0
+    #: Pods on nodes whose volumes are still to be had there: their shapes and nodes.
+    providing: tuple[tuple[Shape, str], ...] = ()
+    #: Nodes that attach a volume of several pods, by (driver, volume), as far as waiting pods mount it.
+    attached: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
+
+    @property
+    def has_volumes(self) -> bool:
+        return bool(self.providing or self.attached)
 
 
 Ordering = Literal["oldest", "shortest-time", "shortest-service", "least-service"]

@@ -244,7 +244,7 @@ class Claims:
 
     @cached_property
     def reserved(self) -> Mapping[tuple[str, str], tuple[PersistentVolume, ...]]:
-        """By namespace and name of a claim, the volumes that name it, and maybe an earlier one of its name."""
+        """By namespace and name of a claim, the volumes that name it or an earlier one of its name."""
         found: dict[tuple[str, str], tuple[PersistentVolume, ...]] = {}
         for volume in self.volumes.values():
             if volume.claim is not None:
@@ -269,7 +269,7 @@ class Claims:
 
     @cached_property
     def topology_keys(self) -> Mapping[str, tuple[str, ...]]:
-        """By driver, the node labels that say from where its volumes can be reached; none for everywhere."""
+        """By driver, the node labels that say from where a volume can be reached; none: from everywhere."""
         found: dict[str, dict[str, None]] = {}
         for node in self.node_drivers.values():
             for driver in node.drivers:

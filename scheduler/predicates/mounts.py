@@ -33,7 +33,9 @@ def mount_of(
     if refusal or claim is None:
         return Mount(refusal=refusal)
     if claim.is_exclusive and used_by:
-        return Mount(refusal=f'persistentvolumeclaim "{claim.name}" is ReadWriteOncePod and in use by {used_by}')
+        return Mount(
+            refusal=f'persistentvolumeclaim "{claim.name}" is ReadWriteOncePod and in use by {used_by}'
+        )
     exclusive = claim.name if claim.is_exclusive and is_shared else ""
     shared = f"{claim.namespace}/{claim.name}" if is_shared else ""
     if claim.volume:
@@ -75,7 +77,8 @@ def _refusal(volume: Volume, claim: Claim | None, uid: str, claims: Claims) -> s
     """Why no node will do, or nothing."""
     if claim is None:
         if volume.is_ephemeral:
-            return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{volume.claim}"'
+            told = "waiting for ephemeral volume controller to create the persistentvolumeclaim"
+            return f'{told} "{volume.claim}"'
         return f'persistentvolumeclaim "{volume.claim}" not found'
     if claim.is_lost:
         return f'persistentvolumeclaim "{claim.name}" bound to non-existent persistentvolume'

@@ -35,9 +35,7 @@ def why(wanted: Sequence[Wanted], node: Node, claims: Claims) -> str | None:
     return None
 
 
-def match(
-    wanted: Wanted, node: Node, claims: Claims, taken: Collection[str] = ()
-) -> PersistentVolume | None:
+def match(wanted: Wanted, node: Node, claims: Claims, taken: Collection[str] = ()) -> PersistentVolume | None:
     """The smallest volume that is there, can be reached from the node and is nobody's."""
     if wanted.reserved:
         kept = claims.volumes.get(wanted.reserved)
