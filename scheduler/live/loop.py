@@ -170,6 +170,8 @@ class Loop:
             self._announcer.say(verdict, gang.pods)
             self._noticeboard.pending(gang, verdict, epoch)
         self._incomplete = incomplete
+        for gang, words in self.actor.providing():
+            self._announcer.say(Verdict(key=gang.key, reason="WaitingForVolumes", message=words), gang.pods)
         for pod, rejected in self._state.rejected():
             key = GangKey(namespace=pod.namespace, dialect="pod", name=pod.uid)
             self._announcer.say(Verdict(key=key, reason="Rejected", message=rejected.reason), [pod])

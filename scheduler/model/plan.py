@@ -127,6 +127,7 @@ Reason = Literal[
     "QuotaExceeded",
     "WaitingForVictims",
     "WaitingForNodes",
+    "WaitingForVolumes",
     "Unschedulable",
     "NeverFits",
     "Unproven",

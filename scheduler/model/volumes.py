@@ -140,6 +140,7 @@ class StorageCapacity:
 class Wanted:
     """What is asked of a volume that is yet to be bound or provisioned for its first consumer."""
 
+    namespace: str
     storage_class: str
     size: int | None = None
     modes: tuple[str, ...] = ()
@@ -224,8 +225,8 @@ class Claims:
     node_drivers: Mapping[str, NodeDrivers] = field(default_factory=dict)
     #: By NAMESPACE/NAME.
     capacities: Mapping[str, StorageCapacity] = field(default_factory=dict)
-    #: (storage class, node) where provisioning failed lately.
-    avoided: frozenset[tuple[str, str]] = frozenset()
+    #: Nodes for which provisioning failed lately, by what was wanted.
+    avoided: Mapping[Wanted, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def open_volumes(self) -> Mapping[str, ByLabel[PersistentVolume]]:

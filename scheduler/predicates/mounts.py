@@ -98,6 +98,7 @@ def _refusal(volume: Volume, claim: Claim | None, uid: str, claims: Claims) -> s
 
 def _wanted(claim: Claim, claims: Claims) -> Wanted:
     return Wanted(
+        namespace=claim.namespace,
         storage_class=claim.storage_class,
         size=claim.size,
         modes=claim.modes,

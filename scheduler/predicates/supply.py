@@ -14,7 +14,7 @@ from scheduler.predicates.matching import selects, terms_match
 
 NO_MATCH = "node(s) didn't find available persistent volumes to bind"
 NO_SPACE = "node(s) did not have enough free storage"
-FAILED_LATELY = "node(s) where provisioning a volume of the same class failed lately"
+FAILED_LATELY = "node(s) for which provisioning such a volume failed lately"
 
 
 def why(wanted: Sequence[Wanted], node: Node, claims: Claims) -> str | None:
@@ -75,7 +75,7 @@ def why_not_provisioned(
         return NO_MATCH
     if not terms_match(storage.allowed_terms, node.labels, None):
         return NO_MATCH
-    if (wanted.storage_class, node.name) in claims.avoided:
+    if claims.avoided and node.name in claims.avoided.get(wanted, ()):
         return FAILED_LATELY
     if not is_tracked(wanted, claims):
         return None

@@ -22,7 +22,7 @@ from scheduler.gangs.running import running_gangs
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
-from scheduler.model.volumes import Claims
+from scheduler.model.volumes import Claims, Wanted
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.records import Record, gang_words, looks_alike, same_for_masks
 from scheduler.state.gangs import Gangs
@@ -151,8 +151,8 @@ class ClusterState(DeviceState):
         self._storage_changed(concerned)
         return True
 
-    def avoid(self, avoided: frozenset[tuple[str, str]]) -> bool:
-        """(storage class, node) where nothing is to be provisioned for now; whether that is news."""
+    def avoid(self, avoided: Mapping[Wanted, frozenset[str]]) -> bool:
+        """Nodes for which nothing is to be provisioned for now, by what is wanted; whether that is news."""
         if avoided == self.claims.avoided:
             return False
         self.volumes.avoid(avoided)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from scheduler.columns import NodeColumns
 from scheduler.model.objects import ATTACHABLE, Node, Pod, Shape, Volume
 from scheduler.model.plan import Assignment
-from scheduler.model.volumes import Claims, Mount
+from scheduler.model.volumes import Claim, Claims, Mount, Wanted
 from scheduler.predicates.mounts import driver_of, mount_of
 from scheduler.records import Record
 from scheduler.volumes.ledger import Ledger, counts, mounts_of
@@ -68,11 +68,17 @@ class Volumes:
             self._parts = {}
         return self._claims
 
+    def known(self, kind: Kind) -> Mapping[Any, Any]:
+        """All objects of one kind, by name."""
+        part = self._parts.get(kind)
+        found: Mapping[Any, Any] = getattr(self._claims, kind) if part is None else part
+        return found
+
     def replace_all(self, claims: Claims) -> None:
         self._parts, self._claims = {}, claims
 
-    def avoid(self, avoided: frozenset[tuple[str, str]]) -> None:
-        """(storage class, node) where nothing is to be provisioned for now."""
+    def avoid(self, avoided: Mapping[Wanted, frozenset[str]]) -> None:
+        """Nodes for which nothing is to be provisioned for now, by what is wanted."""
         before = self.claims
         self._claims = replace(before, avoided=avoided)
         self._claims.__dict__.update({n: before.__dict__[n] for n in _DERIVED if n in before.__dict__})
@@ -83,8 +89,7 @@ class Volumes:
 
     def put(self, kind: Kind, new: Mapping[Any, Any], gone: Collection[Any] = ()) -> set[str] | None:
         """Take objects of one kind, by name; the UIDs of pods that they concern, None for no change."""
-        part = self._parts.get(kind)
-        known: Mapping[Any, Any] = getattr(self._claims, kind) if part is None else part
+        part, known = self._parts.get(kind), self.known(kind)
         changed = {key: item for key, item in new.items() if known.get(key) != item}
         lost = [key for key in gone if key in known]
         if not changed and not lost:
@@ -183,6 +188,26 @@ class Volumes:
         """Where the volumes are attached that pods of these shapes share."""
         asked = {m.attaches: None for shape in shapes for m in mounts_of(shape) if m.attaches is not None}
         return tuple((volume, tuple(self._where.get(volume, ()))) for volume in asked)
+
+    def wanted(self, uid: str) -> dict[Key, Wanted]:
+        """The claims of a pod whose volumes are still to be had, and what is asked of each."""
+        record, claims = self._pods[uid], self.claims
+        found: dict[Key, Wanted] = {}
+        for volume in record.filled.volumes:
+            key = (record.observed.namespace, volume.claim)
+            wanted = self._mount(volume, record.observed, claims).wanted
+            if wanted is not None:
+                found[key] = wanted
+        return found
+
+    def keys(self, uid: str) -> list[Key]:
+        """The claims that a pod mounts; none of a pod that is gone."""
+        record = self._pods.get(uid)
+        return [] if record is None else _keys(record.observed, record.filled)
+
+    def selected(self) -> dict[Key, Claim]:
+        """Claims that name the node for which they are to be provisioned, whatever became of that."""
+        return {key: claim for key, claim in self.known("claims").items() if claim.selected_node}
 
     def users(self, key: Key) -> Iterator[Pod]:
         """The pods that mount a claim and are not over."""

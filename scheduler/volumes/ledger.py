@@ -110,5 +110,10 @@ def counts(shape: Shape) -> bool:
     return any(mount.wanted is not None or mount.exclusive for mount in mounts_of(shape))
 
 
+def wants(shape: Shape) -> bool:
+    """Whether pods of the shape mount a claim whose volume is still to be had."""
+    return any(mount.wanted is not None for mount in mounts_of(shape))
+
+
 def _size(mount: Mount) -> int:
     return 0 if mount.wanted is None else mount.wanted.size or 0

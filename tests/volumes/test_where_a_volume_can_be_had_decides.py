@@ -1,4 +1,4 @@
-"""Claims that wait for their first consumer: topology, capacity and the volumes that there are, gang by gang."""
+"""Claims that wait for their first consumer: topology, capacity and the volumes that there are, for gangs."""
 
 from __future__ import annotations
 
@@ -138,9 +138,10 @@ def test_a_volume_that_came_decides_from_then_on() -> None:
 def test_where_provisioning_failed_lately_others_come_first() -> None:
     world = World(TWO_ZONES)
     own_claims(world, "g", 2)
-    world.state.avoid(frozenset({("late", "a1"), ("late", "a2")}))
+    (mount,) = world.state.volumes.wanted("uid-team-g-0").values()
+    world.state.avoid({mount: frozenset({"a1", "a2"})})
     assert sorted(world.places().values()) == ["b1", "b2"]
-    world.state.avoid(frozenset())
+    world.state.avoid({})
     own_claims(world, "h", 2)
     assert sorted(world.places().values()) == ["a1", "a2"]
 
