@@ -141,11 +141,12 @@ TABLE: Mapping[tuple[Phase, type[Event]], frozenset[Phase]] = {
     (_P.CLAIMING, StandingGone): _STAY[_P.CLAIMING],
     (_P.CLAIMING, DeadlinePassed): _GIVEN_UP,
     (_P.PROVISIONING, VolumesReady): frozenset({_P.BINDING}),
+    # Nothing is bound yet, so there is nothing to take back but what was asked of provisioners.
     **{
-        (_P.PROVISIONING, event): _STAY[_P.PROVISIONING] | _GIVEN_UP | _END
+        (_P.PROVISIONING, event): frozenset({_P.PROVISIONING, _P.UNWOUND, _P.DONE})
         for event in (VolumesFailed, MemberGone)
     },
-    (_P.PROVISIONING, StandingGone): _STAY[_P.PROVISIONING] | _GIVEN_UP,
+    (_P.PROVISIONING, StandingGone): frozenset({_P.PROVISIONING, _P.UNWOUND}),
     # Volumes have a deadline of their own, and the shell that provides them keeps it.
     **{(_P.PROVISIONING, event): _STAY[_P.PROVISIONING] for event in (AttemptWoken, DeadlinePassed)},
     (_P.BINDING, BindAcked): frozenset({_P.BINDING, _P.BOUND, _P.DONE}),

@@ -217,7 +217,7 @@ class Actor:
         running.deadline = asyncio.get_running_loop().call_later(max(0.0, at_s), self._deadline, running)
 
     def _ease(self) -> None:
-        """Others are told at leisure while Bindings are under way; volumes take minutes and hold up nobody."""
+        """Others are told slowly while Bindings are under way; volumes take minutes and hold up nobody."""
         if all(running.attempt.phase is Phase.PROVISIONING for running in self._running.values()):
             self._announcer.resume()
         else:

@@ -61,7 +61,7 @@ class Volumes:
         """All of it, immutable; made anew when some of it changed."""
         if self._parts:
             before = self._claims
-            self._claims = replace(before, **self._parts)  # type: ignore[arg-type] # fields by name
+            self._claims = replace(before, **self._parts)
             for name, part in _DERIVED.items():
                 if part not in self._parts and name in before.__dict__:
                     self._claims.__dict__[name] = before.__dict__[name]

@@ -28,10 +28,10 @@ LATE = StorageClass(name="late", waits_for_consumer=True, provisioner=DRIVER, dr
 LOCAL = StorageClass(name="local", waits_for_consumer=True, provisioner="kubernetes.io/no-provisioner")
 
 
-def mounting(*claims: str, is_ephemeral: bool = False, gpu: int = 0, **fields: object) -> Shape:
+def mounting(*claims: str, is_ephemeral: bool = False, gpu: int = 0) -> Shape:
     """The shape of a pod of namespace ``team`` with these claims."""
     volumes = tuple(Volume(claim=name, is_ephemeral=is_ephemeral) for name in claims)
-    return shape(gpu=gpu, volumes=volumes, namespace="team", **fields)
+    return shape(gpu=gpu, volumes=volumes, namespace="team")
 
 
 def claim(name: str, *, of: str = "late", gib: int = 1, **fields: object) -> Claim:
