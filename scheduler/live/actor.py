@@ -233,6 +233,8 @@ class Actor:
         before = running.attempt
         running.attempt, todo = machine.step(before, event)
         self._dispatch(running, todo)
+        if before.phase is Phase.PROVISIONING is not running.attempt.phase:
+            self._volumes.end(before.key, running.attempt.failure)
         if running.attempt.is_done:
             self._end(running)
             return
@@ -378,6 +380,5 @@ class Actor:
         for uid in (*running.pods, *running.standing):
             if self._key_of.get(uid) == key:
                 del self._key_of[uid]
-        self._volumes.end(key, is_failed=bool(running.attempt.failure) and not running.attempt.is_abandoned)
         self._ease()
         self._ended(running.attempt)

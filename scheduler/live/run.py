@@ -293,6 +293,7 @@ class Scheduler:
             healing=config.gangs.as_healing(),
             teamboard=self.teamboard,
             provisioner=self.provisioner,
+            volumes=self.volumes,
             recorder=self._recorder(),
         )
 

@@ -18,6 +18,7 @@ from scheduler.live.logs import logger
 from scheduler.live.volume_writes import Again, NotOurs, Refused, VolumeWriter, Written
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Node
+from scheduler.model.plan import Plan
 from scheduler.model.volumes import Claim, PersistentVolume, Wanted
 from scheduler.state import ClusterState
 from scheduler.volumes.provide import Adopt, Asked, Fail, Ready, Select, Take, step, wanted_of
@@ -36,6 +37,8 @@ ORPHANS_EVERY_S = 5.0
 #: Where provisioning failed, nothing equal is asked for again within this.
 AVOID_S = 300.0
 AVOIDED_MAX = 10_000
+FAILURES_MAX = 10_000
+MESSAGE_MAX = 1_024
 
 
 @dataclass(slots=True)
@@ -99,7 +102,10 @@ class VolumeBinder:
         self._orphans_due_s = 0.0
         #: Volumes that running attempts were just given.
         self._given: set[str] = set()
-        self._avoided: dict[Wanted, dict[str, float]] = {}
+        #: Why the last attempt of a gang failed while it waited for volumes.
+        self._failures: dict[GangKey, str] = {}
+        #: By what was wanted and node, until when it is not asked for there, and why.
+        self._avoided: dict[Wanted, dict[str, tuple[float, str]]] = {}
 
     # -- what attempts ask -------------------------------------------------------------------------
 
@@ -115,18 +121,30 @@ class VolumeBinder:
             job.nodes.pop(uid, None)
             self.wake()
 
-    def end(self, key: GangKey, *, is_failed: bool) -> None:
-        """The attempt is over; what it asked in vain is withdrawn."""
-        job = self._jobs.pop(key, None)
+    def end(self, key: GangKey, failure: str) -> None:
+        """The attempt waits no longer; what it asked in vain is withdrawn. ``failure``: why, if it failed."""
+        self._failures.pop(key, None)
+        job = self._jobs.get(key)
         if job is None:
             return
-        job.is_over = True
-        if is_failed:
-            for claim_key, asked in job.asked.items():
-                claim = self._claim(claim_key)
-                if claim is not None and not asked.volume and not claim.volume:
-                    self._releasing[claim_key] = (claim.uid, asked.node)
+        if failure:
+            if len(self._failures) >= FAILURES_MAX:
+                del self._failures[next(iter(self._failures))]
+            self._failures[key] = failure
+        self._finish(key, job)
         self.wake()
+
+    def told(self, planned: Plan) -> Plan:
+        """The plan with what became of the volumes of gangs' last attempts in their verdicts."""
+        if not self._failures:
+            return planned
+        verdicts = tuple(
+            replace(v, message=f"{v.message}; last attempt: {failure}"[:MESSAGE_MAX])
+            if (failure := self._failures.get(v.key)) and failure not in v.message
+            else v
+            for v in planned.verdicts
+        )
+        return replace(planned, verdicts=verdicts)
 
     def waits_for(self, key: GangKey) -> str:
         """What an attempt waits for, in words; nothing where it waits for no volume."""
@@ -185,9 +203,17 @@ class VolumeBinder:
                 if done is None:
                     break
         if self._jobs.get(key) is job and job.nodes and is_ready:
-            del self._jobs[key]
-            job.is_over = True
+            self._finish(key, job)
             job.answer(VolumesReady(at_s=self._clock()))
+
+    def _finish(self, key: GangKey, job: Job) -> None:
+        """Nobody waits for it any more: claims that were asked for and have no volume get none by our word."""
+        del self._jobs[key]
+        job.is_over = True
+        for claim_key, asked in job.asked.items():
+            claim = self._claim(claim_key)
+            if claim is not None and not asked.volume and not claim.volume:
+                self._releasing[claim_key] = (claim.uid, asked.node)
 
     def _step(self, job: Job, uid: str, key: Key, node: Node, *, is_late: bool) -> bool | None:
         """Whether the claim is ready; None where the pod has failed by it."""
@@ -199,13 +225,14 @@ class VolumeBinder:
         if asked is None and key in self._releasing:
             next_step = Fail(f"is being withdrawn from node {self._releasing[key][1]}")
         if is_late and not isinstance(next_step, Ready | Fail):
-            next_step = Fail(f"has no volume for node {node.name} after {self._bound_s:.0f} s", is_spent=True)
+            late = f"no volume came within {self._bound_s:.0f} s"
+            next_step = Fail(f"was not provisioned for node {node.name}: {late}", spent=late)
         match next_step:
             case Ready():
                 return True
-            case Fail(reason, is_spent):
-                if is_spent and claim is not None:
-                    self._avoid(claim, node if asked is None else self._node(asked.node) or node)
+            case Fail(reason, spent):
+                if spent and claim is not None:
+                    self._avoid(claim, node if asked is None else self._node(asked.node) or node, spent)
                 self._fail(job, uid, self._told(job, key, reason))
                 return None
             case Adopt(found):
@@ -315,7 +342,7 @@ class VolumeBinder:
         ours = self._state.scheduler_name
         return bool(users) and all(pod.scheduler_name == ours and not pod.node_name for pod in users)
 
-    def _avoid(self, claim: Claim, node: Node) -> None:
+    def _avoid(self, claim: Claim, node: Node, why: str) -> None:
         """Not there again for a while: on no node that is in the same place to the driver."""
         wanted = wanted_of(claim, self._state.claims)
         if wanted is None or len(self._avoided) >= AVOIDED_MAX:
@@ -327,17 +354,22 @@ class VolumeBinder:
         place = [node.labels.get(key) for key in keys]
         alike = [n.name for n in self._state.columns.nodes if [n.labels.get(k) for k in keys] == place]
         until_s = self._clock() + AVOID_S
-        self._avoided.setdefault(wanted, {}).update(dict.fromkeys(alike if keys else [node.name], until_s))
+        self._avoided.setdefault(wanted, {}).update(
+            dict.fromkeys(alike if keys else [node.name], (until_s, why))
+        )
 
     def _forgive(self) -> None:
         now_s = self._clock()
         for wanted, nodes in list(self._avoided.items()):
-            left = {name: until_s for name, until_s in nodes.items() if until_s > now_s}
+            left = {name: told for name, told in nodes.items() if told[0] > now_s}
             if left:
                 self._avoided[wanted] = left
             else:
                 del self._avoided[wanted]
-        if self._state.avoid({wanted: frozenset(nodes) for wanted, nodes in self._avoided.items()}):
+        avoided = {
+            wanted: {name: why for name, (_, why) in nodes.items()} for wanted, nodes in self._avoided.items()
+        }
+        if self._state.avoid(avoided):
             self._wake_loop()
 
     # -- inside ------------------------------------------------------------------------------------

@@ -225,8 +225,8 @@ class Claims:
     node_drivers: Mapping[str, NodeDrivers] = field(default_factory=dict)
     #: By NAMESPACE/NAME.
     capacities: Mapping[str, StorageCapacity] = field(default_factory=dict)
-    #: Nodes for which provisioning failed lately, by what was wanted.
-    avoided: Mapping[Wanted, frozenset[str]] = field(default_factory=dict)
+    #: By what was wanted, the nodes for which provisioning it failed lately, and why.
+    avoided: Mapping[Wanted, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def open_volumes(self) -> Mapping[str, ByLabel[PersistentVolume]]:

@@ -75,8 +75,9 @@ def why_not_provisioned(
         return NO_MATCH
     if not terms_match(storage.allowed_terms, node.labels, None):
         return NO_MATCH
-    if claims.avoided and node.name in claims.avoided.get(wanted, ()):
-        return FAILED_LATELY
+    failure = claims.avoided[wanted].get(node.name) if wanted in claims.avoided else None
+    if failure is not None:
+        return f"{FAILED_LATELY}: {failure}"
     if not is_tracked(wanted, claims):
         return None
     return NO_SPACE if segment(wanted, node, claims, taken) is None else None

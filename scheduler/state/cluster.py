@@ -151,8 +151,8 @@ class ClusterState(DeviceState):
         self._storage_changed(concerned)
         return True
 
-    def avoid(self, avoided: Mapping[Wanted, frozenset[str]]) -> bool:
-        """Nodes for which nothing is to be provisioned for now, by what is wanted; whether that is news."""
+    def avoid(self, avoided: Mapping[Wanted, Mapping[str, str]]) -> bool:
+        """By what is wanted, nodes for which it is not to be provisioned now, and why; whether it is news."""
         if avoided == self.claims.avoided:
             return False
         self.volumes.avoid(avoided)

@@ -77,8 +77,8 @@ class Volumes:
     def replace_all(self, claims: Claims) -> None:
         self._parts, self._claims = {}, claims
 
-    def avoid(self, avoided: Mapping[Wanted, frozenset[str]]) -> None:
-        """Nodes for which nothing is to be provisioned for now, by what is wanted."""
+    def avoid(self, avoided: Mapping[Wanted, Mapping[str, str]]) -> None:
+        """By what is wanted, nodes for which it is not to be provisioned for now, and why."""
         before = self.claims
         self._claims = replace(before, avoided=avoided)
         self._claims.__dict__.update({n: before.__dict__[n] for n in _DERIVED if n in before.__dict__})

@@ -15,6 +15,8 @@ from scheduler.predicates.matching import terms_match
 from scheduler.predicates.mounts import is_for, mount_of
 from scheduler.predicates.supply import match
 
+GIVEN_UP = "its provisioner gave it up"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -59,10 +61,10 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """It cannot be had on this node by this attempt. is_spent: the provisioner had its chance there."""
+    """It cannot be had on this node by this attempt. spent: why it is not asked for there again soon."""
 
     reason: str
-    is_spent: bool = False
+    spent: str = ""
 
 
 Step = Ready | Wait | Adopt | Select | Take | Fail
@@ -91,7 +93,7 @@ def step(
         return Wait()
     if claim.selected_node:
         return Fail(f"is to be provisioned for node {claim.selected_node} by somebody else's word")
-    return Fail(f"could not be provisioned for node {asked.node}: its provisioner gave it up", is_spent=True)
+    return Fail(f"could not be provisioned for node {asked.node}: {GIVEN_UP}", spent=GIVEN_UP)
 
 
 def wanted_of(claim: Claim, claims: Claims) -> Wanted | None:

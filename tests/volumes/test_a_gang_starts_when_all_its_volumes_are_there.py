@@ -111,7 +111,7 @@ def test_what_is_asked_in_vain_is_withdrawn_and_told() -> None:
         course.storage.gives = only_one
         async with led(course):
             course.gang("g", 4)
-            await course.until(lambda: "could not be provisioned" in course.told("g-1"), 30.0)
+            await course.until(lambda: "its provisioner gave it up" in course.told("g-1"), 30.0)
             assert "of 4 claims asked for 1 have their volumes" in course.told("g-1")
             await elapse(30.0)
             assert course.bound == {}
@@ -134,7 +134,8 @@ def test_a_provisioner_that_says_nothing_is_waited_for_as_long_as_stated() -> No
             await elapse(570.0)
             assert set(course.selected().values()) == {"a1", "a2"}
             assert set(course.bound) == {"h-0", "h-1"}
-            await course.until(lambda: "after 600 s" in course.told("g-0"), 60.0)
+            await course.until(lambda: "no volume came within 600 s" in course.told("g-0"), 60.0)
+            assert course.told("g-0").startswith("Unschedulable: ")
             course.storage.is_silent = False
             await course.until(lambda: len(course.bound) == 4, 1_200.0)
             assert course.evicted == []

@@ -139,7 +139,7 @@ def test_where_provisioning_failed_lately_others_come_first() -> None:
     world = World(TWO_ZONES)
     own_claims(world, "g", 2)
     (mount,) = world.state.volumes.wanted("uid-team-g-0").values()
-    world.state.avoid({mount: frozenset({"a1", "a2"})})
+    world.state.avoid({mount: dict.fromkeys(("a1", "a2"), "its provisioner gave it up")})
     assert sorted(world.places().values()) == ["b1", "b2"]
     world.state.avoid({})
     own_claims(world, "h", 2)
