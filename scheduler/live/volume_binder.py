@@ -207,7 +207,7 @@ class VolumeBinder:
             job.answer(VolumesReady(at_s=self._clock()))
 
     def _finish(self, key: GangKey, job: Job) -> None:
-        """Nobody waits for it any more: claims that were asked for and have no volume get none by our word."""
+        """Nobody waits for it any more: what was asked for and did not come is withdrawn."""
         del self._jobs[key]
         job.is_over = True
         for claim_key, asked in job.asked.items():
