@@ -21,7 +21,7 @@ from scheduler.model.objects import Node
 from scheduler.model.plan import Plan
 from scheduler.model.volumes import Claim, PersistentVolume, Wanted
 from scheduler.state import ClusterState
-from scheduler.volumes.provide import Adopt, Asked, Fail, Ready, Select, Take, step, wanted_of
+from scheduler.volumes.provide import Adopt, Asked, Fail, Ready, Select, Take, offers, step, wanted_of
 
 log = logger("volumes")
 
@@ -190,6 +190,7 @@ class VolumeBinder:
     def _look_at(self, key: GangKey, job: Job) -> None:
         """One step for each claim of the attempt; an answer where it has failed or all is there."""
         is_late, is_ready = self._clock() >= job.until_s, True
+        offered = offers(self._asking(job), self._state.claims, self._given)
         for uid, name in sorted(job.nodes.items()):
             if job.is_over:
                 return
@@ -198,7 +199,8 @@ class VolumeBinder:
                 self._fail(job, uid, f"node {name} is gone")
                 continue
             for claim_key in self._state.volumes.keys(uid):
-                done = self._step(job, uid, claim_key, self._state.columns.nodes[row], is_late=is_late)
+                node, volume = self._state.columns.nodes[row], offered.get(claim_key)
+                done = self._step(job, uid, claim_key, node, volume, is_late=is_late)
                 is_ready &= done is not False
                 if done is None:
                     break
@@ -215,11 +217,27 @@ class VolumeBinder:
             if claim is not None and not asked.volume and not claim.volume:
                 self._releasing[claim_key] = (claim.uid, asked.node)
 
-    def _step(self, job: Job, uid: str, key: Key, node: Node, *, is_late: bool) -> bool | None:
+    def _asking(self, job: Job) -> dict[Key, tuple[Wanted, Node]]:
+        """Claims for which nothing is written yet, with what is asked of each and the node of its first pod."""
+        found: dict[Key, tuple[Wanted, Node]] = {}
+        for uid, name in sorted(job.nodes.items()):
+            node = self._node(name)
+            for key in self._state.volumes.keys(uid):
+                claim = self._claim(key)
+                if node is None or claim is None or claim.volume or key in job.asked or key in found:
+                    continue
+                wanted = wanted_of(claim, self._state.claims)
+                if wanted is not None and not wanted.selected_node:
+                    found[key] = (wanted, node)
+        return found
+
+    def _step(
+        self, job: Job, uid: str, key: Key, node: Node, offered: PersistentVolume | None, *, is_late: bool
+    ) -> bool | None:
         """Whether the claim is ready; None where the pod has failed by it."""
         claim = self._claim(key)
         asked = job.asked.get(key)
-        next_step = step(claim, node, self._state.claims, asked, self._given)
+        next_step = step(claim, node, self._state.claims, asked, offered)
         if key in job.refused:
             next_step = Fail(job.refused[key])
         if asked is None and key in self._releasing:

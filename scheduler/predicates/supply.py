@@ -37,20 +37,25 @@ def why(wanted: Sequence[Wanted], node: Node, claims: Claims) -> str | None:
 
 def match(wanted: Wanted, node: Node, claims: Claims, taken: Collection[str] = ()) -> PersistentVolume | None:
     """The smallest volume that is there, can be reached from the node and is nobody's."""
+    found = candidates(wanted, node, claims, taken)
+    return min(found, key=lambda volume: (volume.size, volume.name), default=None)
+
+
+def candidates(
+    wanted: Wanted, node: Node, claims: Claims, taken: Collection[str] = ()
+) -> list[PersistentVolume]:
+    """Every volume that is there, can be reached from the node and is nobody's; the one set aside alone."""
     if wanted.reserved:
         kept = claims.volumes.get(wanted.reserved)
-        reached = kept is not None and terms_match(kept.node_terms, node.labels, None)
-        return kept if reached else None
+        return [kept] if kept is not None and terms_match(kept.node_terms, node.labels, None) else []
     pool = claims.open_volumes.get(wanted.storage_class)
-    found = [] if pool is None else pool.near(node.labels)
-    fitting = [
+    return [
         volume
-        for volume in found
+        for volume in (() if pool is None else pool.near(node.labels))
         if volume.name not in taken
         and suits(wanted, volume)
         and terms_match(volume.node_terms, node.labels, None)
     ]
-    return min(fitting, key=lambda volume: (volume.size, volume.name), default=None)
 
 
 def suits(wanted: Wanted, volume: PersistentVolume) -> bool:

@@ -17,6 +17,7 @@ from scheduler.model.objects import ATTACHABLE, Node, Pod, Shape, Volume
 from scheduler.model.plan import Assignment
 from scheduler.model.volumes import Claim, Claims, Mount, Wanted
 from scheduler.predicates.mounts import driver_of, mount_of
+from scheduler.predicates.supply import candidates
 from scheduler.records import Record
 from scheduler.volumes.ledger import Ledger, counts, mounts_of
 
@@ -223,8 +224,10 @@ class Volumes:
             for shape, name in self.providing():
                 if (row := self._columns.row.get(name)) is not None:
                     ledger.take(shape, self._columns.nodes[row])
-            for a in mounting:
-                node = self._columns.nodes[self._columns.row[a.node]]
+            counting = [(a, self._columns.nodes[self._columns.row[a.node]]) for a in mounting]
+            if self.claims.open_volumes:
+                counting.sort(key=lambda pair: _choice(pair[0].pod.shape, pair[1], self.claims))
+            for a, node in counting:
                 if counts(a.pod.shape) and not ledger.take(a.pod.shape, node):
                     return f"a volume that pod {a.pod.name} needs was taken meanwhile"
         new: dict[str, dict[Attached, None]] = {}
@@ -301,6 +304,12 @@ class Volumes:
         where.pop(node, None)
         if not where:
             self._where.pop(volume, None)
+
+
+def _choice(shape: Shape, node: Node, claims: Claims) -> int:
+    """How many volumes that are there suit a pod of the shape on the node: who has few of them chooses first."""
+    wanted = [mount.wanted for mount in mounts_of(shape) if mount.wanted is not None]
+    return sum(len(candidates(each, node, claims)) for each in wanted)
 
 
 def _keys(pod: Pod, shape: Shape) -> list[Key]:

@@ -125,9 +125,11 @@ class VolumePlan:
         """Whether roles of a gang may take volumes from each other, so that they are placed in turn."""
         if len(pending.roles) < 2 or not any(role.shape.volumes for role in pending.roles):
             return False
+        shared = {m.attaches[0] for r in pending.roles for m in mounts_of(r.shape) if m.attaches is not None}
         scarce: Counter[str] = Counter()
         for role in pending.roles:
-            scarce.update(set(self._scarce(role)))
+            own = {f"driver {d}" for d in shared if f"{ATTACHABLE}{d}" in dict(role.shape.requests)}
+            scarce.update(own | set(self._scarce(role)))
         return any(count > 1 for count in scarce.values())
 
     def _scarce(self, role: PendingRole) -> Iterable[str]:
@@ -245,6 +247,10 @@ class VolumePlan:
             if mount.attaches is not None:
                 shared.setdefault(mount.attaches[0], {})[mount.attaches] = None
         requests = dict(shape.requests)
+        for driver in self._room:
+            # Others of this run attach shared volumes of it, which no request counts.
+            if f"{ATTACHABLE}{driver}" in requests:
+                shared.setdefault(driver, {})
         limits = []
         for driver, volumes in shared.items():
             room = self._room_of(driver)

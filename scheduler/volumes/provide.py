@@ -6,14 +6,16 @@ as often as one likes, with whatever the watch shows by then.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from scheduler.model.objects import Node, Volume
 from scheduler.model.volumes import Claim, Claims, PersistentVolume, Wanted
 from scheduler.predicates.matching import terms_match
 from scheduler.predicates.mounts import is_for, mount_of
-from scheduler.predicates.supply import match
+from scheduler.predicates.supply import candidates
+
+Key = tuple[str, str]
 
 GIVEN_UP = "its provisioner gave it up"
 
@@ -75,9 +77,9 @@ def step(
     node: Node,
     claims: Claims,
     asked: Asked | None,
-    taken: Collection[str] = (),
+    offered: PersistentVolume | None = None,
 ) -> Step:
-    """The next step for a claim of a pod on this node. ``taken`` are volumes set aside for other claims."""
+    """The next step for a claim of a pod on this node. ``offered``: a volume that is there, for this claim."""
     if claim is None:
         return Fail("is gone")
     if claim.is_deleting or claim.is_lost:
@@ -85,7 +87,7 @@ def step(
     if claim.volume:
         return _bound(claim, node, claims)
     if asked is None:
-        return _first(claim, node, claims, taken)
+        return _first(claim, node, claims, offered)
     if asked.volume:
         return _taken(claim, claims.volumes.get(asked.volume), asked)
     is_news = version(claim.resource_version) >= asked.version
@@ -94,6 +96,23 @@ def step(
     if claim.selected_node:
         return Fail(f"is to be provisioned for node {claim.selected_node} by somebody else's word")
     return Fail(f"could not be provisioned for node {asked.node}: {GIVEN_UP}", spent=GIVEN_UP)
+
+
+def offers(
+    asking: Mapping[Key, tuple[Wanted, Node]], claims: Claims, taken: Collection[str]
+) -> dict[Key, PersistentVolume]:
+    """Volumes that are there for these claims, one each: who has least choice first, and the smallest to each."""
+    if not claims.open_volumes and not any(wanted.reserved for wanted, _ in asking.values()):
+        return {}
+    choice = {key: candidates(wanted, node, claims, taken) for key, (wanted, node) in asking.items()}
+    given: dict[Key, PersistentVolume] = {}
+    names: set[str] = set()
+    for key in sorted(choice, key=lambda k: (len(choice[k]), asking[k][0].size or 0, k)):
+        left = [volume for volume in choice[key] if volume.name not in names]
+        if left:
+            given[key] = min(left, key=lambda volume: (volume.size, volume.name))
+            names.add(given[key].name)
+    return given
 
 
 def wanted_of(claim: Claim, claims: Claims) -> Wanted | None:
@@ -115,7 +134,7 @@ def _bound(claim: Claim, node: Node, claims: Claims) -> Step:
     return Fail(f"got volume {volume.name}, which node {node.name} does not reach")
 
 
-def _first(claim: Claim, node: Node, claims: Claims, taken: Collection[str]) -> Step:
+def _first(claim: Claim, node: Node, claims: Claims, offered: PersistentVolume | None) -> Step:
     """Nothing is written yet, or not by this attempt."""
     if claim.selected_node:
         if claim.selected_node != node.name:
@@ -123,15 +142,13 @@ def _first(claim: Claim, node: Node, claims: Claims, taken: Collection[str]) -> 
         return Adopt(Asked(node=node.name, version=version(claim.resource_version)))
     if claim.is_prebound:
         return Wait()
-    wanted = wanted_of(claim, claims)
-    if wanted is None:
+    if wanted_of(claim, claims) is None:
         return Fail("does not wait for a first consumer any more")
-    found = match(wanted, node, claims, taken)
-    if found is None:
+    if offered is None:
         return Select()
-    if is_for(found, claim):
-        return Adopt(Asked(node=node.name, version=version(found.resource_version), volume=found.name))
-    return Take(found)
+    if is_for(offered, claim):
+        return Adopt(Asked(node=node.name, version=version(offered.resource_version), volume=offered.name))
+    return Take(offered)
 
 
 def _taken(claim: Claim, volume: PersistentVolume | None, asked: Asked) -> Step:

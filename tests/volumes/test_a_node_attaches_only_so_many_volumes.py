@@ -78,6 +78,20 @@ def test_shared_and_own_volumes_are_counted_together() -> None:
     assert len(world.places()) == 2
 
 
+def test_roles_that_share_a_volume_leave_room_for_each_others_own() -> None:
+    world = World({"n0": "a"})
+    world.limits(2)
+    bound(world, "shared", "own0", "own1")
+    first, second = gang("g", 2)
+    world.pods(
+        replace(first, shape=mounting("shared", "own0")), replace(second, shape=mounting("own1", gpu=1))
+    )
+    world.pods(pod("p", of=mounting("shared")))
+    assert set(world.places()) == {"p"}
+    world.limits(3)
+    assert set(world.places()) == {"g-0", "g-1"}
+
+
 def test_a_node_without_a_word_has_no_limit_and_one_that_speaks_later_has() -> None:
     world = World({"n0": "a", "n1": "a"})
     world.state.set_storage("node_drivers", {"n0": drivers("n0", 0)})

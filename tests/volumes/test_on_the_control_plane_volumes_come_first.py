@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from deploy.local.nodes.csi import CsiDriver
 from deploy.local.nodes.pools import ZONE_LABEL
 from scheduler.kube.endpoint import Endpoint
-from scheduler.kube.transport import ApiError, Transport
+from scheduler.kube.transport import MERGE_PATCH, ApiError, Transport
 from tests.faults import proxy
 from tests.faults.proxy import nth
 from tests.faults.scheduler import Terms
@@ -207,19 +208,23 @@ async def test_the_api_server_lets_the_scheduler_change_nothing_else(stage: Stag
     reference = {"kind": "PersistentVolumeClaim", "namespace": stage.namespace, "name": "data"}
     endpoint = Endpoint.from_kubeconfig(stage.cluster.kubeconfig("stowplan"))
     async with Transport(endpoint, user_agent="stowplan", connections_max=2) as scheduler:
-        theirs = Stage(stage.cluster, stage.namespace, scheduler, stage.proxy, stage.auditor, stage._launcher)
-        for path, patch in (
+
+        async def patch(path: str, body: Json) -> None:
+            encoded = msgspec.json.encode(body)
+            await scheduler.request("PATCH", path, body=encoded, content_type=MERGE_PATCH)
+
+        for path, body in (
             (claim, {"metadata": {"annotations": {"other": "words"}}}),
             (claim, {"metadata": {"labels": {"a": "b"}}}),
-            (claim, {"spec": {"resources": {"requests": {"storage": "9Gi"}}}}),
+            (claim, {"metadata": {"finalizers": []}}),
             (volume, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
             (volume, {"spec": {"claimRef": reference, "persistentVolumeReclaimPolicy": "Delete"}}),
             (volume, {"metadata": {"finalizers": ["a.example/b"]}, "spec": {"claimRef": reference}}),
         ):
             with pytest.raises(ApiError, match="stowplan: of a"):
-                await theirs.patch(path, patch)
-        await theirs.patch(claim, {"metadata": {"annotations": {SELECTED: "a"}}})
-        await theirs.patch(claim, {"metadata": {"annotations": {SELECTED: None}}})
-        await theirs.patch(volume, {"spec": {"claimRef": reference}})
+                await patch(path, body)
+        await patch(claim, {"metadata": {"annotations": {SELECTED: "a"}}})
+        await patch(claim, {"metadata": {"annotations": {SELECTED: None}}})
+        await patch(volume, {"spec": {"claimRef": reference}})
         with pytest.raises(ApiError, match="stowplan: of a"):
-            await theirs.patch(volume, {"spec": {"claimRef": None}})
+            await patch(volume, {"spec": {"claimRef": None}})

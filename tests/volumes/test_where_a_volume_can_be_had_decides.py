@@ -167,3 +167,10 @@ def test_nodes_that_come_later_are_asked_too() -> None:
     assert world.places() == {}
     world.state.set_node(node("n1", labels={ZONE: "b"}))
     assert world.places() == {"g-0": "n1"}
+
+
+def test_who_can_reach_one_disk_only_gets_it() -> None:
+    world = World({"n0": "a", "n1": "a"}, gpu=1)
+    world.volumes(volume("both", near(HOST, "n0", "n1")), volume("one", near(HOST, "n0"), gib=2))
+    own_claims(world, "g", 2, gpu=1, of="local")
+    assert sorted(world.places().values()) == ["n0", "n1"]
