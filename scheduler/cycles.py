@@ -206,7 +206,7 @@ class Cycles:
         return True
 
     def _dropped(self, key: GangKey, objection: str) -> None:
-        """A place that is refused again and again: the plan does not see why, so it is not made anew at once."""
+        """A place that is refused again and again is not planned at once any more: no plan sees why."""
         self._drops[key] = self._drops.get(key, 0) + 1
         if self._drops[key] >= DROPS_MAX:
             del self._drops[key]

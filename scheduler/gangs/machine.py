@@ -396,7 +396,9 @@ def _then_finish(outcome: Outcome) -> Outcome:
 def finish(attempt: Attempt) -> Outcome:
     """State-triggered transitions, until none is left. Each moves the attempt forward, so it ends."""
     match attempt.phase:
-        case Phase.PROVISIONING | Phase.BINDING if attempt.is_lost:
+        case Phase.PROVISIONING if attempt.is_lost:
+            return unwind(attempt)
+        case Phase.BINDING if attempt.is_lost:
             return unwind(attempt)
         case Phase.BINDING if attempt.count(OPEN) == 0:
             return _bound(attempt)

@@ -218,7 +218,7 @@ class VolumeBinder:
                 self._releasing[claim_key] = (claim.uid, asked.node)
 
     def _asking(self, job: Job) -> dict[Key, tuple[Wanted, Node]]:
-        """Claims for which nothing is written yet, with what is asked of each and the node of its first pod."""
+        """Claims for which nothing is written yet: what is asked of each, and the node of its first pod."""
         found: dict[Key, tuple[Wanted, Node]] = {}
         for uid, name in sorted(job.nodes.items()):
             node = self._node(name)

@@ -113,8 +113,8 @@ class ClusterState(DeviceState):
         record = self._pods.pop(uid, None)
         if record is not None:
             self._charge(record, "")
-            self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.touch(record.key)
+            self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.forget(uid)
             self.gangs.leave(record)
 
@@ -309,9 +309,8 @@ class ClusterState(DeviceState):
         free = total - self.columns.used
         for name, column in self.columns.column.items():
             if name.startswith(ATTACHABLE):
-                total[:, column] = (
-                    0  # What a node attaches is no part of its size: it counts, it does not weigh.
-                )
+                # What a node attaches is no part of its size: it counts, and does not weigh.
+                total[:, column] = 0
         devices = self.devices.limit(self.columns.row, self.columns.column, free, total, self.roll.going)
         total.setflags(write=False)
         free.setflags(write=False)

@@ -307,7 +307,7 @@ class Volumes:
 
 
 def _choice(shape: Shape, node: Node, claims: Claims) -> int:
-    """How many volumes that are there suit a pod of the shape on the node: who has few of them chooses first."""
+    """How many volumes that are there suit a pod of the shape on the node; who has few chooses first."""
     wanted = [mount.wanted for mount in mounts_of(shape) if mount.wanted is not None]
     return sum(len(candidates(each, node, claims)) for each in wanted)
 

@@ -79,7 +79,7 @@ def step(
     asked: Asked | None,
     offered: PersistentVolume | None = None,
 ) -> Step:
-    """The next step for a claim of a pod on this node. ``offered``: a volume that is there, for this claim."""
+    """The next step for a claim of a pod on this node. ``offered``: a volume that is there for it."""
     if claim is None:
         return Fail("is gone")
     if claim.is_deleting or claim.is_lost:
@@ -101,7 +101,7 @@ def step(
 def offers(
     asking: Mapping[Key, tuple[Wanted, Node]], claims: Claims, taken: Collection[str]
 ) -> dict[Key, PersistentVolume]:
-    """Volumes that are there for these claims, one each: who has least choice first, and the smallest to each."""
+    """Volumes that are there for these claims, one each: who has least choice first, the smallest first."""
     if not claims.open_volumes and not any(wanted.reserved for wanted, _ in asking.values()):
         return {}
     choice = {key: candidates(wanted, node, claims, taken) for key, (wanted, node) in asking.items()}

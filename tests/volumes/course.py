@@ -25,13 +25,14 @@ DRIVER = "disk.csi.example.com"
 class Course:
     """One leader on an in-memory API server with nodes in two zones, a kubelet each, and a CSI driver."""
 
-    def __init__(self, *, config: SchedulerConfiguration | None = None, delay_s: float = 0.005) -> None:
+    def __init__(
+        self, *, config: SchedulerConfiguration | None = None, weather: Weather | None = None
+    ) -> None:
         clock = asyncio.get_running_loop().time
         self.story = Story(clock)
         self.story.listen()
         self.store = Store(clock, api.SERVED)
         self.server = Server(self.store, clock, is_fenced=True)
-        weather = Weather(spells=(), odds={}, until_s=0.0, delay_s=delay_s)
         self.nodes = Nodes(self.server, self.story, chance=random.Random(1), until_s=0.0)
         self.storage = Storage(self.store)
         #: (second, pod, node), in order; and pods that were evicted.
@@ -44,7 +45,7 @@ class Course:
             config or SchedulerConfiguration(),
             self.server,
             seed="1",
-            weather=weather,
+            weather=weather or Weather(spells=(), odds={}, until_s=0.0, delay_s=0.005),
             story=self.story,
             sending=lambda link, call: None,
         )
@@ -134,7 +135,7 @@ class Course:
             if claims:
                 self.claim(f"{name}-{i}-data")
             own = (f"{name}-{i}-data",) if claims else ()
-            self.pod(f"{name}-{i}", *own, words=words, **fields)  # type: ignore[arg-type] # by name
+            self.pod(f"{name}-{i}", *own, words=words, **fields)  # type: ignore[arg-type] # fields given by name
 
     def read(self, path: str, name: str, namespace: str = "team") -> Json | None:
         found = self.store.at(path).objects.get((namespace, name))

@@ -92,7 +92,7 @@ class World:
         """nodes: zone by name."""
         self.state = ClusterState("stowplan")
         for name, zone in nodes.items():
-            self.state.set_node(node(name, labels={ZONE: zone}, **node_fields))  # type: ignore[arg-type] # by name
+            self.state.set_node(node(name, labels={ZONE: zone}, **node_fields))  # type: ignore[arg-type] # fields given by name
         self.state.set_storage("classes", {c.name: c for c in (LATE, LOCAL)})
 
     def claims(self, *found: Claim) -> None:

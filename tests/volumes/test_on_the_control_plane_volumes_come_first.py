@@ -31,7 +31,7 @@ async def driver(
     endpoint = Endpoint.from_kubeconfig(stage.cluster.kubeconfig("node-actor"))
     async with Transport(endpoint, user_agent="csi", connections_max=16) as transport:
         name = f"{stage.namespace}.csi.example.com"
-        async with CsiDriver(transport, name, nodes, keys=[ZONE_LABEL], **how) as found:  # type: ignore[arg-type] # by name
+        async with CsiDriver(transport, name, nodes, keys=[ZONE_LABEL], **how) as found:  # type: ignore[arg-type] # fields given by name
             yield found
 
 

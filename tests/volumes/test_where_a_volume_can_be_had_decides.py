@@ -24,7 +24,7 @@ TWO_ZONES = {"a1": "a", "a2": "a", "b1": "b", "b2": "b"}
 
 def own_claims(world: World, name: str, size: int, *, gpu: int = 8, **fields: object) -> None:
     """A gang each of whose pods has a claim of its own."""
-    world.claims(*(claim(f"{name}-{i}-data", **fields) for i in range(size)))  # type: ignore[arg-type] # by name
+    world.claims(*(claim(f"{name}-{i}-data", **fields) for i in range(size)))  # type: ignore[arg-type] # fields given by name
     members = gang(name, size)
     world.pods(*(replace(p, shape=mounting(f"{p.name}-data", gpu=gpu)) for p in members))
 
