@@ -128,6 +128,11 @@ class NodeColumns:
             for row, want in need.items()
         )
 
+    def left(self, name: str, resource: str) -> int:
+        """How much of a resource that some pod asked for is left on a node."""
+        row, column = self.row[name], self._column[resource]
+        return int(self._total[row, column] - self._used[row, column])
+
     def is_overfull(self, row: int, requests: Requests) -> bool:
         """Whether more is charged of something that these requests name than the row has."""
         asked = self.vector(requests) > 0

@@ -24,6 +24,8 @@ HOLD_FIRST_S = 0.5
 HOLD_FIRST_PERMANENT_S = 5.0
 HOLD_MAX_S = 300.0
 HELD_MAX = 10_000
+#: A gang whose place was dropped so many times in a row backs off.
+DROPS_MAX = 5
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ def unfit(state: ClusterState, placed: Assignment) -> str | None:
         return f"node {placed.node} is gone"
     if not state.mask(placed.pod.shape)[row]:
         return f"node {placed.node} no longer allows pod {placed.pod.name}"
-    if state.columns.is_overfull(row, placed.pod.shape.requests):
+    if state.columns.is_overfull(row, state.volumes.attaching(placed.pod.shape)):
         return f"node {placed.node} was filled meanwhile"
     return state.devices.unwell(placed.node, placed.devices)
 
@@ -122,6 +124,9 @@ class Cycles:
         self._budget = budget
         self._healing = healing
         self._held: dict[GangKey, Held] = {}
+        #: Places dropped in a row, by gang.
+        self._drops: dict[GangKey, int] = {}
+        self._now_s = 0.0
         self._settled: dict[GangKey, Settled] = {}
         #: By what was asked, the verdict that every equal gang gets as long as nothing is released.
         self._unfit: dict[Asked, Settled] = {}
@@ -137,6 +142,7 @@ class Cycles:
 
         now_s is monotonic; wall_s is on the clock that pods were created by.
         """
+        self._now_s = now_s
         self._release_held(now_s)
         self._hold_restarting(now_s)
         snapshot, releases = self._state.snapshot(wall_s), self._state.releases
@@ -165,7 +171,9 @@ class Cycles:
                 # Others may have been found not to fit beside what now goes nowhere.
                 self._state.releases += 1
                 dropped.append(Dropped(key=place.gang.key, reason=objection))
+                self._dropped(place.gang.key, objection)
                 continue
+            self._drops.pop(place.gang.key, None)
             for assignment in place.assignments:
                 self._state.assume(assignment)
             accepted.append(place)
@@ -205,17 +213,29 @@ class Cycles:
         if not attempt.failure or attempt.is_abandoned:
             self._held.pop(attempt.key, None)
             return False
-        before = self._held.pop(attempt.key, None)
-        failures = 1 if before is None else before.failures + 1
         first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S
-        wait_s = min(HOLD_MAX_S, first * 2.0 ** min(failures - 1, 10))
+        self._hold_back(attempt.key, attempt.failure, first, now_s)
+        return True
+
+    def _dropped(self, key: GangKey, objection: str) -> None:
+        """A place that is refused again and again is not planned at once any more: no plan sees why."""
+        self._drops[key] = self._drops.get(key, 0) + 1
+        if self._drops[key] >= DROPS_MAX:
+            del self._drops[key]
+            self._hold_back(key, objection, HOLD_FIRST_S, self._now_s)
+        elif len(self._drops) > HELD_MAX:
+            del self._drops[next(iter(self._drops))]
+
+    def _hold_back(self, key: GangKey, why: str, first_s: float, now_s: float) -> None:
+        before = self._held.pop(key, None)
+        failures = 1 if before is None else before.failures + 1
+        wait_s = min(HOLD_MAX_S, first_s * 2.0 ** min(failures - 1, 10))
         if len(self._held) >= HELD_MAX:
             oldest = next(iter(self._held))
             del self._held[oldest]
             self._state.unhold(oldest)
-        self._held[attempt.key] = Held(failures, now_s + wait_s)
-        self._state.hold(attempt.key, Waiting(reason=f"backing off: {attempt.failure}"))
-        return True
+        self._held[key] = Held(failures, now_s + wait_s)
+        self._state.hold(key, Waiting(reason=f"backing off: {why}"))
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
         """Gangs that stayed partly bound for too long, whoever left them so; each told once."""

@@ -23,8 +23,9 @@ class Record:
     effective: Pod
     rejected: Rejected | None
     key: GangKey | None
-    #: What is written in the pod; its shape has the defaults of its team as well.
+    #: What is written in the pod; and with the defaults of its team. Its shape has its volumes as well.
     asked: Shape
+    filled: Shape
     #: Node its requests are charged to, or empty, and the shape they were charged for.
     charged: str = ""
     charged_shape: Shape | None = None

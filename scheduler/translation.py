@@ -25,6 +25,7 @@ from scheduler.predicates.interpod import Interpod, constrain
 from scheduler.predicates.preference import preference
 from scheduler.predicates.price import dearness
 from scheduler.predicates.spot import by_spot, spot_nodes
+from scheduler.volumes.plan import VolumePlan
 
 Strategy = Literal["pack", "spread"]
 
@@ -36,7 +37,8 @@ class Translation:
         self.snapshot = snapshot
         self._prices = prices
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
-        self._levels = {label: i for i, label in enumerate(_labels_used(snapshot.gangs))}
+        self.volumes = VolumePlan(snapshot)
+        self._levels = {label: i for i, label in enumerate(self._labels_used())}
         self._crowd = Crowd(snapshot.nodes, snapshot.placed)
         self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
         self.devices = DevicePlan(
@@ -96,7 +98,8 @@ class Translation:
         ]
         for role in pending.roles:
             rules = self.rules(role)
-            topology += [Topology(level=self._levels[label], is_required=True) for label in rules.same_domain]
+            together = (*rules.same_domain, *self.volumes.same_domain(role.shape))
+            topology += [Topology(level=self._levels[label], is_required=True) for label in together]
             allowed = self.snapshot.masks[role.shape]
             allowed = allowed if within is None else allowed & within
             roles.append(
@@ -106,7 +109,7 @@ class Translation:
                     minimum=role.minimum if minimum is None else minimum,
                     request=self.request(role.shape),
                     allowed=allowed if rules.mask is None else allowed & rules.mask,
-                    limits=rules.limits,
+                    limits=rules.limits + self.volumes.limits(role.shape),
                     skews=rules.skews,
                 )
             )
@@ -136,6 +139,8 @@ class Translation:
     def note(self, assignments: Sequence[Assignment]) -> None:
         """Let rules of later gangs see pods placed in this run."""
         for a in assignments:
+            if a.pod.shape.volumes:
+                self.volumes.note(a.pod.shape, self._row[a.node])
             if self._notes_placed or a.pod.shape.pod_anti_affinity:
                 self._crowd.add(
                     Placed(
@@ -146,13 +151,14 @@ class Translation:
                     )
                 )
 
-    def mark(self) -> int:
+    def mark(self) -> tuple[int, tuple[int, int]]:
         """A point to rewind to, for places that are tried and may be taken back."""
-        return len(self._crowd)
+        return len(self._crowd), self.volumes.mark()
 
-    def rewind(self, mark: int) -> None:
+    def rewind(self, mark: tuple[int, tuple[int, int]]) -> None:
         """Forget what was noted since the mark."""
-        self._crowd.rewind(mark)
+        self._crowd.rewind(mark[0])
+        self.volumes.rewind(mark[1])
 
     def preference(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
         """int64[N], higher is better: the pods' own preferences, then the worth that their shares take from
@@ -218,6 +224,15 @@ class Translation:
             for _ in range(count)
         ]
 
+    def _labels_used(self) -> list[str]:
+        """Node labels that are a topology level of some gang of this snapshot."""
+        gangs = self.snapshot.gangs
+        shapes = [role.shape for gang in gangs for role in gang.roles]
+        used = {t.label: None for gang in gangs for t in gang.topology}
+        used |= {term.topology_key: None for shape in shapes for term in shape.pod_affinity}
+        used |= {key: None for shape in shapes if shape.volumes for key in self.volumes.same_domain(shape)}
+        return list(used)
+
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
         domains = tuple(self._crowd.domains(label).of for label in self._levels)
         nodes = Nodes(
@@ -243,10 +258,3 @@ def _then(
     if cost is None:
         return score
     return -cost if score is None else score * (cost_max + 1) - cost
-
-
-def _labels_used(gangs: Sequence[PendingGang]) -> list[str]:
-    """Node labels that are a topology level of some gang of this snapshot."""
-    used = {t.label: None for g in gangs for t in g.topology}
-    used |= {t.topology_key: None for g in gangs for r in g.roles for t in r.shape.pod_affinity}
-    return list(used)

@@ -15,7 +15,7 @@ SERVICE_RANGE: Final = "10.96.0.0/16"
 #: High enough that neither tests nor benchmarks measure the API server's own throttling.
 REQUESTS_IN_FLIGHT_MAX: Final = 4_000
 MUTATING_IN_FLIGHT_MAX: Final = 2_000
-#: What turns Jobs, Deployments and StatefulSets into pods, and what cleans up after them.
+#: What turns Jobs, Deployments and StatefulSets into pods, binds their volumes, and cleans up after them.
 CONTROLLERS: Final = (
     "job-controller",
     "garbage-collector-controller",
@@ -27,6 +27,8 @@ CONTROLLERS: Final = (
     "disruption-controller",
     "serviceaccount-controller",
     "podgroup-protection-controller",
+    "persistentvolume-binder-controller",
+    "ephemeral-volume-controller",
 )
 
 

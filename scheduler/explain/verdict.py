@@ -7,7 +7,7 @@ nothing is written to the API again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from scheduler.columns import OVERFLOW
 from scheduler.explain.units import amount
 from scheduler.model.device_view import column_of
 from scheduler.model.gang import PendingGang, PendingRole
-from scheduler.model.objects import Rejected, Shape
+from scheduler.model.objects import ATTACHABLE, Rejected, Shape
 from scheduler.model.plan import Policy, Reason, Verdict
 from scheduler.predicates.registry import why
 from scheduler.translation import Translation
@@ -71,8 +71,8 @@ class Explainer:
 
     def _never_core(self, pending: PendingGang, gang: Gang) -> tuple[Binding, ...]:
         """The core of "not even on empty nodes", or nothing."""
-        if any(role.shape.sees_pods for role in pending.roles):
-            return ()
+        if any(role.shape.sees_pods or role.shape.volumes for role in pending.roles):
+            return ()  # Other pods, and volumes that may yet come, decide as well.
         if self._empty is None:
             self._empty = self._translation.empty_packing(self._policy.strategy)
         if place_greedy(self._empty, gang) is not None:
@@ -110,7 +110,7 @@ class Explainer:
         for column in np.flatnonzero(role.request > 0).tolist():
             lacking = int((short[:, column] & allowed).sum())
             for told in self._names(mine.shape, packing.nodes.resource(column)) if lacking else ():
-                counts[f"Insufficient {told}"] += lacking
+                counts[_lacks(told)] += lacking
         fits = int((allowed & ~short.any(axis=1)).sum())
         listed = ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=_by_count))
         return f" ({fits}/{len(nodes)} nodes have room for one such pod" + (f": {listed})" if listed else ")")
@@ -157,6 +157,13 @@ def _asked(shape: Shape, name: str, value: int) -> str:
     return f"{told} (its team's podDefaults)" if name in shape.by_default else told
 
 
+def _lacks(resource: str) -> str:
+    """As kube-scheduler's plugins say it."""
+    if resource.startswith(ATTACHABLE):
+        return f"node(s) exceed max volume count of {resource.removeprefix(ATTACHABLE)}"
+    return f"Insufficient {resource}"
+
+
 def _sentence(item: Binding) -> str:
     need, have = amount(item.name, item.need), amount(item.name, item.have)
     match item.what:
@@ -169,7 +176,7 @@ def _sentence(item: Binding) -> str:
         case "devices":
             return f"shares and whole devices do not fit side by side: fewer than {need} pods have room"
         case "limit" | "skew":
-            return f"spread or anti-affinity of {item.name} allows {item.have} of {item.need} pods"
+            return f"spread, anti-affinity or volumes of {item.name} allow {item.have} of {item.need} pods"
         case _:
             return f"free {item.name} is scattered: the nodes have room for {item.have} of {item.need} pods"
 
@@ -179,7 +186,11 @@ def _by_count(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def _demand(role: Role, packing: Packing) -> float:
-    """How much of the cluster one pod asks, by its scarcest resource."""
-    total: Iterable[float] = packing.total.sum(axis=0).tolist()
-    asked: Iterable[float] = role.request.tolist()
-    return max((a / t if t else float(a > 0) for a, t in zip(asked, total, strict=True)), default=0.0)
+    """How much of the cluster one pod asks, by its scarcest resource; what nodes attach is none."""
+    total: list[float] = packing.total.sum(axis=0).tolist()
+    shares = (
+        asked / total[column] if total[column] else float(asked > 0)
+        for column, asked in enumerate(role.request.tolist())
+        if not packing.nodes.resource(column).startswith(ATTACHABLE)
+    )
+    return max(shares, default=0.0)

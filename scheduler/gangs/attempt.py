@@ -19,6 +19,8 @@ REASON_MAX = 512
 
 class Phase(Enum):
     CLAIMING = "Claiming"
+    #: The volumes of its pods are bound or provisioned; none of the pods is bound before.
+    PROVISIONING = "Provisioning"
     BINDING = "Binding"
     BOUND = "Bound"
     UNWINDING = "Unwinding"
@@ -159,6 +161,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     write_tries: int = 0
     #: A claim write of ours had no answer, so a claim we cannot see may be our own.
     is_claim_doubtful: bool = False
+    #: Some member mounts a claim that waits for its first consumer.
+    needs_volumes: bool = False
     #: Why the first member was lost, or the claim; empty while all is well.
     failure: str = ""
     #: The failure would come again: back off before the next attempt (INV12).
@@ -264,7 +268,7 @@ def verify(attempt: Attempt) -> None:
         case Phase.UNWOUND:
             bound = attempt.count(frozenset({MemberState.BOUND}))
             require(open_ + leaving + bound == 0, f"{attempt.key} is unwound too early")
-        case Phase.CLAIMING | Phase.BINDING:
+        case Phase.CLAIMING | Phase.PROVISIONING | Phase.BINDING:
             require(leaving == 0, f"{attempt.key} evicts before it unwinds")
         case Phase.UNWINDING | Phase.DONE:
             pass

@@ -19,10 +19,11 @@ Generated from the tables in `scheduler/gangs/machine.py` and `scheduler/gangs/m
 `python -m scheduler.gangs.diagram`. A test fails when this page is stale. An event that a table does
 not declare raises `InvalidTransition` with the last 50 events of the gang.
 
-An attempt is one try to place a gang: its claim is written, then its pods are bound, and when the
-gang cannot stand what was bound is taken back. A single pod takes the same way without a claim and
-without a status. A gang that stands and has to leave its nodes begins by claiming that (phase `Unwinding`
-of the Gang object), and a claim that cannot be written in time does not keep it.
+An attempt is one try to place a gang: its claim is written, then the volumes of its pods are provided where
+some are still to be had ([volumes](volumes.md)), then its pods are bound, and when the gang cannot stand what
+was bound is taken back. A single pod takes the same way without a claim and without a status. A gang that
+stands and has to leave its nodes begins by claiming that (phase `Unwinding` of the Gang object), and a claim
+that cannot be written in time does not keep it.
 """
 
 _MEMBERS = """\

@@ -71,6 +71,14 @@ class ClaimReadRetry(Event):
     after_s: float
 
 
+# -- volumes -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesReady(Event):
+    """Every claim of every pod that is still to be bound has its volume, in reach of the pod's node."""
+
+
 # -- members -----------------------------------------------------------------------------------
 
 
@@ -149,6 +157,13 @@ class EvictUnknown(MemberEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesFailed(MemberEvent):
+    """A volume of the pod cannot be had for its node, or was not in time."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberWoken(MemberEvent):
     """The time of a WakeMember has come."""
 
@@ -209,6 +224,12 @@ class WriteClaim:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadClaim:
     pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvideVolumes:
+    """Have the claims of all planned members bound or provisioned for their nodes. Answered by VolumesReady
+    once, when all that are still planned are ready, and before by VolumesFailed for each that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +295,7 @@ class Announce:
 Instruction = (
     WriteClaim
     | ReadClaim
+    | ProvideVolumes
     | BindPod
     | ReadPod
     | EvictPod

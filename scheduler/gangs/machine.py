@@ -60,6 +60,7 @@ from scheduler.gangs.events import (
     MemberGone,
     MemberWoken,
     PodRead,
+    ProvideVolumes,
     ReadClaim,
     ReadPod,
     ReadRetry,
@@ -67,6 +68,8 @@ from scheduler.gangs.events import (
     StatusAcked,
     StatusRefused,
     StatusRetry,
+    VolumesFailed,
+    VolumesReady,
     WakeAttempt,
     WriteClaim,
     WriteStatus,
@@ -102,6 +105,8 @@ _ALL: tuple[type[Event], ...] = (
     *_BINDS,
     *_EVICTIONS,
     *_STATUSES,
+    VolumesReady,
+    VolumesFailed,
     StandingGone,
     AttemptWoken,
     DeadlinePassed,
@@ -112,7 +117,7 @@ _P = Phase
 _STAY: Mapping[Phase, frozenset[Phase]] = {phase: frozenset({phase}) for phase in Phase}
 _END = frozenset({_P.DONE})
 _GIVEN_UP = frozenset({_P.UNWINDING, _P.UNWOUND})
-_CLAIMED = frozenset({_P.BINDING}) | _GIVEN_UP
+_CLAIMED = frozenset({_P.PROVISIONING, _P.BINDING}) | _GIVEN_UP
 #: A member's last answer came. A single pod has no status to write, so its attempt ends at once.
 _SETTLED = frozenset({_P.BINDING, _P.BOUND, _P.DONE}) | _GIVEN_UP
 #: Answers after which a member is still open.
@@ -135,6 +140,15 @@ TABLE: Mapping[tuple[Phase, type[Event]], frozenset[Phase]] = {
     (_P.CLAIMING, MemberGone): _STAY[_P.CLAIMING],
     (_P.CLAIMING, StandingGone): _STAY[_P.CLAIMING],
     (_P.CLAIMING, DeadlinePassed): _GIVEN_UP,
+    (_P.PROVISIONING, VolumesReady): frozenset({_P.BINDING}),
+    # Nothing is bound yet, so there is nothing to take back but what was asked of provisioners.
+    **{
+        (_P.PROVISIONING, event): frozenset({_P.PROVISIONING, _P.UNWOUND, _P.DONE})
+        for event in (VolumesFailed, MemberGone)
+    },
+    (_P.PROVISIONING, StandingGone): frozenset({_P.PROVISIONING, _P.UNWOUND}),
+    # Volumes have a deadline of their own, and the shell that provides them keeps it.
+    **{(_P.PROVISIONING, event): _STAY[_P.PROVISIONING] for event in (AttemptWoken, DeadlinePassed)},
     (_P.BINDING, BindAcked): frozenset({_P.BINDING, _P.BOUND, _P.DONE}),
     **{(_P.BINDING, event): _STAY[_P.BINDING] for event in _OPEN_ANSWERS},
     **{(_P.BINDING, event): _SETTLED for event in _LAST_ANSWERS},
@@ -176,8 +190,9 @@ def start(
     epoch: int,
     at_s: float,
     limits: Limits | None = None,
+    needs_volumes: bool = False,
 ) -> Outcome:
-    """A new attempt and its first instruction: the claim, or for a single pod its Binding.
+    """A new attempt and its first instruction: the claim, or for a single pod its volumes or its Binding.
 
     ``assignments`` hold at least ``gang.need`` pods and every role's minimum (the planner's promise).
     Raises: BrokenInvariant where they do not.
@@ -200,10 +215,11 @@ def start(
         members=Members({}),
         deadline_s=at_s + limits.deadline_s,
         limits=limits,
+        needs_volumes=needs_volumes,
     ).put_all({a.pod.uid: Member(uid=a.pod.uid, node=a.node, role=role_of[a.pod.uid]) for a in assignments})
     require(not attempt.is_lost, f"the plan for {gang.key} places less than its minimum")
     if gang.key.is_single:
-        return _bind_planned(attempt)
+        return _provide(attempt)
     return replace(attempt, writing=Writing.SENT), (WriteClaim(),)
 
 
@@ -236,6 +252,10 @@ def _handle(attempt: Attempt, event: Event) -> Outcome:
             if left.is_lost:
                 left = left.failed("a standing member is gone", is_permanent=False)
             return _then_finish((left, ()))
+        case VolumesReady():
+            # Bindings have their own time, from here on.
+            ready = replace(attempt, deadline_s=event.at_s + attempt.limits.deadline_s)
+            return _then_finish(_bind_planned(ready))
         case DeadlinePassed() if attempt.phase is Phase.CLAIMING:
             return _give_up(attempt, "the claim was not acknowledged in time")
         case DeadlinePassed():
@@ -278,7 +298,14 @@ def _claimed(attempt: Attempt) -> Outcome:
     claimed = replace(attempt, writing=Writing.IDLE)
     if claimed.is_lost or claimed.is_taking_back:
         return unwind(claimed)
-    return _then_finish(_bind_planned(claimed))
+    return _then_finish(_provide(claimed))
+
+
+def _provide(attempt: Attempt) -> Outcome:
+    """First the volumes of all members, where any is still to be had, then their Bindings."""
+    if not attempt.needs_volumes:
+        return _bind_planned(attempt)
+    return replace(attempt, phase=Phase.PROVISIONING), (ProvideVolumes(),)
 
 
 def _bind_planned(attempt: Attempt) -> Outcome:
@@ -369,6 +396,8 @@ def _then_finish(outcome: Outcome) -> Outcome:
 def finish(attempt: Attempt) -> Outcome:
     """State-triggered transitions, until none is left. Each moves the attempt forward, so it ends."""
     match attempt.phase:
+        case Phase.PROVISIONING if attempt.is_lost:
+            return unwind(attempt)
         case Phase.BINDING if attempt.is_lost:
             return unwind(attempt)
         case Phase.BINDING if attempt.count(OPEN) == 0:

@@ -34,6 +34,7 @@ from scheduler.gangs.events import (
     PodRead,
     ReadPod,
     ReadRetry,
+    VolumesFailed,
     WakeMember,
 )
 from scheduler.gangs.faults import require
@@ -52,6 +53,7 @@ _ANSWERS: tuple[type[Event], ...] = (
     EvictGone,
     EvictRetry,
     EvictUnknown,
+    VolumesFailed,
     MemberWoken,
     MemberGone,
 )
@@ -59,6 +61,7 @@ _ANSWERS: tuple[type[Event], ...] = (
 #: (state, event) -> states it may lead to. What is not here raises ``InvalidTransition``.
 TABLE: Mapping[tuple[S, type[Event]], frozenset[S]] = {
     (S.PLANNED, MemberGone): frozenset({S.GONE}),
+    (S.PLANNED, VolumesFailed): frozenset({S.REFUSED}),
     (S.BINDING, BindAcked): frozenset({S.BOUND}),
     (S.BINDING, BindRefused): frozenset({S.REFUSED}),
     (S.BINDING, BindConflict): frozenset({S.READING}),
@@ -119,6 +122,8 @@ def _handle(attempt: Attempt, member: Member, event: MemberEvent) -> Outcome:
             return _gone(attempt, member)
         case (_, BindAcked()):
             return attempt.put(replace(member, state=S.BOUND)), ()
+        case (_, VolumesFailed(reason=reason)):
+            return refuse(attempt, member, reason, is_permanent=False)
         case (_, BindRefused(reason=reason, is_permanent=is_permanent)):
             return refuse(attempt, member, reason, is_permanent=is_permanent)
         case (_, BindConflict()):

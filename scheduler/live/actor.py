@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from scheduler.cycles import unfit
 from scheduler.gangs import events, machine
-from scheduler.gangs.attempt import Attempt, Limits, Phase
+from scheduler.gangs.attempt import Attempt, Limits, MemberState, Phase
 from scheduler.gangs.recovery import give_back
 from scheduler.gangs.view import stands
 from scheduler.live.announcer import Announcer
@@ -20,10 +20,12 @@ from scheduler.live.binder import Binder
 from scheduler.live.claims import ClaimBook
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
+from scheduler.live.volume_binder import VolumeBinder
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment
 from scheduler.state import ClusterState
+from scheduler.volumes.ledger import wants
 
 log = logger("actor")
 
@@ -60,6 +62,7 @@ class Actor:
         *,
         state: ClusterState,
         binder: Binder,
+        volumes: VolumeBinder,
         claims: ClaimBook,
         announcer: Announcer,
         metrics: Metrics,
@@ -73,6 +76,7 @@ class Actor:
     ) -> None:
         self._state = state
         self._binder = binder
+        self._volumes = volumes
         self._claims = claims
         self._announcer = announcer
         self._metrics = metrics
@@ -98,7 +102,14 @@ class Actor:
 
     def start(self, gang: PendingGang, assignments: tuple[Assignment, ...], *, epoch: int) -> None:
         """Begin to place a gang whose capacity the state has already charged."""
-        attempt, todo = machine.start(gang, assignments, epoch=epoch, at_s=self._clock(), limits=self._limits)
+        attempt, todo = machine.start(
+            gang,
+            assignments,
+            epoch=epoch,
+            at_s=self._clock(),
+            limits=self._limits,
+            needs_volumes=any(wants(a.pod.shape) for a in assignments),
+        )
         standing = {pod.uid for pod in self._state.members(gang.key) if stands(pod)}
         running = Running(
             attempt,
@@ -142,6 +153,7 @@ class Actor:
             return
         is_gone = pod is None or pod.is_deleting or pod.phase in ("Failed", "Succeeded")
         if uid in running.pods and is_gone:
+            self._volumes.drop(running.attempt.key, uid)
             self._deliver(running, events.MemberGone(at_s=self._clock(), uid=uid))
         elif uid in running.standing and (pod is None or not stands(pod)):
             running.standing.discard(uid)
@@ -191,13 +203,25 @@ class Actor:
     def _begin(self, running: Running, todo: tuple[events.Instruction, ...]) -> None:
         key = running.attempt.key
         self._running[key] = running
-        self._announcer.pause()
         for uid in (*running.pods, *running.standing):
             self._key_of[uid] = key
-        loop = asyncio.get_running_loop()
-        at_s = running.attempt.deadline_s - self._clock()
-        running.deadline = loop.call_later(max(0.0, at_s), self._deadline, running)
+        self._keep_time(running)
         self._dispatch(running, todo)
+        self._ease()
+
+    def _keep_time(self, running: Running) -> None:
+        """Wake the attempt at its deadline, and no more at an earlier one."""
+        if running.deadline is not None:
+            running.deadline.cancel()
+        at_s = running.attempt.deadline_s - self._clock()
+        running.deadline = asyncio.get_running_loop().call_later(max(0.0, at_s), self._deadline, running)
+
+    def _ease(self) -> None:
+        """Others are told slowly while Bindings are under way; volumes take minutes and hold up nobody."""
+        if all(running.attempt.phase is Phase.PROVISIONING for running in self._running.values()):
+            self._announcer.resume()
+        else:
+            self._announcer.pause()
 
     def _deadline(self, running: Running) -> None:
         self._deliver(running, events.DeadlinePassed(at_s=self._clock()))
@@ -206,10 +230,18 @@ class Actor:
         if running.attempt.is_done:
             return
         self._count(event)
-        running.attempt, todo = machine.step(running.attempt, event)
+        before = running.attempt
+        running.attempt, todo = machine.step(before, event)
         self._dispatch(running, todo)
+        if before.phase is Phase.PROVISIONING is not running.attempt.phase:
+            self._volumes.end(before.key, running.attempt.failure)
         if running.attempt.is_done:
             self._end(running)
+            return
+        if running.attempt.deadline_s != before.deadline_s:
+            self._keep_time(running)
+        if running.attempt.phase is not before.phase:
+            self._ease()
 
     def _dispatch(self, running: Running, todo: tuple[events.Instruction, ...]) -> None:
         """Do at once what needs no API call; queue the rest."""
@@ -218,6 +250,8 @@ class Actor:
             match instruction:
                 case events.Forget(uid=uid):
                     self._state.forget(uid)
+                case events.ProvideVolumes():
+                    self._provide(running)
                 case events.Announce():
                     self._announce(running, instruction)
                 case events.WakeMember(uid=uid, after_s=after_s):
@@ -226,6 +260,22 @@ class Actor:
                     running.timers.append(loop.call_later(after_s, self._wake_attempt, running))
                 case _:
                     self._queue.put_nowait((running, instruction))
+
+    def _provide(self, running: Running) -> None:
+        """Have the volumes of the planned members bound or provisioned, each for its node."""
+        attempt = running.attempt
+        nodes = {uid: attempt.members[uid].node for uid in attempt.uids(MemberState.PLANNED)}
+
+        def told(event: events.Event) -> None:
+            if running.attempt.phase is Phase.PROVISIONING:
+                self._deliver(running, event)
+
+        self._volumes.begin(attempt.key, nodes, told)
+
+    def providing(self) -> list[tuple[PendingGang, str]]:
+        """Gangs whose volumes are waited for, and for which."""
+        waiting = [r for r in self._running.values() if r.attempt.phase is Phase.PROVISIONING]
+        return [(r.gang, words) for r in waiting if (words := self._volumes.waits_for(r.attempt.key))]
 
     def _wake_member(self, running: Running, uid: str) -> None:
         self._deliver(running, events.MemberWoken(at_s=self._clock(), uid=uid))
@@ -330,6 +380,5 @@ class Actor:
         for uid in (*running.pods, *running.standing):
             if self._key_of.get(uid) == key:
                 del self._key_of[uid]
-        if not self._running:
-            self._announcer.resume()
+        self._ease()
         self._ended(running.attempt)

@@ -298,10 +298,11 @@ def _intent(attempt: Attempt, gang: PendingGang) -> dict[str, object]:
     """What the attempt is about to do to the pods of its placement."""
     if attempt.is_taking_back:
         return {"phase": TAKING_BACK, "reason": "TakenBack", "message": attempt.failure[:MESSAGE_MAX]}
+    first = "having their volumes provided, then " if attempt.needs_volumes else ""
     return {
         "phase": "Binding",
         "reason": "Claimed",
-        "message": f"binding {len(attempt.members)} pods",
+        "message": f"{first}binding {len(attempt.members)} pods",
         "minMember": attempt.min_member,
         "members": attempt.standing + len(gang.pods),
         "bound": attempt.standing,

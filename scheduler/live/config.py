@@ -117,6 +117,12 @@ class Gangs(Section):
         return Healing(partial_s=self.partial_seconds, restarting=frozenset(self.restart_on_loss))
 
 
+class Volumes(Section):
+    bind_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
+    """How long a gang waits for the volumes of claims that wait for their first consumer; kube-scheduler's
+    bindTimeoutSeconds. None of its pods is bound before; what was asked in vain is then withdrawn."""
+
+
 class Solver(Section):
     per_gang: float = Field(default=2.0, ge=0, le=1000)
     """Deterministic solver work units for one gang; 0 leaves everything to the greedy packer."""
@@ -262,6 +268,7 @@ class SchedulerConfiguration(Section):
     leader_election: LeaderElection = LeaderElection()
     api: Api = Api()
     gangs: Gangs = Gangs()
+    volumes: Volumes = Volumes()
     policy: PolicySection = PolicySection()
     teams: Teams = Teams()
     provisioning: Provisioning | None = None

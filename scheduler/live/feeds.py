@@ -6,7 +6,6 @@ An object that cannot be read is treated as gone, except that a pod still holds 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from scheduler.gangs.groups import Group, GroupKind
@@ -22,7 +21,6 @@ from scheduler.parse.disruption import parse_budget
 from scheduler.parse.node import parse_node
 from scheduler.parse.pod import parse_pod, skeleton
 from scheduler.parse.teamquota import TeamQuota, parse_team_quota
-from scheduler.parse.volumes import parse_claim, parse_storage_class, parse_volume
 from scheduler.state import ClusterState
 
 log = logger("feeds")
@@ -179,62 +177,6 @@ class GroupFeed(Generic[U]):
     def gone(self, refs: Sequence[Ref]) -> None:
         for ref in refs:
             self._state.remove_group(self._kind, ref.namespace, ref.name)
-
-
-class ClaimFeed:
-    """Persistent volume claims."""
-
-    def __init__(self, state: ClusterState) -> None:
-        self._state = state
-
-    def put(self, objects: Sequence[wire.PersistentVolumeClaim]) -> bool:
-        new = {(c.namespace, c.name): c for c in map(parse_claim, objects)}
-        claims = self._state.claims
-        self._state.set_claims(replace(claims, claims={**claims.claims, **new}))
-        return True
-
-    def gone(self, refs: Sequence[Ref]) -> None:
-        gone = {(ref.namespace, ref.name) for ref in refs}
-        left = {key: claim for key, claim in self._state.claims.claims.items() if key not in gone}
-        self._state.set_claims(replace(self._state.claims, claims=left))
-
-
-class VolumeFeed:
-    """Persistent volumes; a claim of one that cannot be understood keeps its pods waiting."""
-
-    def __init__(self, state: ClusterState) -> None:
-        self._state = state
-
-    def put(self, objects: Sequence[wire.PersistentVolume]) -> bool:
-        parsed = [volume for found in objects if not isinstance(volume := parse_volume(found), Rejected)]
-        new = {volume.name: volume for volume in parsed}
-        claims = self._state.claims
-        self._state.set_claims(replace(claims, volumes={**claims.volumes, **new}))
-        return True
-
-    def gone(self, refs: Sequence[Ref]) -> None:
-        gone = {ref.name for ref in refs}
-        left = {name: volume for name, volume in self._state.claims.volumes.items() if name not in gone}
-        self._state.set_claims(replace(self._state.claims, volumes=left))
-
-
-class StorageFeed:
-    """Storage classes."""
-
-    def __init__(self, state: ClusterState) -> None:
-        self._state = state
-
-    def put(self, objects: Sequence[wire.StorageClass]) -> bool:
-        parsed = [one for found in objects if not isinstance(one := parse_storage_class(found), Rejected)]
-        new = {storage.name: storage for storage in parsed}
-        claims = self._state.claims
-        self._state.set_claims(replace(claims, classes={**claims.classes, **new}))
-        return True
-
-    def gone(self, refs: Sequence[Ref]) -> None:
-        gone = {ref.name for ref in refs}
-        left = {name: storage for name, storage in self._state.claims.classes.items() if name not in gone}
-        self._state.set_claims(replace(self._state.claims, classes=left))
 
 
 class BudgetFeed:

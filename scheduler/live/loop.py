@@ -20,6 +20,7 @@ from scheduler.live.noticeboard import Noticeboard
 from scheduler.live.provisioner import Provisioner
 from scheduler.live.takeover import Takeover
 from scheduler.live.teamboard import Teamboard
+from scheduler.live.volume_binder import VolumeBinder
 from scheduler.model.gang import GangKey
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.state import ClusterState
@@ -58,6 +59,7 @@ class Loop:
         healing: Healing,
         teamboard: Teamboard,
         provisioner: Provisioner,
+        volumes: VolumeBinder,
         recorder: Callable[[bytes], None] | None = None,
     ) -> None:
         self._state = state
@@ -73,6 +75,7 @@ class Loop:
         self._beat = beat
         self._teamboard = teamboard
         self._provisioner = provisioner
+        self._volumes = volumes
         self._recorder = recorder
         self._wake = asyncio.Event()
         self._is_paused = False
@@ -112,7 +115,7 @@ class Loop:
         plan_s = self._clock() - started - snapshot_s
         if planned.clearings and self._recorder is not None:
             self._recorder(await asyncio.to_thread(cycle.record, planned))
-        told = self._provisioner.told(planned, cycle.snapshot)
+        told = self._volumes.told(self._provisioner.told(planned, cycle.snapshot))
         self._metrics.cycle(told, snapshot_s=snapshot_s, plan_s=plan_s)
         if planned.places or planned.clearings:
             log.info(
@@ -170,6 +173,8 @@ class Loop:
             self._announcer.say(verdict, gang.pods)
             self._noticeboard.pending(gang, verdict, epoch)
         self._incomplete = incomplete
+        for gang, words in self.actor.providing():
+            self._announcer.say(Verdict(key=gang.key, reason="WaitingForVolumes", message=words), gang.pods)
         for pod, rejected in self._state.rejected():
             key = GangKey(namespace=pod.namespace, dialect="pod", name=pod.uid)
             self._announcer.say(Verdict(key=key, reason="Rejected", message=rejected.reason), [pod])

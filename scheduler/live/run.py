@@ -36,6 +36,8 @@ from scheduler.live.provisioner import Provisioner
 from scheduler.live.surroundings import Surroundings
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.views import Views
+from scheduler.live.volume_binder import VolumeBinder
+from scheduler.live.volume_writes import VolumeWriter
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Budget
 from scheduler.state import ClusterState
@@ -109,6 +111,7 @@ class Scheduler:
             term=Term(self._elector.is_ours),
             write_timeout_s=config.api.write_timeout_seconds,
         )
+        self.volumes = self._make_volume_binder()
         self.evictor = self._make_evictor()
         self.teamboard = Teamboard(
             transport, self.state, metrics=self.metrics, clock=self._around.wall, may_act=self._holds_lease
@@ -151,6 +154,7 @@ class Scheduler:
         async with asyncio.TaskGroup() as group:
             for work in (
                 self.loop.actor.run(),
+                self.volumes.run(),
                 self.evictor.run(),
                 self.teamboard.run(),
                 self.announcer.run(),
@@ -201,6 +205,7 @@ class Scheduler:
 
     def _wake(self) -> None:
         self.loop.wake()
+        self.volumes.wake()
 
     def _beat(self) -> None:
         """The loop lives; time passes for what agents told."""
@@ -215,6 +220,23 @@ class Scheduler:
     def _make_reporter(self, events: NodeEvents) -> DeviceReporter:
         self.state.devices.needs_report = self._config.policy.inventory == "required"
         return DeviceReporter(self.state, metrics=self.metrics, events=events, may_act=self._holds_lease)
+
+    def _make_volume_binder(self) -> VolumeBinder:
+        writer = VolumeWriter(
+            self._transport,
+            self.views.storage,
+            may_act=self._holds_lease,
+            write_timeout_s=self._config.api.write_timeout_seconds,
+        )
+        return VolumeBinder(
+            self.state,
+            writer,
+            clock=self._clock,
+            bound_s=self._config.volumes.bind_timeout_seconds,
+            may_act=self._may_plan,
+            lost=self._lost.set,
+            wake=self._wake,
+        )
 
     def _make_evictor(self) -> Evictor:
         return Evictor(
@@ -277,6 +299,7 @@ class Scheduler:
             healing=config.gangs.as_healing(),
             teamboard=self.teamboard,
             provisioner=self.provisioner,
+            volumes=self.volumes,
             recorder=self._recorder(),
         )
 
@@ -291,6 +314,7 @@ class Scheduler:
         return Actor(
             state=self.state,
             binder=self.binder,
+            volumes=self.volumes,
             claims=self.claims,
             announcer=self.announcer,
             metrics=self.metrics,

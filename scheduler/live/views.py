@@ -22,19 +22,17 @@ from scheduler.live.devices import PATH as GPU_NODES
 from scheduler.live.devices import GPUNodeFeed
 from scheduler.live.feeds import (
     BudgetFeed,
-    ClaimFeed,
     Feed,
     GangFeed,
     GroupFeed,
     NamespaceFeed,
     NodeFeed,
     PodFeed,
-    StorageFeed,
     TeamQuotaFeed,
-    VolumeFeed,
     Waking,
 )
 from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, RAY, VOLCANO, Source
+from scheduler.live.storage_feeds import StorageFeeds
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
 from scheduler.parse.groups import parse_coscheduling, parse_job, parse_pod_group
@@ -60,6 +58,7 @@ class AnyReflector(Protocol):
 
 
 SCHEDULING = "scheduling.k8s.io/v1beta1"
+STORAGE = "storage.k8s.io/v1"
 
 #: An API found missing longer ago than this may have come with the pods that speak it.
 LOOKED_AGE_S_MAX = 1.0
@@ -89,6 +88,7 @@ class Views:
     ) -> None:
         self._chance = chance
         self.pods = PodFeed(state, seen, self._speaks)
+        self.storage = StorageFeeds(state)
         self._state = state
         metrics = WatchMetrics(registry)
 
@@ -125,9 +125,12 @@ class Views:
             slow(GPU_NODES, GPUNode, GPUNodeFeed(state)),
             slow("/apis/policy/v1/poddisruptionbudgets", wire.PodDisruptionBudget, BudgetFeed(state)),
             slow("/api/v1/namespaces", wire.Namespace, NamespaceFeed(state)),
-            slow("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, ClaimFeed(state)),
-            slow("/api/v1/persistentvolumes", wire.PersistentVolume, VolumeFeed(state)),
-            slow("/apis/storage.k8s.io/v1/storageclasses", wire.StorageClass, StorageFeed(state)),
+            slow("/api/v1/persistentvolumeclaims", wire.PersistentVolumeClaim, self.storage.claims),
+            slow("/api/v1/persistentvolumes", wire.PersistentVolume, self.storage.volumes),
+            slow(f"/apis/{STORAGE}/storageclasses", wire.StorageClass, self.storage.classes),
+            slow(f"/apis/{STORAGE}/csinodes", wire.CSINode, self.storage.nodes),
+            slow(f"/apis/{STORAGE}/csidrivers", wire.CSIDriver, self.storage.drivers),
+            slow(f"/apis/{STORAGE}/csistoragecapacities", wire.CSIStorageCapacity, self.storage.capacities),
         )
 
         self._optional: dict[GroupKind, AnyReflector] = {}

@@ -17,6 +17,7 @@ from scheduler.model.selection import (
     WeightedNodeTerm,
     WeightedPodTerm,
 )
+from scheduler.model.volumes import Mount
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
 SpotWish = Literal["", "prefer", "avoid"]
@@ -25,6 +26,8 @@ CPU = "cpu"  # in milli-CPU
 MEMORY = "memory"  # in bytes
 PODS = "pods"  # every pod asks for one
 GPU = "nvidia.com/gpu"
+#: Before a CSI driver's name: how many of its volumes a node can attach.
+ATTACHABLE = "attachable-volumes-csi-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +53,12 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A volume that restricts nodes: a claim by name, resolved against PVCs and PVs of the state."""
+    """A volume that restricts nodes: a claim by name, or what the state makes of it (``Mount``)."""
 
-    claim: str
+    claim: str = ""
+    #: The claim is made for the pod, which must own it.
+    is_ephemeral: bool = False
+    mount: Mount | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,14 @@ class Snapshot:
     budgets: tuple[DisruptionBudget, ...] = ()
     #: Seconds since the epoch.
     at_s: float = 0.0
+    #: Pods on nodes whose volumes are still to be had there: their shapes and nodes.
+    providing: tuple[tuple[Shape, str], ...] = ()
+    #: Nodes that attach a volume of several pods, by (driver, volume), as far as waiting pods mount it.
+    attached: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
+
+    @property
+    def has_volumes(self) -> bool:
+        return bool(self.providing or self.attached)
 
 
 Ordering = Literal["oldest", "shortest-time", "shortest-service", "least-service"]
@@ -123,6 +131,7 @@ Reason = Literal[
     "QuotaExceeded",
     "WaitingForVictims",
     "WaitingForNodes",
+    "WaitingForVolumes",
     "Unschedulable",
     "NeverFits",
     "Unproven",

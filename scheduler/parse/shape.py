@@ -264,7 +264,7 @@ def _port(number: int, found: wire.Port) -> HostPort:
 
 def parse_volumes(found: Sequence[wire.PodVolume], pod_name: str) -> tuple[Volume, ...]:
     """Claims the pod mounts; an ephemeral volume's claim is named POD-VOLUME. Raises Refusal."""
-    claims: set[str] = set()
+    claims: dict[str, bool] = {}
     for volume in selectors.bounded("spec.volumes", found, VOLUMES_MAX):
         field = f"spec.volumes[{shown(volume.name)}]"
         if volume.persistent_volume_claim is not None:
@@ -275,8 +275,8 @@ def parse_volumes(found: Sequence[wire.PodVolume], pod_name: str) -> tuple[Volum
             raise Refusal(field, "a disk named directly is not supported: use a PersistentVolumeClaim")
         if not claim or len(claim) > NAME_MAX:
             raise Refusal(field, f"{shown(claim)} is no claim name")
-        claims.add(claim)
-    return tuple(Volume(claim=claim) for claim in sorted(claims))
+        claims[claim] = claims.get(claim, False) or volume.ephemeral is not None
+    return tuple(Volume(claim=claim, is_ephemeral=own) for claim, own in sorted(claims.items()))
 
 
 def _claiming(volumes: Sequence[wire.PodVolume] | None) -> tuple[wire.PodVolume, ...]:

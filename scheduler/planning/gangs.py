@@ -19,7 +19,7 @@ from scheduler.teams.desk import Mask
 
 
 def place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
-    if roles_see_each_other(pending):
+    if roles_see_each_other(pending) or run.translation.volumes.contends(pending):
         _place_in_turn(run, pending, within)
         return
     ask = _asked(run, pending)

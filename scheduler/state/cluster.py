@@ -5,8 +5,9 @@ Both shells feed the same state. It holds no client and no clock; every method i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,16 @@ from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.gangs.groups import Group, GroupKind, PodGroup
 from scheduler.model.gang import GangKey, PendingGang, Waiting
-from scheduler.model.objects import Node, Pod, Rejected, Shape
+from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
-from scheduler.model.volumes import Claims
+from scheduler.model.volumes import Claims, Wanted
 from scheduler.parse.teamquota import TeamQuota
 from scheduler.records import Record, gang_words, looks_alike, same_for_masks
 from scheduler.state.disruption import Disruption
 from scheduler.state.gangs import Gangs
 from scheduler.state.masks import Masks
 from scheduler.state.placed import PlacedPods
+from scheduler.state.volumes import Kind, Volumes
 from scheduler.teams.defaults import Defaults
 from scheduler.teams.roll import Roll
 
@@ -39,16 +41,21 @@ class ClusterState(DeviceState):
         self.defaults = Defaults()
         self.devices = DeviceBook()
         self.labels = Labels(self.devices)
-        self.claims = Claims()
         self.disruption = Disruption()
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods: dict[str, Record] = {}
         self.gangs = Gangs(self._pods, scheduler_name)
+        self.volumes = Volumes(self._pods, self.columns)
         self.follows = False  # whether the order alone may have somebody evicted
         self._masks = Masks(self.columns)
         self._placed = PlacedPods(self._pods, self.columns)
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
+
+    @property
+    def claims(self) -> Claims:
+        """Volume claims, volumes and what is said of storage."""
+        return self.volumes.claims
 
     # -- events ------------------------------------------------------------------------------
 
@@ -57,6 +64,7 @@ class ClusterState(DeviceState):
         return self._take_node(self.labels.seen(node))
 
     def _take_node(self, node: Node) -> bool:
+        node = self.volumes.limiting(node)
         before = self.columns.put(node)
         if before is None or before.labels != node.labels:
             self.roll.nodes_changed()
@@ -83,26 +91,30 @@ class ClusterState(DeviceState):
         changes nothing.
         """
         asked, pod = pod.shape, self.defaults.filled(pod)
+        filled = pod.shape
+        others = self.volumes.mounts(pod, filled)
+        pod = self.volumes.resolved(pod, filled)
         record = self._pods.get(pod.uid)
         if record is None:
-            record = Record(pod, pod, rejected, None, asked)
+            record = Record(pod, pod, rejected, None, asked, filled)
             self._pods[pod.uid] = record
             self.gangs.join(record)
         else:
-            record.observed, record.rejected, record.asked = pod, rejected, asked
+            record.observed, record.rejected, record.asked, record.filled = pod, rejected, asked, filled
         record.see_devices(pod, self.scheduler_name)
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
         self.roll.saw(pod)
         is_news = self._settle(record)
         self.roll.touch(record.key)
-        return is_news
+        return self._reshape(others) or is_news
 
     def remove_pod(self, uid: str) -> None:
         record = self._pods.pop(uid, None)
         if record is not None:
             self._charge(record, "")
             self.roll.touch(record.key)
+            self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.forget(uid)
             self.gangs.leave(record)
 
@@ -123,10 +135,35 @@ class ClusterState(DeviceState):
         self.gangs.set_unreadable(kind, why)
 
     def set_claims(self, claims: Claims) -> None:
-        """Volume claims or volumes changed: every mask that depends on one is stale."""
-        self.claims = claims
-        self._masks.claims_changed()
-        self.releases += 1
+        """Take all that is said of storage at once."""
+        limited = self.claims.limited
+        self.volumes.replace_all(claims)
+        self._storage_changed(self.volumes.mounting())
+        if limited != claims.limited:
+            self._take_nodes(self.columns.row)
+
+    def set_storage(self, kind: Kind, new: Mapping[Any, Any], gone: Collection[Any] = ()) -> bool:
+        """Take objects of one kind, by name; whether a plan can see the difference."""
+        limited = self.claims.limited
+        concerned = self.volumes.put(kind, new, gone)
+        if concerned is None:
+            return False
+        if kind == "node_drivers":
+            self._take_nodes({*new, *gone} if limited == self.claims.limited else self.columns.row)
+        if kind == "claims":
+            is_news = self._reshape(concerned)
+            self.releases += is_news
+            return is_news
+        self._storage_changed(concerned)
+        return True
+
+    def avoid(self, avoided: Mapping[Wanted, Mapping[str, str]]) -> bool:
+        """By what is wanted, nodes for which it is not to be provisioned now, and why; whether it is news."""
+        if avoided == self.claims.avoided:
+            return False
+        self.volumes.avoid(avoided)
+        self._storage_changed(())
+        return True
 
     def set_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         if self.namespaces.get(name) != labels:
@@ -186,6 +223,8 @@ class ClusterState(DeviceState):
             rows.append(row)
         if not self.columns.fits(rows, [a.pod.shape.requests for a in place.assignments]):
             return "capacity was taken meanwhile"
+        if (objection := self.volumes.objection(place.assignments)) is not None:
+            return objection
         view = self.view(place.gang.key)
         if view is None or view.generation != place.gang.generation or view.blocked is not None:
             return "the gang's description changed meanwhile"
@@ -261,8 +300,7 @@ class ClusterState(DeviceState):
     def snapshot(self, at_s: float = 0.0) -> Snapshot:
         """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns."""
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
-            for record in self.defaults.refill(self._pods.values()):
-                self._settle(record)
+            self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
         views = self.gangs.views()
         gangs = tuple(views.values())
         shapes = {role.shape for gang in gangs for role in gang.roles}
@@ -271,6 +309,10 @@ class ClusterState(DeviceState):
         room = None if teams is not None else self.roll.room(at_s, gangs, displaces=self.follows)
         total = self.columns.total.copy()
         free = total - self.columns.used
+        for name, column in self.columns.column.items():
+            if name.startswith(ATTACHABLE):
+                # What a node attaches is no part of its size: it counts, and does not weigh.
+                total[:, column] = 0
         devices = self.devices.limit(self.columns.row, self.columns.column, free, total, self.roll.going)
         total.setflags(write=False)
         free.setflags(write=False)
@@ -289,6 +331,8 @@ class ClusterState(DeviceState):
             namespaces=dict(self.namespaces),
             teams=teams,
             devices=devices,
+            providing=self.volumes.providing(),
+            attached=self.volumes.attached(shapes),
         )
 
     # -- inside ------------------------------------------------------------------------------
@@ -312,8 +356,28 @@ class ClusterState(DeviceState):
             self.gangs.touch(record.key)
         return True
 
+    def _reshape(self, uids: Iterable[str]) -> bool:
+        """What these pods' claims come to may be something else; whether a plan can see the difference."""
+        is_news = False
+        for uid in uids:
+            record = self._pods.get(uid)
+            if record is not None:
+                record.observed = self.volumes.resolved(record.observed, record.filled)
+                is_news |= self._settle(record)
+        return is_news
+
+    def _storage_changed(self, concerned: Iterable[str]) -> None:
+        self._masks.storage_changed()
+        self._reshape(concerned)
+        self.releases += 1
+
+    def _take_nodes(self, names: Iterable[str]) -> None:
+        """What these nodes can attach is something else."""
+        for row in [self.columns.row[name] for name in names if name in self.columns.row]:
+            self._take_node(self.columns.nodes[row])
+
     def _charge(self, record: Record, node: str) -> None:
-        pod = record.effective
+        pod, others = record.effective, set[str]()
         if record.charged == node and (not node or record.charged_shape is pod.shape):
             return
         is_ours = pod.scheduler_name == self.scheduler_name
@@ -322,6 +386,7 @@ class ClusterState(DeviceState):
             self.roll.charge(pod, record.charged_shape, record.charged, -1, is_ours=is_ours)
             self.devices.release(record.charged, pod.uid)
             self._placed.released(pod.uid)
+            others |= self.volumes.charge(pod, record.filled, record.charged_shape, record.charged, -1)
             self.releases += 1
         record.charged, record.charged_shape = node, pod.shape if node else None
         if node:
@@ -329,6 +394,8 @@ class ClusterState(DeviceState):
             self.roll.charge(pod, pod.shape, node, +1, is_ours=is_ours)
             self.devices.charge(node, pod.uid, pod.shape, record.devices)
             self.releases += self._placed.charged(record)
+            others |= self.volumes.charge(pod, record.filled, pod.shape, node, +1)
+        self._reshape(others)
 
     def _rows_moved(self) -> None:
         """Rows of nodes were added or removed: what is indexed by row is rebuilt when next needed."""

@@ -36,9 +36,14 @@ class Masks:
             changed[row] = allows(shape, node, claims)
             self._masks[shape] = changed
 
-    def claims_changed(self) -> None:
-        """Every mask that depends on a volume is stale."""
-        self._masks = {shape: m for shape, m in self._masks.items() if not shape.volumes}
+    def storage_changed(self) -> None:
+        """Every mask that depends on where a volume can be had is stale."""
+        self._masks = {shape: m for shape, m in self._masks.items() if not _is_open(shape)}
 
     def rows_moved(self) -> None:
         self._masks.clear()
+
+
+def _is_open(shape: Shape) -> bool:
+    """Whether the shape has a volume that is still to be had, or that nobody looked up."""
+    return any(v.mount is None or v.mount.wanted is not None for v in shape.volumes)

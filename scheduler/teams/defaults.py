@@ -49,8 +49,8 @@ class Defaults:
         """Bring pods up to what was learned; those that ask for something else now."""
         for record in records:
             shape = self._shape(record.observed.namespace, record.asked)
-            if shape is not record.observed.shape:
-                record.observed = replace(record.observed, shape=shape)
+            if shape is not record.filled:
+                record.filled = shape
                 yield record
 
     def _shape(self, namespace: str, asked: Shape) -> Shape:

@@ -46,6 +46,9 @@ SERVED: Final = (
     f"{CORE}/persistentvolumes",
     "/apis/storage.k8s.io/v1/storageclasses",
     BUDGETS,
+    "/apis/storage.k8s.io/v1/csinodes",
+    "/apis/storage.k8s.io/v1/csidrivers",
+    "/apis/storage.k8s.io/v1/csistoragecapacities",
 )
 EPOCH: Final = "stowplan.dev/epoch"
 LEASE: Final[Key] = ("stowplan-system", "stowplan")

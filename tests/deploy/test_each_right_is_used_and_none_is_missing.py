@@ -20,6 +20,7 @@ from tests.faults import proxy
 from tests.faults.proxy import nth
 from tests.faults.scheduler import Terms
 from tests.faults.stage import Stage, gang, pod, staged
+from tests.volumes.cluster import Storage
 
 IDENTITY: Final = DEPLOY / "rbac" / "scheduler.yaml"
 NATIVE: Final = "/apis/scheduling.k8s.io/v1beta1/namespaces/{}/podgroups"
@@ -28,7 +29,7 @@ TEAMS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
 
 
 async def does_everything(stage: Stage) -> None:
-    """Gangs of three APIs, one that waits, one that is taken back, one that ends; lost answers; a team."""
+    """Gangs of three APIs, waiting, taken back and ended; lost answers; a team; volumes."""
     space = stage.namespace
     await stage.nodes(5, gpus=8)
     await stage.post(
@@ -42,7 +43,13 @@ async def does_everything(stage: Stage) -> None:
     ):
         body: Json = {"apiVersion": group, "kind": "PodGroup", "metadata": {"name": "pg"}, "spec": spec}
         await stage.post(path.format(space), body)
-    for match in (proxy.gang_create, proxy.binding):
+    storage = Storage(stage, "n")
+    await storage.classes()
+    await storage.disk("v0", [f"{space}-n-0"])
+    await storage.claim("data", "late")
+    await storage.claim("disk", "local")
+    asking, taking = (proxy.call("PATCH", f"persistentvolume{kind}") for kind in ("claims", "s"))
+    for match in (proxy.gang_create, proxy.binding, asking, taking):
         stage.proxy.add(match, proxy.drop_answer(), when=nth(1))
     last = proxy.call("POST", "pods", "binding", name="back-3")
     stage.proxy.add(last, proxy.refuse_with(422, reason="Invalid"))
@@ -53,6 +60,8 @@ async def does_everything(stage: Stage) -> None:
             *(pod(f"n{i}", schedulingGroup={"podGroupName": "pg"}) for i in range(2)),
             *(_labelled(f"c{i}", {"scheduling.x-k8s.io/pod-group": "pg"}) for i in range(2)),
             *gang("wide", 6, gpus=8),
+            storage.pod("mounts", "data", gpus=0),
+            storage.pod("takes", "disk", gpus=0),
         ]
     )
     await stage.until(

@@ -37,6 +37,8 @@ class Terms:
     policy: Mapping[str, object] = field(default_factory=dict)
     #: As the configuration's own; None asks no autoscaler.
     provisioning: Mapping[str, object] | None = None
+    #: As the configuration's own ``volumes``.
+    volumes: Mapping[str, object] = field(default_factory=dict)
 
 
 class SchedulerProcess:
@@ -202,6 +204,7 @@ def _configuration(terms: Terms) -> dict[str, object]:
         "watch": {"staleSeconds": int(terms.stale_s)},
         "health": {"port": 0},
         "policy": dict(terms.policy),
+        "volumes": dict(terms.volumes),
         "provisioning": None if terms.provisioning is None else dict(terms.provisioning),
     }
 

@@ -105,11 +105,16 @@ def planned(gang: PendingGang) -> tuple[Assignment, ...]:
 
 
 def begin(
-    count: int, *, min_member: int | None = None, standing: int = 0, limits: Limits | None = None
+    count: int,
+    *,
+    min_member: int | None = None,
+    standing: int = 0,
+    limits: Limits | None = None,
+    needs_volumes: bool = False,
 ) -> tuple[Attempt, tuple[Instruction, ...]]:
     """An attempt for a gang of ``count`` pods w-0, w-1 ...; all of them are needed unless said."""
     gang = gang_of({"w": (count, 0)}, min_member=min_member or count, standing=standing)
-    return start(gang, planned(gang), epoch=1, at_s=0.0, limits=limits)
+    return start(gang, planned(gang), epoch=1, at_s=0.0, limits=limits, needs_volumes=needs_volumes)
 
 
 def after(attempt: Attempt, events: Sequence[Event]) -> tuple[Attempt, list[Instruction]]:

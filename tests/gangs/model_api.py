@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scheduler.gangs import events as ev
-from scheduler.gangs.attempt import Attempt, Phase, verify
+from scheduler.gangs.attempt import Attempt, MemberState, Phase, verify
 from scheduler.gangs.machine import step
 from scheduler.model.objects import Pod
 from tests.gangs.gang_cases import pod
@@ -125,7 +125,7 @@ class Shell:
         self.statuses: list[ev.WriteStatus] = []
         #: Deletions the watch told of after the attempt had ended: for the next plan to heal.
         self.late_news: set[str] = set()
-        self.is_deadline_told = False
+        self.told_deadline_s = 0.0
         self._take(todo)
 
     def tell(self, event: ev.Event) -> None:
@@ -181,6 +181,8 @@ class Shell:
                 self._read(uid, item.seen if fate == "early" and item.seen else now)
             case ev.EvictPod(uid=uid):
                 self._evict(uid, fate)
+            case ev.ProvideVolumes():
+                self._provide(fate)
             case ev.WriteClaim():
                 self._claim(fate)
             case ev.ReadClaim():
@@ -224,6 +226,14 @@ class Shell:
         if status == 404:
             return self.tell(ev.BindRefused(at_s=at_s, uid=uid, reason="gone", is_permanent=True))
         return self.tell(ev.BindConflict(at_s=at_s, uid=uid))
+
+    def _provide(self, fate: str) -> None:
+        """Every volume comes, or that of the first pod fails and the others come."""
+        planned = self.attempt.uids(MemberState.PLANNED)
+        if fate == "refuse" and planned:
+            self.tell(ev.VolumesFailed(at_s=self.now_s, uid=planned[0], reason="no room"))
+        if self.attempt.phase is Phase.PROVISIONING:
+            self.tell(ev.VolumesReady(at_s=self.now_s))
 
     def _read(self, uid: str, served: ServedPod) -> None:
         self.tell(
@@ -285,8 +295,8 @@ class Shell:
 
     def pass_time(self, seconds: float) -> None:
         self.now_s += seconds
-        if self.now_s >= self.attempt.deadline_s and not self.is_deadline_told:
-            self.is_deadline_told = True
+        if self.now_s >= self.attempt.deadline_s != self.told_deadline_s:
+            self.told_deadline_s = self.attempt.deadline_s
             self.tell(ev.DeadlinePassed(at_s=self.now_s))
 
     def watch(self) -> None:

@@ -40,6 +40,8 @@ def alphabet(at_s: float) -> list[ev.Event]:
         ev.ClaimRead(at_s=at_s, is_ours=False),
         ev.ClaimReadRetry(at_s=at_s, after_s=1.0),
         ev.StandingGone(at_s=at_s),
+        ev.VolumesReady(at_s=at_s),
+        ev.VolumesFailed(at_s=at_s, uid=uid, reason="no"),
         ev.StatusAcked(at_s=at_s),
         ev.StatusRetry(at_s=at_s, after_s=1.0),
         ev.StatusRefused(at_s=at_s),
@@ -79,13 +81,17 @@ def events_for(attempt: Attempt) -> list[ev.Event]:
 
 
 def openings() -> list[Attempt]:
-    """A gang of two of which both, or one, must start; one that grows; two singles; recovered; taken back."""
+    """A gang of two of which both, or one, must start; one that grows; singles; recovered; taken back."""
     single = gang_of({"w": (1, 1)}, min_member=1, dialect="pod")
+    alone = (Assignment(pod=single.pods[0], node=NODE),)
     starts = [
         begin(2, limits=LIMITS)[0],
+        begin(2, min_member=1, limits=LIMITS, needs_volumes=True)[0],
+        begin(1, min_member=2, standing=1, limits=LIMITS, needs_volumes=True)[0],
+        start(single, alone, epoch=1, at_s=0.0, limits=LIMITS, needs_volumes=True)[0],
         begin(2, min_member=1, limits=LIMITS)[0],
         begin(1, min_member=2, standing=1, limits=LIMITS)[0],
-        start(single, (Assignment(pod=single.pods[0], node=NODE),), epoch=1, at_s=0.0, limits=LIMITS)[0],
+        start(single, alone, epoch=1, at_s=0.0, limits=LIMITS)[0],
     ]
     left = [pod("w-0", uid="w-0", node=NODE)]
     starts.append(
@@ -163,7 +169,7 @@ def signature(attempt: Attempt) -> tuple[object, ...]:
         for m in attempt.members.values()
     )
     doubt = (attempt.writing, attempt.write_tries, attempt.is_claim_doubtful)
-    back = (attempt.is_taking_back, attempt.is_inherited)
+    back = (attempt.is_taking_back, attempt.is_inherited, attempt.needs_volumes)
     return (back, attempt.key.is_single, attempt.need, attempt.phase, doubt, *members)
 
 

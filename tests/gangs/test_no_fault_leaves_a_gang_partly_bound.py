@@ -26,8 +26,9 @@ class GangUnderFaults(RuleBasedStateMachine):
         workers=st.integers(1, 4),
         slack=st.integers(0, 2),
         standing=st.integers(0, 2),
+        mounts=st.booleans(),
     )
-    def plan(self, drivers: int, workers: int, slack: int, standing: int) -> None:
+    def plan(self, drivers: int, workers: int, slack: int, standing: int, mounts: bool) -> None:
         roles = {"driver": (1, 1)} if drivers else {}
         roles["worker"] = (workers, 0)
         self.total = drivers + workers
@@ -37,7 +38,7 @@ class GangUnderFaults(RuleBasedStateMachine):
         gang = gang_of(roles, min_member=self.min_member, standing=standing)
         self.key = gang.key
         self.server = Server(pods={p.uid: ServedPod() for p in gang.pods})
-        attempt, todo = start(gang, planned(gang), epoch=1, at_s=0.0, limits=LIMITS)
+        attempt, todo = start(gang, planned(gang), epoch=1, at_s=0.0, limits=LIMITS, needs_volumes=mounts)
         self.shell = Shell(self.server, attempt, todo, 0.0)
         self.epoch = 1
         self.is_healthy = True

@@ -29,6 +29,7 @@ from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
 from tests.mutations.victim_guards import VICTIM_GUARDS
+from tests.mutations.volume_guards import VOLUME_GUARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
@@ -44,6 +45,7 @@ MUTATIONS = (
     *VICTIM_GUARDS,
     *PROVISIONING_GUARDS,
     *FLOOD_GUARDS,
+    *VOLUME_GUARDS,
     *IN_STORMS,
 )
 

@@ -19,7 +19,7 @@ TEAM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a change of a team's default counts for the pods that are there",
         file="scheduler/teams/defaults.py",
-        old="            if shape is not record.observed.shape:",
+        old="            if shape is not record.filled:",
         new="            if False:",
         test=DEFAULTS,
     ),
