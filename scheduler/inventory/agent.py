@@ -22,9 +22,9 @@ from scheduler.inventory.probe import probe
 from scheduler.inventory.prober import Prober
 from scheduler.inventory.processes import Owner, unknown_owner
 from scheduler.inventory.publish import written_node
-from scheduler.inventory.record import Record, cleared, hung, observed, resumed, struck
+from scheduler.inventory.record import Record, cleared_by, hung, observed, resumed, struck
 from scheduler.inventory.report import DeviceReport, NodeState
-from scheduler.inventory.writer import GPUNodes, Pace
+from scheduler.inventory.writer import GPUNodes, Pace, words_of
 from scheduler.kube.transport import ClusterError, NotFound, Transport
 from scheduler.kube.wire.inventory import GPUNodeStatus
 
@@ -81,6 +81,7 @@ class Agent:
         self._prober = Prober(lambda: self._probe(api), clock=clock)
         self._strikes: asyncio.Queue[Strike] = asyncio.Queue(STRIKES_MAX)
         self._alarm = asyncio.Event()
+        self._look_now = asyncio.Event()
         self.is_stopping = False
         self._has_looked = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,6 +126,7 @@ class Agent:
                 continue
             if found is not None:
                 self.record = resumed(found_record(found), self._settings.boot_id, self._clock())
+                await self._clear(words_of(found))
             return
 
     async def _keep_probing(self) -> None:
@@ -137,7 +139,14 @@ class Agent:
             self._alarm.set()
             # A probe that hangs is waited for at once: what it says in the end is not a period late.
             if is_answered:
-                await asyncio.sleep(begun_s + self._settings.probe_period_s - loop.time())
+                await self._rest(begun_s + self._settings.probe_period_s - loop.time())
+
+    async def _rest(self, seconds: float) -> None:
+        """Until the next look is due, or an event asks for one: what the driver wants done, it says now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._look_now.wait()
+        self._look_now.clear()
 
     async def _look(self) -> bool:
         """One probe, or the word that it hangs; whether NVML answered."""
@@ -189,17 +198,19 @@ class Agent:
                 raise
             remedy = "; is the GPUNode CRD installed (deploy/crds)?" if isinstance(error, NotFound) else ""
             self._log.warning("the GPUNode was not written", error=f"{error}{remedy}")
+            # An admin's word reaches the agent whatever is wrong with what it writes.
+            with suppress(ClusterError):
+                await self._clear(words_of(await self._objects.found()))
             return
         self._pace.written(status, self._clock())
-        if wanted:
-            await self._clear(wanted)
+        await self._clear(wanted)
 
     async def _clear(self, words: str) -> None:
         """What an admin says is well: forget its signs, then take the word off."""
-        named = {word.strip() for word in words.split(",")}
-        uuids = [uuid for uuid in self.record.devices if uuid in named or "all" in named]
-        self.record = cleared(self.record, uuids)
-        self._log.info("cleared by annotation", devices=sorted(uuids))
+        if not words:
+            return
+        self.record, uuids = cleared_by(self.record, words)
+        self._log.info("cleared by annotation", devices=uuids)
         # The write that takes it off may fail; then it is read, and taken off, again.
         with suppress(ClusterError):
             await self._objects.take_off(words)
@@ -222,6 +233,7 @@ class Agent:
         if not self._strikes.full():
             self._strikes.put_nowait(strike)
         self._alarm.set()
+        self._look_now.set()
 
     def _take_strikes(self) -> None:
         while not self._strikes.empty():

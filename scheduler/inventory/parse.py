@@ -10,9 +10,9 @@ from scheduler.inventory.health import HealthPolicy, xid
 from scheduler.inventory.history import COUNT_MAX, SIGNS_MAX, History, Sign
 from scheduler.inventory.record import Record
 from scheduler.inventory.report import Device, Memory, NodeState
-from scheduler.inventory.scenario import DEVICES_MAX, INSTANCES_MAX
+from scheduler.inventory.scenario import DEVICES_MAX, INSTANCES_MAX, LINKS_MAX
 from scheduler.inventory.times import read
-from scheduler.kube.wire.inventory import GPUDevice, GPUInstance, GPUNode, GPUSign
+from scheduler.kube.wire.inventory import GPUDevice, GPUInstance, GPULinks, GPUNode, GPUSign
 
 TEXT_MAX = 512
 NAME_MAX = 128
@@ -118,11 +118,16 @@ def found_record(node: GPUNode) -> Record:
     status = node.status
     devices = [device for device in (status.devices or ())[:DEVICES_MAX] if device.uuid]
     signs = {device.uuid: _signs(device.signs or ()) for device in devices}
+    silent = {device.uuid: read(device.since) for device in devices if device.state == "Unknown"}
     return Record(
         probed_s=read(status.last_probe),
         driver=status.driver,
         cuda=status.cuda,
         boot_id=status.boot_id,
+        node_uid=status.node_uid,
+        seen_in={device.uuid: device.boot_id for device in devices if device.boot_id},
+        links_best={device.uuid: best for device in devices if (best := _links_best(device.links))},
+        silent_s={uuid: since_s for uuid, since_s in silent.items() if since_s is not None},
         devices={device.uuid: _known(device) for device in devices},
         history=History(signs={uuid: found for uuid, found in signs.items() if found}),
     )
@@ -177,6 +182,7 @@ def _instance(instance: GPUInstance, health: Health) -> InstanceState:
 
 def _known(device: GPUDevice) -> Device:
     memory = Memory(total_bytes=_bounded(device.memory_bytes), used_bytes=0)
+    is_missing = any(sign.kind == "missing" and sign.mended is None for sign in device.signs or ())
     return Device(
         index=device.index,
         uuid=device.uuid,
@@ -186,7 +192,14 @@ def _known(device: GPUDevice) -> Device:
         pci=device.pci,
         numa=device.numa,
         memory=memory if device.memory_bytes else None,
+        # Since when it is missing goes on; whether it still is, the next probe says.
+        troubles=("missing",) if is_missing and device.state == "Fatal" else (),
     )
+
+
+def _links_best(links: GPULinks | None) -> int:
+    """The most that were up: the next agent may start while some are down."""
+    return 0 if links is None else min(max(links.best, links.active, 0), LINKS_MAX)
 
 
 def _signs(signs: tuple[GPUSign, ...]) -> tuple[Sign, ...]:

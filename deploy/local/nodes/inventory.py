@@ -26,10 +26,10 @@ from scheduler.inventory.nvml import Nvml
 from scheduler.inventory.parse import found_record
 from scheduler.inventory.probe import probe
 from scheduler.inventory.publish import written_node
-from scheduler.inventory.record import Record, cleared, hung, observed, resumed, struck
+from scheduler.inventory.record import Record, cleared_by, hung, observed, resumed, struck
 from scheduler.inventory.report import DeviceReport
 from scheduler.inventory.scenario import Device, Driver, Scenario
-from scheduler.inventory.writer import GPUNodes, Pace
+from scheduler.inventory.writer import GPUNodes, Pace, words_of
 from scheduler.kube.transport import ClusterError, Transport
 from scheduler.kube.wire.inventory import GPUNodeStatus
 
@@ -230,16 +230,17 @@ class _Reporter:
             words = await self._objects.write(status)
         except ClusterError:
             self._pace.failed(self._all.now_s())
+            with suppress(ClusterError):
+                await self._clear(words_of(await self._objects.found()))
             return
         self._pace.written(status, self._all.now_s())
         self.told.set()
-        if words:
-            await self._clear(words)
-            self.alarm.set()
+        await self._clear(words)
 
     async def _clear(self, words: str) -> None:
-        named = {word.strip() for word in words.split(",")}
-        uuids = [uuid for uuid in self._record.devices if uuid in named or "all" in named]
-        self._record = cleared(self._record, uuids)
+        if not words:
+            return
+        self._record, _ = cleared_by(self._record, words)
+        self.alarm.set()
         with suppress(ClusterError):
             await self._objects.take_off(words)
