@@ -12,9 +12,10 @@ from scheduler.inventory.record import Record
 from scheduler.inventory.report import Device, Memory, NodeState
 from scheduler.inventory.scenario import DEVICES_MAX, INSTANCES_MAX, LINKS_MAX
 from scheduler.inventory.times import read
-from scheduler.kube.wire.inventory import GPUDevice, GPUInstance, GPULinks, GPUNode, GPUSign
+from scheduler.kube.wire.inventory import GPUDevice, GPUHolder, GPUInstance, GPULinks, GPUNode, GPUSign
 
 TEXT_MAX = 512
+HOLDERS_MAX = 64
 NAME_MAX = 128
 BYTES_MAX = 1 << 50
 #: A probe older than this gives no device for new bindings (invariant INV9).
@@ -38,6 +39,7 @@ class InstanceState:
     profile: str
     memory_bytes: int
     is_usable: bool
+    holders: tuple[GPUHolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class DeviceState:
     levels: tuple[int, ...]
     instances: tuple[InstanceState, ...]
     offences_s: tuple[float, ...] = ()
+    holders: tuple[GPUHolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class NodeInventory:
     driver: str
     probed_s: float | None
     devices: tuple[DeviceState, ...]
+    evidence: str = ""
 
     def is_fresh(self, now_s: float, age_s_max: float = PROBE_AGE_S_MAX) -> bool:
         """Whether new bindings may rely on this. A probe from beyond the same bound ahead is not fresh."""
@@ -110,6 +114,7 @@ def parse(node: GPUNode) -> NodeInventory | Refused:
         driver=_text(status.driver, NAME_MAX),
         probed_s=read(status.last_probe),
         devices=tuple(_device(device) for device in devices),
+        evidence=_text(status.evidence, NAME_MAX),
     )
 
 
@@ -168,7 +173,12 @@ def _device(device: GPUDevice) -> DeviceState:
         levels=(device.levels or ())[:DEVICES_MAX],
         instances=tuple(_instance(instance, health) for instance in instances[:INSTANCES_MAX]),
         offences_s=fatal_times(_signs(device.signs), _PROOF) if device.signs else (),
+        holders=_holders(device.holders),
     )
+
+
+def _holders(found: tuple[GPUHolder, ...] | None) -> tuple[GPUHolder, ...]:
+    return tuple(holder for holder in (found or ())[:HOLDERS_MAX] if holder.uid or holder.name)
 
 
 def _instance(instance: GPUInstance, health: Health) -> InstanceState:
@@ -177,6 +187,7 @@ def _instance(instance: GPUInstance, health: Health) -> InstanceState:
         profile=_text(instance.profile, NAME_MAX),
         memory_bytes=_bounded(instance.memory_bytes),
         is_usable=health.is_usable and instance.foreign_processes == 0 and bool(instance.uuid),
+        holders=_holders(instance.holders),
     )
 
 

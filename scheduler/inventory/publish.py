@@ -9,8 +9,10 @@ import msgspec
 from scheduler.inventory.assess import HEALTHY, Health, assess, unknown
 from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy
 from scheduler.inventory.history import Sign
+from scheduler.inventory.holders import Holders, holders
 from scheduler.inventory.identity import AWAY
-from scheduler.inventory.processes import Owner, held, unknown_owner
+from scheduler.inventory.pod_resources import Grant
+from scheduler.inventory.processes import Owner, asked_once, held, unknown_owner
 from scheduler.inventory.record import Record, observed
 from scheduler.inventory.report import Device, DeviceReport, Instance
 from scheduler.inventory.scenario import INSTANCES_MAX
@@ -20,6 +22,7 @@ from scheduler.kube.wire.base import Metadata
 from scheduler.kube.wire.inventory import (
     GPUDevice,
     GPUErrors,
+    GPUHolder,
     GPUInstance,
     GPULinks,
     GPUNode,
@@ -53,9 +56,11 @@ def gpu_node(
     before: Record | None = None,
     owner: Owner = unknown_owner,
     policy: HealthPolicy = DEFAULT_POLICY,
+    grants: Sequence[Grant] | None = None,
 ) -> GPUNode:
     """The object after one probe; ``before`` is what was known until then."""
-    return written_node(observed(before or Record(), report, now_s), node_name, now_s, owner, policy)
+    record = observed(before or Record(), report, now_s)
+    return written_node(record, node_name, now_s, owner, policy, grants)
 
 
 def written_node(
@@ -64,12 +69,15 @@ def written_node(
     now_s: float,
     owner: Owner = unknown_owner,
     policy: HealthPolicy = DEFAULT_POLICY,
+    grants: Sequence[Grant] | None = None,
 ) -> GPUNode:
-    """The object for what is known."""
+    """The object for what is known. grants: what the kubelet gave to whom, None where nobody can tell."""
     health = _health(record, now_s, policy)
     islands = _islands(record.in_order, health)
+    owner = asked_once(owner)
+    found = holders(record.in_order, grants, owner)
     devices = tuple(
-        _device(device, health.get(device.uuid, HEALTHY), record, islands.get(device.uuid, ""), owner)
+        _device(device, health.get(device.uuid, HEALTHY), record, islands.get(device.uuid, ""), owner, found)
         for device in record.in_order
     )
     healthy = sum(device.state in ("Healthy", "Noted") for device in devices)
@@ -89,6 +97,7 @@ def written_node(
         healthy=healthy if counts else 0,
         usable=usable if counts else 0,
         unidentified=record.unidentified,
+        evidence=found.evidence,
         lacking=tuple(call[:_TEXT_MAX] for call in record.lacking[:LACKING_MAX]) or None,
         devices=devices,
     )
@@ -111,17 +120,18 @@ def meaning(status: GPUNodeStatus) -> GPUNodeStatus:
 
     A change in it is written at once; the rest travels with the heartbeat.
     """
-    devices = tuple(_decisive(device) for device in status.devices or ())
+    devices = tuple(_decisive(device, status.evidence) for device in status.devices or ())
     message = "" if status.state == "Hung" else status.message
     return msgspec.structs.replace(
         status, message=message, last_probe=None, last_heartbeat=None, devices=devices
     )
 
 
-def _decisive(device: GPUDevice) -> GPUDevice:
+def _decisive(device: GPUDevice, evidence: str) -> GPUDevice:
     instances = tuple(
         msgspec.structs.replace(
             instance,
+            holders=_decisive_holders(instance.holders, evidence),
             used_bytes=0,
             foreign_bytes=0,
             foreign_processes=min(1, instance.foreign_processes),
@@ -137,6 +147,7 @@ def _decisive(device: GPUDevice) -> GPUDevice:
         foreign_bytes=0,
         foreign_processes=min(1, device.foreign_processes),
         unknown_processes=0,
+        holders=_decisive_holders(device.holders, evidence),
         until=None,
         instances=instances,
         errors=None,
@@ -144,7 +155,19 @@ def _decisive(device: GPUDevice) -> GPUDevice:
     )
 
 
-def _device(device: Device, health: Health, record: Record, island: str, owner: Owner) -> GPUDevice:
+def _decisive_holders(holders: tuple[GPUHolder, ...] | None, evidence: str) -> tuple[GPUHolder, ...]:
+    """Processes come and go with every run of a program.
+
+    Where the kubelet says who holds the device, only more pods on it than it knows of are news.
+    """
+    named = tuple(holder for holder in holders or () if holder.name)
+    used = tuple(holder for holder in holders or () if holder.uid)
+    return named + used if evidence != "kubelet" or len(used) > len(named) else named
+
+
+def _device(
+    device: Device, health: Health, record: Record, island: str, owner: Owner, by: Holders
+) -> GPUDevice:
     foreign = held(device, owner)
     memory = device.memory
     return GPUDevice(
@@ -171,8 +194,10 @@ def _device(device: Device, health: Health, record: Record, island: str, owner: 
         foreign_processes=foreign.processes,
         foreign_bytes=_fit(foreign.used_bytes),
         unknown_processes=foreign.unknown,
+        holders=by.of(device.uuid),
         mig=device.mig_enabled,
-        instances=tuple(_instance(device, one, owner) for one in device.instances[:INSTANCES_MAX]) or None,
+        instances=tuple(_instance(device, one, owner, by) for one in device.instances[:INSTANCES_MAX])
+        or None,
         island=island,
         clique=device.clique,
         links=_links(device, record.links_best.get(device.uuid, 0)),
@@ -182,7 +207,7 @@ def _device(device: Device, health: Health, record: Record, island: str, owner: 
     )
 
 
-def _instance(device: Device, instance: Instance, owner: Owner) -> GPUInstance:
+def _instance(device: Device, instance: Instance, owner: Owner, by: Holders) -> GPUInstance:
     foreign = held(device, owner, instance.gpu_instance)
     memory = instance.memory
     return GPUInstance(
@@ -194,6 +219,7 @@ def _instance(device: Device, instance: Instance, owner: Owner) -> GPUInstance:
         used_bytes=0 if memory is None else _fit(memory.used_bytes),
         foreign_processes=foreign.processes,
         foreign_bytes=_fit(foreign.used_bytes),
+        holders=by.of(instance.uuid),
     )
 
 

@@ -110,11 +110,6 @@ def hung(record: Record, call_age_s: float) -> Record:
     return replace(record, state="Hung", message=message)
 
 
-def paused(record: Record, why: str) -> Record:
-    """While the agent steps aside. What is known stays; the probe's time does not move."""
-    return replace(record, state="Paused", message=f"the agent steps aside: {why}")
-
-
 def cleared(record: Record, uuids: Iterable[str]) -> Record:
     """After an admin said that these devices are well; those that are no longer listed are forgotten."""
     named = frozenset(uuids)

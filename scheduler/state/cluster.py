@@ -325,7 +325,15 @@ class ClusterState(DeviceState):
             self.columns.charge(node, pod.shape, +1)
             if self.roll.is_on:
                 self.roll.charge(pod, pod.shape, node, +1)
-            self.devices.charge(node, pod.uid, pod.shape, record.devices)
+            self.devices.charge(
+                node,
+                pod.uid,
+                pod.shape,
+                record.devices,
+                pod=(pod.namespace, pod.name),
+                runs=pod.phase == "Running",
+                may_use=record.rejected is not None,
+            )
             self.releases += self._placed.charged(record)
 
     def _rows_moved(self) -> None:

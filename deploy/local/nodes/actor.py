@@ -36,6 +36,7 @@ class Settings:
 
     inventory: whether nodes report their devices; None says yes up to 500 of them. inventory_period_s:
     how often each is looked at; None says as often as an agent does, or less where they are many.
+    pod_resources: whether each node that reports serves the kubelet's socket, and its report asks that.
     """
 
     logs: Path
@@ -43,6 +44,7 @@ class Settings:
     writes_at_once: int = 32
     inventory: bool | None = None
     inventory_period_s: float | None = None
+    pod_resources: bool = False
 
 
 class NodeActor:
@@ -182,6 +184,8 @@ class NodeActor:
             clock=self._clock,
             is_silent=self._is_lost,
             period_s=self._settings.inventory_period_s,
+            given=lambda node: self._kubelets.devices.given(node),
+            serves=self._settings.pod_resources,
         )
 
     def _memory(self, node: str) -> Mapping[str, int] | None:

@@ -10,20 +10,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
 import msgspec
 import pynvml
 
+from deploy.local.nodes.devices import Given
+from deploy.local.nodes.pod_resources import PodResourcesServer
 from deploy.local.nodes.pools import NodeSpec
 from deploy.local.nvml.library import FakeLibrary, FakeNode, shipped
 from scheduler.inventory.events import EventPoll, Strike
 from scheduler.inventory.nvml import Nvml
 from scheduler.inventory.parse import found_record
+from scheduler.inventory.pod_resources import Grant, PodResources
 from scheduler.inventory.probe import probe
 from scheduler.inventory.publish import written_node
 from scheduler.inventory.record import Record, cleared_by, hung, observed, resumed, struck
@@ -71,7 +75,8 @@ def scenario_of(node: NodeSpec) -> Scenario:
 class Inventories:
     """``nodes``: by name, each with ``play`` for what happens to its devices. Written by ``run``.
 
-    folder: where the fake library reads each node's table.
+    folder: where the fake library reads each node's table. given: what a node's plugin gave to pods. serves:
+    whether that goes over the kubelet's socket, ``sockets`` by node.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class Inventories:
         clock: Callable[[], float] = time.time,
         is_silent: Callable[[str], bool] = lambda _: False,
         period_s: float | None = None,
+        given: Callable[[str], tuple[Given, ...]] = lambda _: (),
+        serves: bool = False,
     ) -> None:
         self._library = FakeLibrary()
         self.nodes: Mapping[str, FakeNode] = {
@@ -93,6 +100,11 @@ class Inventories:
         self._clock = clock
         self._is_silent = is_silent
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fake-nvml")
+        self.sockets = {
+            name: PodResourcesServer(folder / f"{name}.sock", partial(given, name))
+            for name in (self.nodes if serves else ())
+        }
+        self._given = given
         self._reporters = {
             name: _Reporter(self, node, transport, paced_s=self._period_s)
             for name, node in self.nodes.items()
@@ -124,11 +136,15 @@ class Inventories:
     async def run(self) -> None:
         """Report for ever. Raises what a reporter raises, which is a defect."""
         try:
+            for server in self.sockets.values():
+                await server.open()
             async with asyncio.TaskGroup() as group:
                 for reporter in self._reporters.values():
                     group.create_task(reporter.run())
         finally:
             self.close()
+            for server in self.sockets.values():
+                await server.close()
 
     def close(self) -> None:
         """Let every call that hangs come back, and the threads end."""
@@ -136,6 +152,19 @@ class Inventories:
             if node.scenario.hang or any(device.hang for device in node.scenario.devices):
                 node.play(Scenario(driver=Driver(loaded=False)))
         self._pool.shutdown(cancel_futures=True)
+
+    def kubelet(self, name: str) -> Callable[[], Awaitable[tuple[Grant, ...] | None]]:
+        """Asks a node's kubelet who was given what."""
+        if name in self.sockets:
+            return PodResources(self.sockets[name].socket, clock=self._clock).grants
+
+        async def grants() -> tuple[Grant, ...]:
+            return tuple(
+                Grant(namespace=one.namespace, name=one.name, resource=one.resource, ids=one.devices)
+                for one in self._given(name)
+            )
+
+        return grants
 
     def counted(self) -> None:
         self.writes += 1
@@ -171,6 +200,8 @@ class _Reporter:
         self._node = node
         self._poll = EventPoll(cast(Nvml, pynvml))
         self._objects = GPUNodes(transport, node.name, counted=all_.counted)
+        self._ask_kubelet = all_.kubelet(node.name)
+        self._grants: tuple[Grant, ...] | None = None
         rng = random.Random(node.name)
         # Looks this far apart are each written; closer ones only every so often.
         heartbeat_s = PERIOD_MOST_S if paced_s <= PROBE_PERIOD_S else 0.9 * paced_s
@@ -205,6 +236,7 @@ class _Reporter:
         if self._running is None or self._running.cancelled():
             self._began_s = self._all.now_s()
             self._running = self._all.submit(self._node, self._poll)
+        self._grants = await self._ask_kubelet()
         done, _ = await asyncio.wait([self._running], timeout=DEADLINE_S)
         if not done:
             self._record = hung(self._record, self._all.now_s() - self._began_s)
@@ -219,7 +251,8 @@ class _Reporter:
     async def _tell(self) -> float:
         """Write what is due; seconds until something is due again."""
         now_s = self._all.now_s()
-        status = written_node(self._record, self._node.name, now_s, self._node.pod_of).status
+        node = written_node(self._record, self._node.name, now_s, self._node.pod_of, grants=self._grants)
+        status = node.status
         if self._pace.due_s(status, now_s) <= now_s:
             await self._write(status)
         due_s = self._pace.due_s(status, self._all.now_s())
