@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -39,16 +40,23 @@ async def call(socket: Path, method: str, request: bytes, *, timeout_s: float) -
                 writer.write(_opening(method, request))
                 return await _answer(reader, writer)
             finally:
-                writer.close()
+                await shut(writer)
     except (OSError, EOFError, ValueError, TimeoutError) as error:
         raise CallFailed(f"{socket}: {error or type(error).__name__}") from error
+
+
+async def shut(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, however it ends."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
-async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int, int, int, bytes]]:
+async def frames(reader: asyncio.StreamReader) -> AsyncGenerator[tuple[int, int, int, bytes], None]:
     """Type, flags, stream and payload of each frame. Raises: EOFError at the end, ValueError."""
     while True:
         head = await reader.readexactly(_HEAD)
@@ -114,19 +122,20 @@ def _opening(method: str, request: bytes) -> bytes:
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     """Raises: EOFError, ValueError."""
     body = bytearray()
-    async for kind, flags, stream, payload in frames(reader):
-        if kind == SETTINGS and not flags & ACK:
-            writer.write(frame(SETTINGS, ACK, 0))
-        elif kind == PING and not flags & ACK:
-            writer.write(frame(PING, ACK, 0, payload))
-        elif kind in (RESET, GOAWAY) and stream in (0, _STREAM):
-            raise ValueError("the server refused the call")
-        elif stream == _STREAM and kind == DATA:
-            body += content(flags, payload)
-            if len(body) > ANSWER_BYTES_MAX:
-                raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
-        if stream == _STREAM and kind in (DATA, HEADERS) and flags & END_STREAM:
-            break
+    async with aclosing(frames(reader)) as heard:
+        async for kind, flags, stream, payload in heard:
+            if kind == SETTINGS and not flags & ACK:
+                writer.write(frame(SETTINGS, ACK, 0))
+            elif kind == PING and not flags & ACK:
+                writer.write(frame(PING, ACK, 0, payload))
+            elif kind in (RESET, GOAWAY) and stream in (0, _STREAM):
+                raise ValueError("the server refused the call")
+            elif stream == _STREAM and kind == DATA:
+                body += content(flags, payload)
+                if len(body) > ANSWER_BYTES_MAX:
+                    raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+            if stream == _STREAM and kind in (DATA, HEADERS) and flags & END_STREAM:
+                break
     answers = list(messages(bytes(body)))
     if len(answers) != 1:
         raise ValueError("the server refused the call")

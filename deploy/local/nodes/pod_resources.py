@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from scheduler.inventory.unary import (
     frames,
     headers,
     message,
+    shut,
 )
 from scheduler.inventory.unary import HEADERS as HEADERS_FRAME
 
@@ -53,20 +55,21 @@ class PodResourcesServer:
             if await reader.readexactly(len(PREFACE)) != PREFACE:
                 return
             writer.write(frame(SETTINGS, 0, 0))
-            async for kind, flags, stream, payload in frames(reader):
-                if kind == SETTINGS and not flags & ACK:
-                    writer.write(frame(SETTINGS, ACK, 0))
-                elif kind == PING and not flags & ACK:
-                    writer.write(frame(PING, ACK, 0, payload))
-                if kind in (DATA, HEADERS_FRAME) and flags & END_STREAM:
-                    self.calls += 1
-                    writer.write(_answer(stream, listed(self._given())))
-                await writer.drain()
+            async with aclosing(frames(reader)) as heard:
+                async for kind, flags, stream, payload in heard:
+                    if kind == SETTINGS and not flags & ACK:
+                        writer.write(frame(SETTINGS, ACK, 0))
+                    elif kind == PING and not flags & ACK:
+                        writer.write(frame(PING, ACK, 0, payload))
+                    if kind in (DATA, HEADERS_FRAME) and flags & END_STREAM:
+                        self.calls += 1
+                        writer.write(_answer(stream, listed(self._given())))
+                    await writer.drain()
         except (OSError, EOFError):
             # The client is gone.
             return
         finally:
-            writer.close()
+            await shut(writer)
 
 
 def listed(given: Iterable[Given]) -> bytes:
