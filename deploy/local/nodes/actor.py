@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+from deploy.local.nodes.devices import Given
 from deploy.local.nodes.heartbeat import Heartbeats, default_interval_s
 from deploy.local.nodes.instructions import Instruction, Reject, StartProcess, StopProcess
 from deploy.local.nodes.inventory import Inventories, reports_by_default
@@ -128,6 +129,16 @@ class NodeActor:
     def used(self, node: str) -> Mapping[str, int]:
         """What the node holds by the actor's own count: milli-CPU, bytes, whole devices, pods."""
         return self._kubelets.used(node)
+
+    def given(self, node: str) -> tuple[Given, ...]:
+        """Whole devices that the node's plugin gave to pods that are there."""
+        return self._kubelets.devices.given(node)
+
+    def reboot(self, node: str, scenario: Scenario) -> None:
+        """The node is booted, with these devices. Raises: LookupError for a node that reports none."""
+        if self.inventories is None:
+            raise LookupError(f"the nodes report no devices, so nothing is booted on {node}")
+        self.inventories.reboot(node, scenario)
 
     def play(self, node: str, scenario: Scenario) -> None:
         """Something happens to a node's devices. Raises: LookupError for a node that reports none."""

@@ -35,7 +35,7 @@ from scheduler.inventory.report import DeviceReport
 from scheduler.inventory.scenario import Device, Driver, Scenario
 from scheduler.inventory.writer import GPUNodes, Pace, words_of
 from scheduler.kube.transport import ClusterError, Transport
-from scheduler.kube.wire.inventory import GPUNodeStatus
+from scheduler.kube.wire.inventory import GPUNode, GPUNodeStatus
 
 #: A real agent's pace, kept up to this many probes a second over all nodes.
 PROBE_PERIOD_S: Final = 5.0
@@ -115,6 +115,11 @@ class Inventories:
         """What the node's NVML says from now on; it is looked at right away."""
         self.nodes[name].play(scenario)
         self._reporters[name].alarm.set()
+
+    def reboot(self, name: str, scenario: Scenario) -> None:
+        """The node is booted, with these devices."""
+        self._reporters[name].reboot()
+        self.play(name, scenario)
 
     async def reported(self) -> None:
         """Return once every node's devices were written."""
@@ -207,9 +212,20 @@ class _Reporter:
         heartbeat_s = PERIOD_MOST_S if paced_s <= PROBE_PERIOD_S else 0.9 * paced_s
         self._pace = Pace(heartbeat_s=heartbeat_s, gap_s=GAP_S, rng=rng)
         self._offset_s = rng.random() * paced_s
-        self._record = Record(boot_id="boot")
+        self._boots = 0
+        self._record = Record(boot_id=self._boot_id)
         self._running: asyncio.Future[tuple[DeviceReport, list[Strike]]] | None = None
         self._began_s = 0.0
+
+    @property
+    def _boot_id(self) -> str:
+        return f"boot-{self._boots}"
+
+    def reboot(self) -> None:
+        """What is known is read again by an agent of another boot."""
+        self._boots += 1
+        known = found_record(self._node_object(self._all.now_s()))
+        self._record = resumed(known, self._boot_id, self._all.now_s())
 
     async def run(self) -> None:
         await self._resume()
@@ -230,7 +246,7 @@ class _Reporter:
         with suppress(ClusterError):
             found = await self._objects.found()
             if found is not None:
-                self._record = resumed(found_record(found), "boot", self._all.now_s())
+                self._record = resumed(found_record(found), self._boot_id, self._all.now_s())
 
     async def _look(self) -> None:
         if self._running is None or self._running.cancelled():
@@ -251,12 +267,15 @@ class _Reporter:
     async def _tell(self) -> float:
         """Write what is due; seconds until something is due again."""
         now_s = self._all.now_s()
-        node = written_node(self._record, self._node.name, now_s, self._node.pod_of, grants=self._grants)
-        status = node.status
+        status = self._node_object(now_s).status
         if self._pace.due_s(status, now_s) <= now_s:
             await self._write(status)
         due_s = self._pace.due_s(status, self._all.now_s())
         return max(GAP_S, due_s - self._all.now_s())
+
+    def _node_object(self, now_s: float) -> GPUNode:
+        owner = self._node.pod_of
+        return written_node(self._record, self._node.name, now_s, owner, grants=self._grants)
 
     async def _write(self, status: GPUNodeStatus) -> None:
         try:
