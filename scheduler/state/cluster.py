@@ -392,7 +392,15 @@ class ClusterState(DeviceState):
         if node:
             self.columns.charge(node, pod.shape, +1)
             self.roll.charge(pod, pod.shape, node, +1, is_ours=is_ours)
-            self.devices.charge(node, pod.uid, pod.shape, record.devices)
+            self.devices.charge(
+                node,
+                pod.uid,
+                pod.shape,
+                record.devices,
+                pod=(pod.namespace, pod.name),
+                runs=pod.phase == "Running",
+                may_use=record.rejected is not None,
+            )
             self.releases += self._placed.charged(record)
             others |= self.volumes.charge(pod, record.filled, pod.shape, node, +1)
         self._reshape(others)
