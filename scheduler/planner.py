@@ -14,6 +14,7 @@ from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.planning.gangs import roles_see_each_other
+from scheduler.planning.kept_rooms import KeptRooms
 from scheduler.planning.placing import parts_of, place, place_by_replicas
 from scheduler.planning.room import refuse, room_for
 from scheduler.planning.run import Run
@@ -70,13 +71,15 @@ def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
     translation = Translation(snapshot, policy.prices)
     packing = translation.packing(policy.strategy)
     teams = snapshot.teams or snapshot.room
+    desk = None if teams is None else Desk(snapshot, teams, policy, translation, packing)
     return Run(
         policy=policy,
         budget=budget,
         translation=translation,
         packing=packing,
         explainer=Explainer(translation, policy),
-        desk=None if teams is None else Desk(snapshot, teams, policy, translation, packing),
+        rooms=KeptRooms(snapshot, translation, packing, desk),
+        desk=desk,
     )
 
 

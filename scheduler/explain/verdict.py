@@ -66,8 +66,14 @@ class Explainer:
             parts.append("it does not fit even when every node is empty of pods")
         elif not core:
             parts.append("no placement was found within the solver's budget, and none is ruled out")
-        text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang)
+        text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang) + self._kept(pending)
         return Verdict(key=pending.key, reason=reason, message=text[:MESSAGE_MAX], certificate=certificate)
+
+    def _kept(self, pending: PendingGang) -> str:
+        """What is free and yet not to be had."""
+        rooms = self._translation.snapshot.vacancies
+        nodes = len({room.node for room in rooms if room.gang != pending.key})
+        return f"; room on {nodes} nodes is kept for lost members of running gangs" if nodes else ""
 
     def _never_core(self, pending: PendingGang, gang: Gang) -> tuple[Binding, ...]:
         """The core of "not even on empty nodes", or nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from scheduler.gangs.healing import PARTIAL_S, RESTART_S
+from scheduler.gangs.healing import REPLACE_S, RESTART_S
 from scheduler.gangs.registry import DIALECTS, SINGLES
 
 _HEAD: Final = """\
@@ -25,9 +25,10 @@ so with the remedy: `stowplan.dev/gang` and `stowplan.dev/gang-min-member` on th
 _LOSS: Final = f"""\
 ## When a member is lost
 
-The others stay for {PARTIAL_S:.0f} s and the pod made anew goes beside them. Where the pods say
-`stowplan.dev/gang-on-loss: restart`, or the configuration for their dialect (`gangs.restartOnLoss`), they are
-evicted after {RESTART_S:.0f} s and all start together anew ([healing](healing.md)).
+The others stay, its room is kept for {REPLACE_S:.0f} s, and the pod made anew goes beside them. Where
+the pods say `stowplan.dev/gang-on-loss: restart`, or the configuration for their dialect
+(`gangs.restartOnLoss`), they are evicted after {RESTART_S:.0f} s and all start together anew
+([healing](healing.md)).
 
 | dialect | who makes the lost pod anew |
 |---|---|

@@ -51,6 +51,8 @@ class Claim:
     placement: tuple[tuple[str, str, str], ...]
     reason: str
     message: str
+    #: The minimum under which the gang started, 0 while it never stood.
+    started: int = 0
 
 
 def object_name(key: GangKey) -> str:
@@ -79,6 +81,7 @@ def claim_of(found: wire.Gang) -> Claim | None:
         placement=tuple((p.uid, p.pod, p.node) for p in status.placement or ()),
         reason=status.reason,
         message=status.message,
+        started=status.started_min_member,
     )
 
 
@@ -173,6 +176,8 @@ class ClaimBook:
         }
         if written.phase == "Pending":
             status["placement"] = []
+        if attempt.leaves_it_whole:
+            status["startedMinMember"] = attempt.min_member
         try:
             if not self._may_act():
                 return events.LeadershipLost(at_s=self._clock())
@@ -200,6 +205,7 @@ class ClaimBook:
             "message": message[:MESSAGE_MAX],
             "epoch": epoch,
             "minMember": gang.min_member,
+            "startedMinMember": gang.stood,
             "members": gang.standing + len(gang.pods),
             "bound": gang.standing,
         }
@@ -304,6 +310,7 @@ def _intent(attempt: Attempt, gang: PendingGang) -> dict[str, object]:
         "reason": "Claimed",
         "message": f"{first}binding {len(attempt.members)} pods",
         "minMember": attempt.min_member,
+        "startedMinMember": gang.stood,
         "members": attempt.standing + len(gang.pods),
         "bound": attempt.standing,
     }

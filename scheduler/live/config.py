@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from quotas.units import UnitTable
-from scheduler.gangs.healing import PARTIAL_S, Healing
+from scheduler.gangs.healing import PARTIAL_S, REPLACE_S, Healing
 from scheduler.gangs.registry import DIALECT_NAMES
 from scheduler.live.logs import printable
 from scheduler.model.devices import CordonPolicy
@@ -100,7 +100,10 @@ class Api(Section):
 
 class Gangs(Section):
     partial_seconds: float = Field(default=PARTIAL_S, gt=0, le=30)
-    """A gang still partly bound after this long is unwound; invariant INV2 allows 30."""
+    """A gang that never stood is unwound when it is partly bound and nothing was bound for this long; INV2
+    allows 30."""
+    replace_seconds: float = Field(default=REPLACE_S, ge=0, le=86_400)
+    """For this long a lost member's room is kept for the pod that replaces it, and the others stay."""
     restart_on_loss: list[str] = Field(default_factory=list, max_length=len(DIALECT_NAMES))
     """Dialects whose gangs restart whole when they lose a member, unless their pods say otherwise."""
 
@@ -114,7 +117,11 @@ class Gangs(Section):
 
     def as_healing(self) -> Healing:
         """As the scheduling cycles take it."""
-        return Healing(partial_s=self.partial_seconds, restarting=frozenset(self.restart_on_loss))
+        return Healing(
+            partial_s=self.partial_seconds,
+            replace_s=self.replace_seconds,
+            restarting=frozenset(self.restart_on_loss),
+        )
 
 
 class Volumes(Section):

@@ -141,6 +141,10 @@ class Loop:
         for first in range(0, len(planned.places), STARTS_AT_ONCE):
             if not self._may_act() or self._is_paused:
                 return
+            if self.actor.is_full:
+                # The rest has its turn when these are bound; until then nothing is held for it.
+                log.info("enough under way", left=len(planned.places) - first)
+                return
             places = planned.places[first : first + STARTS_AT_ONCE]
             accepted, dropped = self._cycles.admit(places, self.actor.is_running)
             for gone in dropped:

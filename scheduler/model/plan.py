@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from binpacking.answer import Certificate
 from scheduler.model.device_view import DeviceView
 from scheduler.model.disruption import DisruptionBudget
-from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.gang import GangKey, PendingGang, Vacancy
 from scheduler.model.objects import Node, Pod, Shape
 from scheduler.model.team import RunningGang, Teams
 from scheduler.model.volumes import Claims
@@ -64,6 +64,8 @@ class Snapshot:
     providing: tuple[tuple[Shape, str], ...] = ()
     #: Nodes that attach a volume of several pods, by (driver, volume), as far as waiting pods mount it.
     attached: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
+    #: Rooms that are kept for members who come in the place of lost ones; ``free`` counts them as free.
+    vacancies: tuple[Vacancy, ...] = ()
 
     @property
     def has_volumes(self) -> bool:

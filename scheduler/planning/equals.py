@@ -25,5 +25,6 @@ def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
         and policy.backfill
         and not policy.displaces
         and not snapshot.placed
+        and not snapshot.vacancies
         and not any(shape.sees_pods for shape in snapshot.masks)
     )

@@ -17,11 +17,13 @@ from scheduler.teams.desk import Mask
 def place(run: Run, batch: Sequence[PendingGang]) -> None:
     """Place one gang, or equal single pods, as far as their teams allow it."""
     if run.desk is None or not run.desk.has_teams:
-        _place_admitted(run, list(batch), None)
+        with run.rooms.opened(batch, run.places):
+            _place_admitted(run, list(batch), None)
         return
     answer = run.desk.admit(batch)
     run.verdicts.extend(answer.verdicts)
-    _place_admitted(run, answer.gangs, answer.within)
+    with run.rooms.opened(answer.gangs, run.places):
+        _place_admitted(run, answer.gangs, answer.within)
     run.verdicts.extend(refuse(run, answer))
 
 

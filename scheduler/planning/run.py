@@ -13,6 +13,7 @@ from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Assignment, Budget, Place, Policy, Verdict
 from scheduler.planning.equals import Asked
+from scheduler.planning.kept_rooms import KeptRooms
 from scheduler.teams.desk import Desk
 from scheduler.translation import Translation
 
@@ -29,6 +30,7 @@ class Run:
     translation: Translation
     packing: Packing
     explainer: Explainer
+    rooms: KeptRooms
     #: None where there are no teams, and nobody may be evicted for anybody.
     desk: Desk | None = None
     #: Verdicts of this run by what was asked for, and whether it may preempt: since then nothing was

@@ -15,7 +15,7 @@ def in_order(gangs: Sequence[PendingGang], by: Ordering = "oldest", at_s: float 
     """The gangs as they are to be considered, first served first."""
     entries = [
         Entry(
-            is_started=g.standing > 0 and g.need > 0,
+            is_started=g.is_started,
             priority=g.priority,
             rank=0.0 if by == "oldest" else rank(by, g.pods, at_s),
             created_s=g.created_s,
@@ -30,7 +30,7 @@ def in_batches(
     run: Run, order: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]
 ) -> Iterator[list[PendingGang]]:
     """As ``batches``; where it matters to a quota on which model a pod goes, pods are planned one by one."""
-    for batch in batches(order, settled, by_labels=run.translation.sees_labels):
+    for batch in run.rooms.apart(batches(order, settled, by_labels=run.translation.sees_labels)):
         if run.desk is None or len(batch) == 1:
             yield batch
             continue

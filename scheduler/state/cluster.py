@@ -18,6 +18,7 @@ from scheduler.device_state import DeviceState
 from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.gangs.groups import Group, GroupKind, PodGroup
+from scheduler.gangs.standing import stands
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
@@ -51,6 +52,7 @@ class ClusterState(DeviceState):
         self._placed = PlacedPods(self._pods, self.columns)
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
+        self._dropped = 0
 
     @property
     def claims(self) -> Claims:
@@ -95,23 +97,30 @@ class ClusterState(DeviceState):
         others = self.volumes.mounts(pod, filled)
         pod = self.volumes.resolved(pod, filled)
         record = self._pods.get(pod.uid)
+        is_gain = stands(pod) and (record is None or not stands(record.observed))
         if record is None:
             record = Record(pod, pod, rejected, None, asked, filled)
             self._pods[pod.uid] = record
             self.gangs.join(record)
         else:
+            if stands(record.observed) and not stands(pod):
+                self.gangs.catch_up(record.key)
             record.observed, record.rejected, record.asked, record.filled = pod, rejected, asked, filled
         record.see_devices(pod, self.scheduler_name)
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
         self.roll.saw(pod)
         is_news = self._settle(record)
+        if is_gain:
+            self.gangs.gained(record.key)
         self.roll.touch(record.key)
         return self._reshape(others) or is_news
 
     def remove_pod(self, uid: str) -> None:
-        record = self._pods.pop(uid, None)
+        record = self._pods.get(uid)
         if record is not None:
+            self.gangs.catch_up(record.key)
+            del self._pods[uid]
             self._charge(record, "")
             self.roll.touch(record.key)
             self._reshape(self.volumes.gone(record.observed, record.filled))
@@ -301,7 +310,8 @@ class ClusterState(DeviceState):
         """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns."""
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
-        views = self.gangs.views()
+        views, vacancies = self.gangs.views(), self.gangs.holds()
+        self.releases += self._freed()
         gangs = tuple(views.values())
         shapes = {role.shape for gang in gangs for role in gang.roles}
         self.roll.settle(views)
@@ -333,9 +343,15 @@ class ClusterState(DeviceState):
             devices=devices,
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
+            vacancies=vacancies,
         )
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _freed(self) -> int:
+        """Rooms that were kept for somebody when this was last asked, and are not any more."""
+        dropped, self._dropped = self.gangs.vacancies.dropped - self._dropped, self.gangs.vacancies.dropped
+        return dropped
 
     def _settle(self, record: Record) -> bool:
         """Make what follows from a record true again: its charge, its gang's view."""
@@ -387,6 +403,7 @@ class ClusterState(DeviceState):
             self.devices.release(record.charged, pod.uid)
             self._placed.released(pod.uid)
             others |= self.volumes.charge(pod, record.filled, record.charged_shape, record.charged, -1)
+            self.gangs.vacate(record.key, pod, record.charged, record.charged_shape)
             self.releases += 1
         record.charged, record.charged_shape = node, pod.shape if node else None
         if node:
@@ -401,6 +418,8 @@ class ClusterState(DeviceState):
                 runs=pod.phase == "Running",
                 may_use=record.rejected is not None,
             )
+            if record.key is not None:
+                self.gangs.vacancies.fill(record.key, node, pod.shape)
             self.releases += self._placed.charged(record)
             others |= self.volumes.charge(pod, record.filled, pod.shape, node, +1)
         self._reshape(others)

@@ -61,7 +61,7 @@ class Allowance:
     def _entry(self, gang: PendingGang) -> Entry:
         is_promised = bool(self.nominated(gang))
         return Entry(
-            is_started=is_promised or (gang.standing > 0 and gang.need > 0),
+            is_started=is_promised or gang.is_started,
             priority=gang.priority,
             created_s=gang.created_s,
             name=str(gang.key),

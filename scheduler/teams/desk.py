@@ -9,12 +9,13 @@ from binpacking.greedy import Packing
 from binpacking.problem import Gang
 from quotas.amounts import add_amounts
 from quotas.entitlement import Denied
-from scheduler.model.gang import GangKey, PendingGang, PendingRole
+from scheduler.model.gang import GangKey, PendingGang, PendingRole, Vacancy
 from scheduler.model.plan import Assignment, Budget, Clearing, Policy, Snapshot, Verdict
 from scheduler.model.team import Teams
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.clearing import Clearer
 from scheduler.teams.clearing import Mask as Mask
+from scheduler.teams.entitled import may_take
 from scheduler.teams.unlimited import Unlimited
 from scheduler.translation import Translation
 
@@ -139,6 +140,12 @@ class Desk:
         pods = {pod.uid: pod for pod in gang.pods}
         self.allowance.charge(gang, self.allowance.placed(pods, nodes))
         return _waits(gang, HELD, nodes)
+
+    def may_take(self, gang: PendingGang, vacancy: Vacancy) -> bool:
+        """Whether the gang could have had the member evicted whose room is kept."""
+        if self.has_teams:
+            return may_take(self.allowance, gang, vacancy)
+        return gang.priority > vacancy.priority and all(pod.can_preempt for pod in gang.pods)
 
     def can_batch(self, gang: PendingGang) -> bool:
         """Whether nothing is promised to the pod, and what it counts for does not depend on where it goes."""

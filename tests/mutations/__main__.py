@@ -25,6 +25,7 @@ from tests.mutations.device_guards import DEVICE_GUARDS
 from tests.mutations.dialect_guards import DIALECT_GUARDS
 from tests.mutations.flood_guards import FLOOD_GUARDS
 from tests.mutations.guards import GUARDS, Mutation
+from tests.mutations.healing_guards import HEALING_GUARDS
 from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
@@ -44,6 +45,7 @@ MUTATIONS = (
     *TEAM_GUARDS,
     *VICTIM_GUARDS,
     *PROVISIONING_GUARDS,
+    *HEALING_GUARDS,
     *FLOOD_GUARDS,
     *VOLUME_GUARDS,
     *IN_STORMS,

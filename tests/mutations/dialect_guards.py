@@ -12,8 +12,8 @@ DIALECT_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="what a Job says reaches the gang of the JobSet that made it",
         file="scheduler/state/gangs.py",
-        old="for name in (group.name, group.parent)",
-        new="for name in (group.name,)",
+        old="        names = (group.name, group.parent)\n",
+        new="        names = (group.name,)\n",
         test=RUNS_ON,
     ),
     Mutation(

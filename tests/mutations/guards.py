@@ -140,7 +140,7 @@ GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="a deleting member does not stand",
-        file="scheduler/gangs/view.py",
+        file="scheduler/gangs/standing.py",
         old='    if pod.is_deleting or pod.phase == "Failed":',
         new='    if pod.phase == "Failed":',
         test="tests/gangs/test_what_stands_counts_and_what_leaves_does_not.py",
@@ -268,8 +268,8 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a new leader ends the claims of the one before",
         file="scheduler/live/noticeboard.py",
-        old="            elif claim.phase in _OPEN and",
-        new="            elif False and",
+        old="    return claim.phase in _OPEN or (",
+        new="    return (",
         test=f"{KILLED}::test_a_gang_ends_whole_whichever_write_was_the_last[bound-1-before]",
     ),
     Mutation(
@@ -428,7 +428,7 @@ GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="a role that comes late is whole or not there at all",
-        file="scheduler/gangs/view.py",
+        file="scheduler/gangs/standing.py",
         old="by_role[role.name] == 0 or by_role[role.name] >= role.minimum for role in late",
         new="by_role[role.name] >= 0 for role in late",
         test=SHAPES,

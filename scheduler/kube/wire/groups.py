@@ -88,6 +88,7 @@ class GangStatus(Wire, frozen=True):
     message: str = ""
     reason: str = ""
     min_member: int = 0
+    started_min_member: int = 0
     members: int = 0
     bound: int = 0
     expected_start: str | None = None
