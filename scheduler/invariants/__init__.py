@@ -6,7 +6,14 @@ capacity and terms from API objects themselves and share no decision with the sc
 
 from scheduler.invariants.capacity import no_overcommit
 from scheduler.invariants.devices import no_device_overcommit, no_sick_device
-from scheduler.invariants.gangs import EndState, end_state, gangs_whole_or_pending, same_end, settled
+from scheduler.invariants.gangs import (
+    EndState,
+    end_state,
+    gangs_whole_or_pending,
+    same_end,
+    settled,
+    unfinished,
+)
 from scheduler.invariants.history import (
     Entry,
     EventVersion,
@@ -50,6 +57,7 @@ __all__ = [
     "said_after_the_fact",
     "same_end",
     "settled",
+    "unfinished",
 ]
 
 

@@ -83,18 +83,23 @@ def _begun_in_vain(world: World, change: Change, left: Counter[GangRef]) -> Iter
         yield Violation("INV2", change.entry.revision, text)
 
 
-def settled(history: History) -> list[Violation]:
-    """INV12, at a quiet end: each gang stands, stood or holds nothing, and each pod that waits says why."""
-    stood, unfinished = Stood(), dict[GangRef, None]()
-    world = World(history.ours)
+def unfinished(history: History) -> list[GangRef]:
+    """Gangs that are partly bound at the end and never stood."""
+    stood, found = Stood(), dict[GangRef, None]()
     for world, change in replay(history):
         for ref in _touched(world, change):
-            unfinished.pop(ref, None)
+            found.pop(ref, None)
             if stood.is_unfinished(world, ref):
-                unfinished[ref] = None
+                found[ref] = None
+    return list(found)
+
+
+def settled(history: History) -> list[Violation]:
+    """INV12, at a quiet end: each gang stands, stood or holds nothing, and each pod that waits says why."""
+    world = final(history)
     found = [
         Violation("INV12", history.last_revision, text)
-        for ref in unfinished
+        for ref in unfinished(history)
         for text in _unsettled(world, ref)
     ]
     for pod in world.pods.values():
