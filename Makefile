@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS = never
 # The tests start hundreds of processes, and each would compile every module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,15 @@ format: $(VENV)/installed ## rewrite the sources as `check` wants them
 
 mutations: $(VENV)/installed ## break each guard on purpose and see a test go red
 	$(RUN)/python -m tests.mutations
+
+SEEDS ?= 10000
+storms: $(VENV)/installed ## SEEDS long courses of gangs' lives in virtual time: build/bench/life.json
+	$(RUN)/python -m simulations.life.many $(SEEDS)
+
+MINUTES ?= 30
+soak: $(VENV)/installed ## MINUTES on a real API server among real controllers: build/bench/soak.json
+	$(RUN)/python -m deploy.local.build
+	$(RUN)/python -m deploy.local.soak --minutes $(MINUTES)
 
 bench-bind: $(VENV)/installed ## pods bound a second, beside kube-scheduler on the same API server
 	$(RUN)/python -m tests.benchmarks.bind

@@ -17,6 +17,7 @@ from scheduler.invariants.history import (
     LeaseVersion,
     NodeVersion,
     PodVersion,
+    QuotaVersion,
 )
 
 
@@ -44,6 +45,7 @@ class World:
         self.gpu_nodes: dict[str, GPUNodeVersion] = {}
         self.gangs: dict[GangRef, GangVersion] = {}
         self.lease: LeaseVersion | None = None
+        self.quotas: dict[str, QuotaVersion] = {}
         self._groups: dict[GangRef, GroupVersion] = {}
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[GangRef, set[str]] = defaultdict(set)
@@ -85,6 +87,10 @@ class World:
                 self._refs[(entry.kind, entry.key)] = ref
             case LeaseVersion() as lease:
                 self.lease = lease
+            case QuotaVersion() as quota:
+                self.quotas[entry.key] = quota
+            case None if entry.kind == "Quota":
+                self.quotas.pop(entry.key, None)
             case None if entry.kind == "Node":
                 self.nodes.pop(entry.key, None)
             case None if entry.kind == "GPUNode":
@@ -170,8 +176,10 @@ class World:
         return {role for pod in self._of(ref) for role in pod.together} - set(said)
 
     def _of(self, ref: GangRef) -> Iterator[PodVersion]:
-        every = (self.pods[uid] for uid in self._named[ref])
-        return (pod for pod in every if pod.scheduler == self.ours)
+        every = [pod for uid in self._named[ref] if (pod := self.pods[uid]).scheduler == self.ours]
+        owners = {pod.owner for pod in every if pod.is_live}
+        # Who ended under another owner was of an earlier run that had the same name.
+        return (pod for pod in every if not owners or pod.is_live or pod.owner in owners)
 
 
 def _voice(pod: PodVersion) -> str:

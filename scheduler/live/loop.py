@@ -29,8 +29,6 @@ log = logger("loop")
 
 #: Between the first news and the cycle, so that a burst of events costs one cycle and is seen whole.
 CYCLE_MIN_S = 0.01
-#: Without any event a cycle still runs this often, for what time alone changes.
-CYCLE_MAX_S = 1.0
 #: Members of a gang arrive one by one: that some are missing is told only when no more come.
 QUIET_S = 1.0
 #: Gangs started before what they write is let go out.
@@ -60,6 +58,7 @@ class Loop:
         teamboard: Teamboard,
         provisioner: Provisioner,
         volumes: VolumeBinder,
+        cycle_max_s: Callable[[], float],
         recorder: Callable[[bytes], None] | None = None,
     ) -> None:
         self._state = state
@@ -76,6 +75,7 @@ class Loop:
         self._teamboard = teamboard
         self._provisioner = provisioner
         self._volumes = volumes
+        self._cycle_max_s = cycle_max_s
         self._recorder = recorder
         self._wake = asyncio.Event()
         self._is_paused = False
@@ -99,7 +99,7 @@ class Loop:
                 self._wake.clear()
                 await self._cycle(epoch)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CYCLE_MAX_S):
+                async with asyncio.timeout(self._cycle_max_s()):
                     await self._wake.wait()
             # After the first news, not before: what belongs together, such as a node and the pods that were
             # on it, comes by several watches, and half of it is no ground to evict anybody.

@@ -85,6 +85,7 @@ class Scheduler:
             wake=self._wake,
             clock=self._clock,
             chance=around.chance,
+            timing=around.timing,
         )
         self.announcer = Announcer(
             transport,
@@ -312,6 +313,7 @@ class Scheduler:
             teamboard=self.teamboard,
             provisioner=self.provisioner,
             volumes=self.volumes,
+            cycle_max_s=self._around.cycle_max_s,
             recorder=self._recorder(),
         )
 

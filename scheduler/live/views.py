@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -64,7 +65,7 @@ STORAGE = "storage.k8s.io/v1"
 LOOKED_AGE_S_MAX = 1.0
 #: What decides about capacity must be current to seconds; the rest changes rarely and is probed rarely,
 #: so that an idle scheduler asks the API server for little.
-SLOW = Timing(probe_after_s=20.0)
+SLOW_PROBE_AFTER_S = 20.0
 SLOW_AGE_S_MAX = 60.0
 
 
@@ -85,8 +86,11 @@ class Views:
         wake: Callable[[], None],
         clock: Callable[[], float],
         chance: Callable[[], float],
+        timing: Timing | None = None,
     ) -> None:
         self._chance = chance
+        self._timing = timing = timing or Timing()
+        slow_timing = replace(timing, probe_after_s=max(timing.probe_after_s, SLOW_PROBE_AFTER_S))
         self.pods = PodFeed(state, seen, self._speaks)
         self.storage = StorageFeeds(state)
         self._state = state
@@ -102,7 +106,7 @@ class Views:
                 Waking(feed, wake, keeps_odd=keeps_odd),
                 clock=clock,
                 rng=self._chance,
-                timing=SLOW if is_slow else None,
+                timing=slow_timing if is_slow else timing,
                 metrics=metrics,
             )
 
@@ -153,6 +157,7 @@ class Views:
                 Waking(GroupFeed(self._state, source.kind, source.parse), wake),
                 clock=clock,
                 rng=self._chance,
+                timing=self._timing,
                 metrics=metrics,
                 is_optional=True,
                 unreadable=partial(self._note_unreadable, source.kind, wake),
