@@ -23,6 +23,7 @@ from scheduler.model.objects import Owner, Pod
 
 #: JobSet's count of restarts, on each pod; all Jobs of a restart are made anew.
 ATTEMPT: Final = "jobset.sigs.k8s.io/restart-attempt"
+_ENDED = ("Succeeded", "Failed")
 #: Labels that name what made a pod where several objects control its pods one after the other.
 _MAKERS: Final = (
     "jobset.sigs.k8s.io/jobset-uid",
@@ -79,7 +80,8 @@ def runs_of(
 def _of_former_owners(members: Sequence[Pod], objects: GroupObjects, kinds: Sequence[GroupKind]) -> list[Pod]:
     """Pods of an object that another one of its name has followed."""
     uids: dict[tuple[str, str, str], set[str]] = {}
-    for owner in {pod.owner for pod in members}:
+    # Equal owners are mostly one object, and hashing them costs more than all else here.
+    for owner in {id(pod.owner): pod.owner for pod in members}.values():
         if owner is not None:
             uids.setdefault(_named(owner), set()).add(owner.uid)
     if all(len(found) == 1 for found in uids.values()):
@@ -111,6 +113,8 @@ def _current(pods: Sequence[Pod], objects: GroupObjects, kinds: Sequence[GroupKi
 
 def _of_attempts(members: Sequence[Pod]) -> list[Pod]:
     """Pods that ended in an attempt before the last restart; what they did is done again."""
+    if not any(pod.phase in _ENDED for pod in members):
+        return []
     attempts = {pod.uid: words.label(pod, ATTEMPT) for pod in members if pod.labels}
     told = {uid: int(text) for uid, text in attempts.items() if text and text.isdigit() and len(text) < 10}
     last = max(told.values(), default=0)
@@ -119,8 +123,8 @@ def _of_attempts(members: Sequence[Pod]) -> list[Pod]:
 
 def _ended_before(members: Sequence[Pod], minimum: Callable[[Sequence[Pod]], int]) -> Sequence[Pod]:
     """Members that had all ended before the others, of which some have not, were made by somebody else."""
-    is_over = [pod.has_ended or pod.is_deleting for pod in members]
-    if not any(is_over) or all(is_over):
+    over = sum(pod.phase in _ENDED or pod.is_deleting for pod in members)
+    if over in (0, len(members)):
         return ()
     made: dict[str, list[Pod]] = {}
     for pod in members:

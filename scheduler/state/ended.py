@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from scheduler.gangs.groups import GroupObjects, Job
+from scheduler.gangs.groups import Job
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
 
@@ -40,12 +40,15 @@ class Ended:
     def forget(self, key: GangKey) -> None:
         self._count -= len(self._succeeded.pop(key, ()))
 
-    def counted(self, key: GangKey, pods: Sequence[Pod], objects: GroupObjects) -> Sequence[Pod]:
-        """The members that are there, and those that succeeded and are leaving or gone."""
+    def counted(self, key: GangKey, pods: Sequence[Pod], jobs: Iterable[Job]) -> Sequence[Pod]:
+        """The members that are there, and those that succeeded and are leaving or gone.
+
+        jobs: of the names that controllers of members have; whether they are those is looked at here.
+        """
         found = self._with_known(key, pods)
         if key.is_single or key.dialect in _COUNTING:
             return found
-        gone = [pod for pods in _by_job(found).values() for pod in _told(pods, objects)]
+        gone = [pod for job in jobs if job.succeeded + job.failed > 0 for pod in _told(job, found)]
         return [*found, *gone] if gone else found
 
     def _with_known(self, key: GangKey, pods: Sequence[Pod]) -> Sequence[Pod]:
@@ -59,26 +62,17 @@ class Ended:
         return [*(known.get(pod.uid, pod) if pod.is_deleting else pod for pod in pods), *gone]
 
 
-def _by_job(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
-    found: dict[str, list[Pod]] = {}
-    for pod in pods:
-        if pod.owner is not None and pod.owner.kind == "Job" and pod.owner.api_version.startswith("batch/"):
-            found.setdefault(pod.owner.uid, []).append(pod)
-    return found
-
-
-def _told(pods: Sequence[Pod], objects: GroupObjects) -> Iterator[Pod]:
-    """Pods of one Job that nobody sees and that are settled by its status; all its pods are of one template.
+def _told(job: Job, members: Iterable[Pod]) -> Iterator[Pod]:
+    """Pods of the Job that nobody sees and that are settled by its status; all its pods are of one template.
 
     No more of them than the Job runs at once: beyond that others have long taken their place.
     """
-    like = pods[0]
-    job = None if like.owner is None else objects.get("Job", like.namespace, like.owner.name)
-    if like.owner is None or not isinstance(job, Job) or job.uid != like.owner.uid or job.completions is None:
+    pods = [pod for pod in members if pod.owner is not None and pod.owner.uid == job.uid]
+    if not pods or job.completions is None:
         return
     seen = sum(pod.phase == "Succeeded" for pod in pods)
     for i in range(min(job.succeeded + job.failed - seen, job.parallelism, job.completions)):
         name = f"{job.name}/settled-{i}"
         yield replace(
-            like, uid=f"{job.uid}/{i}", name=name, phase="Succeeded", node_name="", is_deleting=False
+            pods[0], uid=f"{job.uid}/{i}", name=name, phase="Succeeded", node_name="", is_deleting=False
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.gangs.groups import Group, GroupKind
+from scheduler.gangs.groups import Group, GroupKind, Job
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.standing import Shortage
 from scheduler.gangs.view import as_remains, is_pending, look, outsiders, pending_gang, single
@@ -200,7 +200,9 @@ class Gangs:
 
     def counted(self, key: GangKey, members: Sequence[Pod]) -> Sequence[Pod]:
         """The members, and those of the gang that succeeded and are gone."""
-        return self._ended.counted(key, members, self)
+        places = self._jobs.get(key, ())
+        jobs = [job for place in places if isinstance(job := self._groups.get(("Job", *place)), Job)]
+        return self._ended.counted(key, members, jobs)
 
     def rejected(self) -> list[tuple[Pod, Rejected]]:
         """Our unbound pods that no gang shows: not parsed, not resolved, or strangers to the gang."""
