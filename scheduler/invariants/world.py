@@ -153,6 +153,10 @@ class World:
         """Our pods of a gang."""
         return list(self._of(ref))
 
+    def there(self, ref: GangRef) -> list[PodVersion]:
+        """Our pods of a gang without those that did their work and are gone."""
+        return [self.pods[uid] for uid in self._named[ref] if self.pods[uid].scheduler == self.ours]
+
     def _group(self, ref: GangRef) -> GroupVersion | None:
         whole = GangRef(ref.namespace, ref.dialect, ref.name.partition("/")[0])
         return self._groups.get(ref) or self._groups.get(whole)

@@ -58,6 +58,7 @@ class AnyReflector(Protocol):
     async def run(self) -> None: ...
 
 
+POD_GROUPS = tuple(f"/apis/{version}/podgroups" for version in POD_GROUP)
 STORAGE = "storage.k8s.io/v1"
 
 #: An API found missing longer ago than this may have come with the pods that speak it.
@@ -116,9 +117,8 @@ class Views:
                 versions=versions,
             )
 
-        first, *others = [f"/apis/{version}/podgroups" for version in POD_GROUP]
         native = GroupFeed(state, "PodGroup", self._read_pod_group)
-        self._pod_groups = watch(first, wire.PodGroup, native, versions=others)
+        self._pod_groups = watch(POD_GROUPS[0], wire.PodGroup, native, versions=POD_GROUPS[1:])
         self._fast: tuple[AnyReflector, ...] = (
             watch("/api/v1/pods", wire.Pod, self.pods, keeps_odd=True),
             watch("/api/v1/nodes", wire.Node, NodeFeed(state)),
@@ -146,7 +146,6 @@ class Views:
         )
 
         self._optional: dict[GroupKind, AnyReflector] = {}
-
         self._look_for_other_projects(transport, wake, clock, metrics)
         self._fast += tuple(self._optional.values())
 
