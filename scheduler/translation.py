@@ -96,6 +96,9 @@ class Translation:
             )
             for t in pending.topology
         ]
+        away = self.avoided(pending)
+        if away is not None:
+            within = away if within is None else within & away
         for role in pending.roles:
             rules = self.rules(role)
             together = (*rules.same_domain, *self.volumes.same_domain(role.shape))
@@ -122,6 +125,15 @@ class Translation:
             else minimum,
             topology=tuple(topology),
         )
+
+    def avoided(self, pending: PendingGang) -> NDArray[np.bool_] | None:
+        """bool[N] of the nodes whose kubelet did not turn down a pod of the gang; None for all."""
+        rows = [self._row[name] for name in pending.avoided if name in self._row]
+        if not rows:
+            return None
+        allowed = np.ones(len(self.snapshot.nodes), np.bool_)
+        allowed[rows] = False
+        return allowed
 
     def required_levels(self, pending: PendingGang) -> tuple[int, ...]:
         """The topology levels in one domain of which all pods of the gang have to be."""

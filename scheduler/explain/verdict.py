@@ -77,7 +77,7 @@ class Explainer:
 
     def _never_core(self, pending: PendingGang, gang: Gang) -> tuple[Binding, ...]:
         """The core of "not even on empty nodes", or nothing."""
-        if any(role.shape.sees_pods or role.shape.volumes for role in pending.roles):
+        if pending.avoided or any(role.shape.sees_pods or role.shape.volumes for role in pending.roles):
             return ()  # Other pods, and volumes that may yet come, decide as well.
         if self._empty is None:
             self._empty = self._translation.empty_packing(self._policy.strategy)
@@ -110,8 +110,12 @@ class Explainer:
         allowed = np.ones(len(nodes), bool) if role.allowed is None else role.allowed
         static = self._translation.snapshot.masks[mine.shape]
         ruled_out = int((static & ~allowed).sum())
-        if ruled_out:
-            counts["node(s) ruled out by pod affinity, anti-affinity or spread"] += ruled_out
+        away = self._translation.avoided(pending)
+        refused = 0 if away is None else int((static & ~away).sum())
+        if refused:
+            counts["node(s) whose kubelet turned down a pod of it a moment ago"] += refused
+        if ruled_out > refused:
+            counts["node(s) ruled out by pod affinity, anti-affinity or spread"] += ruled_out - refused
         short = (packing.free < role.request) & (role.request > 0)
         for column in np.flatnonzero(role.request > 0).tolist():
             lacking = int((short[:, column] & allowed).sum())

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from scheduler.gangs.description import described
 from scheduler.gangs.dialect import Dialect
 from scheduler.gangs.groups import GroupObjects
-from scheduler.gangs.registry import BY_NAME
+from scheduler.gangs.membership import membership
 from scheduler.gangs.replicas import growth
 from scheduler.gangs.standing import Shortage, is_whole, least, recalled, stands
 from scheduler.gangs.words import ROLE_DEFAULT
@@ -26,6 +27,10 @@ _ORDINAL_KEYS = (
 )
 _TRAILING_NUMBER = re.compile(r"-([0-9]{1,9})$")
 _LAST = 10**10
+_ORDERED = (
+    "; a StatefulSet makes one pod after the other, each when the last one runs, unless its "
+    "podManagementPolicy is Parallel: set that"
+)
 
 
 def is_pending(pod: Pod) -> bool:
@@ -52,7 +57,7 @@ def outsiders(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tup
     """Members that name the gang and do not belong to it, each with the reason its owner is shown."""
     if key.is_single:
         return ()
-    reasons = BY_NAME[key.dialect].outsiders(key, members, groups)
+    reasons = membership(key, members, groups).strangers
     return tuple((pod, reasons[pod.uid]) for pod in sorted(members, key=natural) if pod.uid in reasons)
 
 
@@ -75,7 +80,8 @@ def as_remains(
     key: GangKey, members: Sequence[Pod], groups: GroupObjects, stood: int = 0
 ) -> tuple[PendingGang, tuple[Pod, ...]]:
     """A gang as one to be given back, and its members that hold capacity."""
-    pods = tuple(pod for pod in members if pod.holds_capacity and not pod.is_deleting)
+    belonging = members if key.is_single else membership(key, members, groups).belonging
+    pods = tuple(pod for pod in belonging if pod.holds_capacity and not pod.is_deleting)
     gang = PendingGang(
         key=key,
         generation=0,
@@ -103,14 +109,14 @@ def pending_gang(
     reasons of those that could not be parsed: they do not exist for the gang. ``stood`` is the description
     under which it started: what it lost of that comes first, what was added since only beside all of it.
     """
-    dialect = BY_NAME[key.dialect]
-    strangers = dialect.outsiders(key, members, groups)
-    belonging = sorted((pod for pod in members if pod.uid not in strangers), key=natural)
+    found = membership(key, members, groups)
+    dialect, strangers = found.dialect, found.strangers
+    belonging = sorted(found.belonging, key=natural)
     waiting = [pod for pod in belonging if is_pending(pod)]
     if not waiting:
         return None
     standing = [pod for pod in belonging if stands(pod)]
-    spec = dialect.spec(key, belonging, groups)
+    spec = described(dialect, key, belonging, groups)
     if isinstance(spec, GangSpec):
         by = least(spec, stood)
         is_broken = not is_whole(by, standing, dialect)
@@ -122,11 +128,12 @@ def pending_gang(
         first = [pod for pod in ready if pod.uid not in more.replica_of] if more.replica_of else ready
         missing = _missing(spec, standing, first, dialect)
         if missing or not ready:
-            blocked = _explained(missing or min(more.awaited.values()), gated, left_out)
-            found = _gang(spec, belonging, standing, waiting, dialect, blocked)
+            told = missing or min(more.awaited.values())
+            blocked = _explained(told + _hint(dialect, belonging), gated, left_out)
+            view = _gang(spec, belonging, standing, waiting, dialect, blocked)
         else:
-            found = _gang(spec, belonging, standing, ready, dialect, None, more.replica_of)
-        return found if stood is None else replace(found, stood=by.min_member, is_broken=is_broken)
+            view = _gang(spec, belonging, standing, ready, dialect, None, more.replica_of)
+        return view if stood is None else replace(view, stood=by.min_member, is_broken=is_broken)
     nobody = GangSpec(key=key, min_member=1, generation=0)
     return _gang(nobody, belonging, standing, waiting, dialect, spec)
 
@@ -209,6 +216,16 @@ def _missing(spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], di
     return ""
 
 
+def _hint(dialect: Dialect, belonging: Sequence[Pod]) -> str:
+    """What keeps members from being made, as far as those that are there tell."""
+    owners = {pod.owner for pod in belonging}
+    is_ordered = dialect.is_explicit and any(
+        owner is not None and owner.kind == "StatefulSet" and owner.api_version.startswith("apps/")
+        for owner in owners
+    )
+    return _ORDERED if is_ordered else ""
+
+
 def _explained(missing: str, gated: int, left_out: Sequence[tuple[str, Rejected]]) -> Waiting:
     """The wait with what else is known about it: gates, and the first refused member by name."""
     parts = [missing]
@@ -244,10 +261,13 @@ def look(
     """
     if not any(pod.holds_capacity and not pod.is_deleting for _, pod in members):
         return None
-    dialect = BY_NAME[key.dialect]
-    strangers = dialect.outsiders(key, [pod for _, pod in members], groups)
-    belonging = [pair for pair in members if pair[1].uid not in strangers]
-    spec = dialect.spec(key, [pod for _, pod in belonging], groups)
+    found = membership(key, [pod for _, pod in members], groups)
+    dialect, mine = found.dialect, {pod.uid for pod in found.belonging}
+    belonging = [pair for pair in members if pair[1].uid in mine]
+    bound = sum(pod.holds_capacity and not pod.is_deleting for pod, _ in belonging)
+    if not any(pod.holds_capacity and not pod.is_deleting for _, pod in belonging):
+        return None
+    spec = described(dialect, key, [pod for _, pod in belonging], groups)
     if not isinstance(spec, GangSpec):
         return Look(spec=None)
     seen = [pod for pod, _ in belonging if stands(pod)]
@@ -255,11 +275,16 @@ def look(
         return Look(spec=spec, is_whole=True)
     if stood is None and remembered:
         stood = recalled(spec, remembered)
+    if stood is None:
+        # What those say who wait was not said yet when the others started: these stand by their own words.
+        before = described(dialect, key, [pod for _, pod in belonging if not is_pending(pod)], groups)
+        if isinstance(before, GangSpec) and is_whole(before, seen, dialect):
+            return Look(spec=before, is_whole=True)
     by = least(spec, stood)
     if is_whole(by, seen, dialect):
         return Look(spec=by)
     short = Shortage(
-        bound=sum(pod.holds_capacity and not pod.is_deleting for pod, _ in members),
+        bound=bound,
         minimum=by.min_member,
         standing=len(seen),
         waiting=sum(is_pending(pod) for pod, _ in belonging),
@@ -274,7 +299,6 @@ def minimum_of(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> in
     """How many must stand together, as far as it can be told; 1 where it cannot."""
     if key.is_single:
         return 1
-    dialect = BY_NAME[key.dialect]
-    strangers = dialect.outsiders(key, members, groups)
-    spec = dialect.spec(key, [pod for pod in members if pod.uid not in strangers], groups)
+    found = membership(key, members, groups)
+    spec = described(found.dialect, key, found.belonging, groups)
     return spec.min_member if isinstance(spec, GangSpec) else 1

@@ -148,7 +148,7 @@ def end_state(history: History) -> EndState:
     )
     return EndState(
         gangs=tuple(
-            (ref, sum(p.stands for p in world.members(ref)), sum(p.waits for p in world.members(ref)))
+            (ref, sum(p.stands for p in world.there(ref)), sum(p.waits for p in world.there(ref)))
             for ref in gangs
         ),
         singles=tuple(singles),

@@ -49,6 +49,8 @@ class Running:
     pods: Mapping[str, Pod]
     #: UIDs of members that stood before the attempt.
     standing: set[str]
+    #: UIDs of members, of either kind, that did their work: they count as long as the attempt goes on.
+    done: set[str] = field(default_factory=set)
     #: UUIDs of the devices chosen for each pod, where they were.
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deadline: asyncio.TimerHandle | None = None
@@ -173,7 +175,11 @@ class Actor:
         running = None if key is None else self._running.get(key)
         if running is None:
             return
-        is_gone = pod is None or pod.is_deleting or pod.phase in ("Failed", "Succeeded")
+        if pod is not None and pod.phase == "Succeeded" and not pod.is_deleting:
+            running.done.add(uid)
+        if uid in running.done:
+            return
+        is_gone = pod is None or pod.is_deleting or pod.has_ended
         if uid in running.pods and is_gone:
             self._volumes.drop(running.attempt.key, uid)
             self._deliver(running, events.MemberGone(at_s=self._clock(), uid=uid))
@@ -342,6 +348,12 @@ class Actor:
         match instruction:
             case events.BindPod():
                 return await self._bind(running, instruction)
+            case events.ReadPod(uid=uid) if uid in running.done:
+                return events.PodRead(
+                    at_s=self._clock(), uid=uid, node=attempt.members[uid].node, has_succeeded=True
+                )
+            case events.EvictPod(uid=uid) if uid in running.done:
+                return events.EvictGone(at_s=self._clock(), uid=uid)
             case events.ReadPod(uid=uid):
                 return await self._binder.read(running.pods[uid])
             case events.EvictPod(uid=uid, reason=reason):

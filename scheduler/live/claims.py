@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ DIALECT = "stowplan.dev/dialect"
 NAME_MAX = 253
 MESSAGE_MAX = 1024
 RETRY_S = 0.5
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MERGE_PATCH = "application/merge-patch+json"
 _GANG = msgspec.json.Decoder(wire.Gang)
 
@@ -59,10 +61,12 @@ def object_name(key: GangKey) -> str:
     """The Gang object's name: the gang's own, with its dialect where that is not stowplan's."""
     parts = key.name.replace("/", ".")
     name = parts if key.dialect == "own" else f"{parts}.{key.dialect}"
-    if len(name) <= NAME_MAX:
+    is_legal = _SUBDOMAIN.fullmatch(name) is not None
+    if is_legal and len(name) <= NAME_MAX:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"{name[: NAME_MAX - 17]}.{digest}"
+    like = name if is_legal else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"{like[: NAME_MAX - 17].rstrip('.-')}.{digest}"
 
 
 def claim_of(found: wire.Gang) -> Claim | None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from scheduler.gangs.groups import GroupKind
+from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import BY_NAME
 from scheduler.kube import wire
 from scheduler.kube.client import Client
 from scheduler.kube.decoding import HasMetadata
-from scheduler.kube.reflector import Reflector, Timing, resource_of
+from scheduler.kube.reflector import Reflector, Timing, group_version_of, resource_of
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.claims import ClaimBook
@@ -32,7 +32,7 @@ from scheduler.live.feeds import (
     TeamQuotaFeed,
     Waking,
 )
-from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, RAY, VOLCANO, Source
+from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, POD_GROUP, RAY, VOLCANO, Source
 from scheduler.live.storage_feeds import StorageFeeds
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
@@ -58,7 +58,7 @@ class AnyReflector(Protocol):
     async def run(self) -> None: ...
 
 
-SCHEDULING = "scheduling.k8s.io/v1beta1"
+POD_GROUPS = tuple(f"/apis/{version}/podgroups" for version in POD_GROUP)
 STORAGE = "storage.k8s.io/v1"
 
 #: An API found missing longer ago than this may have come with the pods that speak it.
@@ -97,7 +97,13 @@ class Views:
         metrics = WatchMetrics(registry)
 
         def watch(
-            path: str, kind: type[T], feed: Feed[T], *, keeps_odd: bool = False, is_slow: bool = False
+            path: str,
+            kind: type[T],
+            feed: Feed[T],
+            *,
+            keeps_odd: bool = False,
+            is_slow: bool = False,
+            versions: Sequence[str] = (),
         ) -> Reflector[T]:
             return Reflector(
                 transport,
@@ -108,14 +114,16 @@ class Views:
                 rng=self._chance,
                 timing=slow_timing if is_slow else timing,
                 metrics=metrics,
+                versions=versions,
             )
 
-        native = partial(parse_pod_group, api_version=SCHEDULING)
+        native = GroupFeed(state, "PodGroup", self._read_pod_group)
+        self._pod_groups = watch(POD_GROUPS[0], wire.PodGroup, native, versions=POD_GROUPS[1:])
         self._fast: tuple[AnyReflector, ...] = (
             watch("/api/v1/pods", wire.Pod, self.pods, keeps_odd=True),
             watch("/api/v1/nodes", wire.Node, NodeFeed(state)),
             watch("/apis/batch/v1/jobs", wire.Job, GroupFeed(state, "Job", parse_job)),
-            watch(f"/apis/{SCHEDULING}/podgroups", wire.PodGroup, GroupFeed(state, "PodGroup", native)),
+            self._pod_groups,
             watch(
                 "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
                 wire.CoschedulingPodGroup,
@@ -138,7 +146,6 @@ class Views:
         )
 
         self._optional: dict[GroupKind, AnyReflector] = {}
-
         self._look_for_other_projects(transport, wake, clock, metrics)
         self._fast += tuple(self._optional.values())
 
@@ -171,6 +178,10 @@ class Views:
         look(JOBSET)
         look(RAY)
         look(LWS)
+
+    def _read_pod_group(self, found: wire.PodGroup) -> Group:
+        """As read under the version that is served."""
+        return parse_pod_group(found, api_version=group_version_of(self._pod_groups.path))
 
     def _note_unreadable(self, kind: GroupKind, wake: Callable[[], None], why: str | None) -> None:
         self._state.set_unreadable(kind, why)

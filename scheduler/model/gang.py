@@ -141,6 +141,8 @@ class PendingGang:
     blocked: Rejected | Waiting | None = None
     #: As ``GangSpec.notice``.
     notice: str = ""
+    #: Nodes whose kubelet turned down a pod of it, for a time (``scheduler.state.refusals``).
+    avoided: tuple[str, ...] = ()
     #: The minimum by which it stands since it started, 0 while it never stood; more may be asked of it since.
     stood: int = 0
     #: It does not stand by that any more: what it waits for comes in the place of lost members.

@@ -162,6 +162,15 @@ class Pod:
     created_s: float
     #: When it was bound, by the API server's clock; None while it is not, or while nobody noted it.
     started_s: float | None = None
+    #: When its containers were last seen to end, as far as its status tells; 0 while it has not ended.
+    ended_s: float = 0.0
+    #: ``status.reason`` of a failed pod: who or what failed it, such as ``Evicted`` or ``OutOfcpu``.
+    reason: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Its containers are done, well or not; it will not run again."""
+        return self.phase in ("Succeeded", "Failed")
 
     @property
     def holds_capacity(self) -> bool:

@@ -11,8 +11,8 @@ Asked = tuple[tuple[tuple[Shape, int, int], ...], int, tuple[TopologySpec, ...]]
 
 
 def asked(pending: PendingGang) -> Asked | None:
-    """What an equal gang would ask for, or None where some of it stands already."""
-    if pending.standing_nodes:
+    """What an equal gang would ask for, or None where some of it stands or is kept from nodes."""
+    if pending.standing_nodes or pending.avoided:
         return None
     roles = tuple((role.shape, len(role.pods), role.minimum) for role in pending.roles)
     return roles, pending.need, pending.topology

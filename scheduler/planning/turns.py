@@ -67,7 +67,7 @@ def _is_alike(first: PendingGang, other: PendingGang, by_labels: bool) -> bool:
     if not (first.key.is_single and other.key.is_single) or first.blocked or other.blocked:
         return False
     one, two = first.roles[0].pods[0], other.roles[0].pods[0]
-    if one.shape is not two.shape and one.shape != two.shape:
+    if (one.shape is not two.shape and one.shape != two.shape) or first.avoided != other.avoided:
         return False
     return not by_labels or (
         not one.shape.sees_pods and one.namespace == two.namespace and one.labels == two.labels

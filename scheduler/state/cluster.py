@@ -5,7 +5,7 @@ Both shells feed the same state. It holds no client and no clock; every method i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from scheduler.state.disruption import Disruption
 from scheduler.state.gangs import Gangs
 from scheduler.state.masks import Masks
 from scheduler.state.placed import PlacedPods
+from scheduler.state.refusals import Refusals
 from scheduler.state.volumes import Kind, Volumes
 from scheduler.teams.defaults import Defaults
 from scheduler.teams.roll import Roll
@@ -47,6 +48,7 @@ class ClusterState(DeviceState):
         self._pods: dict[str, Record] = {}
         self.gangs = Gangs(self._pods, scheduler_name)
         self.volumes = Volumes(self._pods, self.columns)
+        self.refusals = Refusals()
         self.follows = False  # whether the order alone may have somebody evicted
         self._masks = Masks(self.columns)
         self._placed = PlacedPods(self._pods, self.columns)
@@ -76,6 +78,7 @@ class ClusterState(DeviceState):
             return False
         else:
             self._masks.node_changed(node, self.claims)
+            self.refusals.node_changed(node.name)
         self.releases += 1
         return True
 
@@ -83,6 +86,7 @@ class ClusterState(DeviceState):
         self.labels.gone(name)
         if self.columns.remove(name) is not None:
             self.roll.nodes_changed()
+            self.refusals.node_changed(name)
             self._rows_moved()
             self.releases += 1
 
@@ -253,6 +257,10 @@ class ClusterState(DeviceState):
             return [] if pod is None else [pod]
         return self.gangs.observed(key)
 
+    def counted(self, key: GangKey) -> Sequence[Pod]:
+        """The members of a gang as observed, and those that succeeded and are gone."""
+        return self.gangs.counted(key, self.members(key))
+
     def gang_keys(self) -> list[GangKey]:
         """Gangs of more than one pod of which some member exists."""
         return [key for key in self.gangs.members if not key.is_single]
@@ -312,7 +320,7 @@ class ClusterState(DeviceState):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
         views, vacancies = self.gangs.views(), self.gangs.holds()
         self.releases += self._freed()
-        gangs = tuple(views.values())
+        gangs = self.refusals.kept_away(views, at_s)
         shapes = {role.shape for gang in gangs for role in gang.roles}
         self.roll.settle(views)
         teams = self.roll.teams(at_s)
@@ -369,7 +377,8 @@ class ClusterState(DeviceState):
         record.effective = after
         self._charge(record, record.effective.node_name if record.effective.holds_capacity else "")
         if record.key is not None:
-            self.gangs.touch(record.key)
+            self.gangs.touch(record.key, pod)
+            self.refusals.saw(record.key, pod)
         return True
 
     def _reshape(self, uids: Iterable[str]) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.gangs.groups import Group, GroupKind
+from scheduler.gangs.groups import Group, GroupKind, Job
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.standing import Shortage
 from scheduler.gangs.view import as_remains, is_pending, look, outsiders, pending_gang, single
 from scheduler.model.gang import SINGLE, GangKey, GangSpec, PendingGang, Vacancy, Waiting
 from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.records import Record
+from scheduler.state.ended import Ended
 from scheduler.state.vacancies import Vacancies
 
 #: Warnings not yet taken by the shell; more are dropped.
@@ -30,8 +31,11 @@ class Gangs:
         self._groups: dict[tuple[GroupKind, str, str], Group] = {}
         self._unreadable: dict[GroupKind, str] = {}
         self.members: dict[GangKey, dict[str, None]] = {}
-        #: Gangs by the namespace and name of the object that describes them.
+        self._ended = Ended()
+        #: Gangs by the namespace and name of an object that describes them, or of a Job that made their pods.
         self._described: dict[tuple[str, str], dict[GangKey, None]] = {}
+        #: Those Jobs, by gang.
+        self._jobs: dict[GangKey, dict[tuple[str, str], None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
         #: Our pods that could not be parsed or resolved to a gang.
@@ -100,6 +104,7 @@ class Gangs:
             self.members.setdefault(found, {})[pod.uid] = None
             if not found.is_single:
                 self._described.setdefault((found.namespace, found.object_name), {})[found] = None
+                self._note_job(pod, found)
             if not pod.node_name:
                 self._warn(pod, warning(pod, found))
         if record.rejected is not None:
@@ -119,14 +124,16 @@ class Gangs:
                 self._noticed.pop(key, None)
                 self._forget_described(key)
                 self._forget_standing(key)
+                self._ended.forget(key)
         self._dirty.add(key)
         record.key = None
 
     def is_refused(self, uid: str) -> bool:
         return uid in self._refused
 
-    def touch(self, key: GangKey) -> None:
+    def touch(self, key: GangKey, pod: Pod) -> None:
         """Something of a member changed."""
+        self._ended.saw(key, pod)
         self._dirty.add(key)
 
     def gained(self, key: GangKey | None) -> None:
@@ -191,6 +198,12 @@ class Gangs:
         """The members as they count: those that we are about to bind stand on their nodes."""
         return [self._pods[uid].effective for uid in self.members.get(key, ())]
 
+    def counted(self, key: GangKey, members: Sequence[Pod]) -> Sequence[Pod]:
+        """The members, and those of the gang that succeeded and are gone."""
+        places = self._jobs.get(key, ())
+        jobs = [job for place in places if isinstance(job := self._groups.get(("Job", *place)), Job)]
+        return self._ended.counted(key, members, jobs)
+
     def rejected(self) -> list[tuple[Pod, Rejected]]:
         """Our unbound pods that no gang shows: not parsed, not resolved, or strangers to the gang."""
         refused = [
@@ -235,7 +248,7 @@ class Gangs:
 
     def remains(self, key: GangKey) -> tuple[PendingGang, tuple[Pod, ...]]:
         """A gang as one to be given back, and its members that hold capacity, seen bound or told so."""
-        return as_remains(key, self.effective(key), self, self.stood(key))
+        return as_remains(key, self.counted(key, self.effective(key)), self, self.stood(key))
 
     def as_if_new(self, key: GangKey) -> PendingGang | None:
         """The gang as if all its members waited, or None while too few exist to start."""
@@ -290,7 +303,10 @@ class Gangs:
     def _look(self, key: GangKey) -> None:
         """Work out how the gang stands."""
         self._gained.pop(key, None)
-        members = [(r.observed, r.effective) for r in map(self._pods.__getitem__, self.members.get(key, ()))]
+        records = [self._pods[uid] for uid in self.members.get(key, ())]
+        effective = {r.observed.uid: r.effective for r in records}
+        seen = self.counted(key, [r.observed for r in records])
+        members = [(pod, pod if pod.has_ended else effective.get(pod.uid, pod)) for pod in seen]
         stood = self._stood.get(key)
         found = look(key, members, self, stood, self._remembered.pop(key, 0) if stood is None else 0)
         if found is None:
@@ -321,6 +337,7 @@ class Gangs:
         if not any(is_pending(pod) for pod in members):
             self._outsiders.pop(key, None)
             return None
+        members = [*self.counted(key, members)]
         refused = [(r.observed.name, r.rejected) for r in records if r.rejected is not None]
         strangers = tuple(pair for pair in outsiders(key, members, self) if is_pending(pair[0]))
         if strangers:
@@ -339,11 +356,18 @@ class Gangs:
         return [key for name in names for key in self._described.get((group.namespace, name), ())]
 
     def _forget_described(self, key: GangKey) -> None:
-        place = (key.namespace, key.object_name)
-        keys = self._described.get(place, {})
-        keys.pop(key, None)
-        if not keys:
-            self._described.pop(place, None)
+        for place in ((key.namespace, key.object_name), *self._jobs.pop(key, ())):
+            keys = self._described.get(place, {})
+            keys.pop(key, None)
+            if not keys:
+                self._described.pop(place, None)
+
+    def _note_job(self, pod: Pod, key: GangKey) -> None:
+        """What a Job's status says of its pods concerns their gang, whatever describes it."""
+        if pod.owner is not None and pod.owner.kind == "Job":
+            place = (pod.namespace, pod.owner.name)
+            self._described.setdefault(place, {})[key] = None
+            self._jobs.setdefault(key, {})[place] = None
 
     def _warn(self, pod: Pod, text: str | None) -> None:
         if text and len(self._warnings) < WARNINGS_MAX:

@@ -55,13 +55,13 @@ class Allowance:
     # -- order ---------------------------------------------------------------------------------
 
     def in_order(self, gangs: Sequence[PendingGang]) -> list[Position]:
-        """The gangs' turns. One that room was made for comes with those that have started."""
+        """The gangs' turns. Those that room was made for come first."""
         return order_fairly([self._entry(gang) for gang in gangs], self.books)
 
     def _entry(self, gang: PendingGang) -> Entry:
-        is_promised = bool(self.nominated(gang))
         return Entry(
-            is_started=is_promised or gang.is_started,
+            is_started=gang.is_started,
+            is_promised=bool(self.nominated(gang)),
             priority=gang.priority,
             created_s=gang.created_s,
             name=str(gang.key),

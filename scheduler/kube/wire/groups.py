@@ -15,6 +15,8 @@ class JobStatus(Wire, frozen=True):
     active: int | None = None
     succeeded: int | None = None
     failed: int | None = None
+    #: Such as ``1,3-5``.
+    failed_indexes: str | None = None
 
 
 class Job(Wire, frozen=True):

@@ -104,6 +104,7 @@ class ResourceClaimStatus(Wire, frozen=True):
 
 class PodStatus(Wire, frozen=True):
     phase: str = ""
+    reason: str | None = None
     nominated_node_name: str = ""
     conditions: tuple[Condition, ...] | None = None
     start_time: str | None = None
