@@ -27,6 +27,7 @@ from tests.mutations.guards import GUARDS, Mutation
 from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
+from tests.mutations.truth_guards import TRUTH_GUARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
@@ -34,7 +35,15 @@ TEST_TIMEOUT_S = 300.0
 #: As many storms as the tests run.
 STORMS_COUNT = 300
 PYTEST = ("pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider")
-MUTATIONS = (*GUARDS, *DEVICE_GUARDS, *DIALECT_GUARDS, *TEAM_GUARDS, *PROVISIONING_GUARDS, *IN_STORMS)
+MUTATIONS = (
+    *GUARDS,
+    *DEVICE_GUARDS,
+    *DIALECT_GUARDS,
+    *TEAM_GUARDS,
+    *PROVISIONING_GUARDS,
+    *TRUTH_GUARDS,
+    *IN_STORMS,
+)
 
 Outcome = Literal["caught", "survived", "does not apply", "the test fails unmutated"]
 
