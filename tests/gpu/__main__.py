@@ -1,8 +1,8 @@
 """``make test-gpu``: the agent against nvidia-smi on this machine's GPUs.
 
 Exit codes: 0, 1 where something differs, 3 where there is no GPU (make itself says "Error 3"). Every field of
-the agent, a CUDA process of a stranger seen and gone, memory and utilisation within 2 %, the time and memory of
-a probe, a client that is killed and one that hangs. Writes build/bench/gpu.json.
+the agent, a CUDA process of a stranger seen and gone, memory and utilisation within 2 %, the time and memory
+of a probe, a client that is killed and one that hangs. Writes build/bench/gpu.json.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A CUDA process of nobody's: ``python -m tests.gpu.stranger MIB`` holds so much of the first GPU.
 
-Until its standard input ends; through libcuda.so.1 alone, which comes with the driver. Prints its device's UUID
-once it holds the memory.
+Until its standard input ends; through libcuda.so.1 alone, which comes with the driver. Prints its device's
+UUID once it holds the memory.
 """
 
 from __future__ import annotations
