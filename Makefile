@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS = never
 # The tests start hundreds of processes, and each would compile every module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim storms-devices test-gpu
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,14 @@ bench-scale: $(VENV)/installed ## 5,000 nodes and 140,000 pods: restart, memory,
 
 bench-agent: $(VENV)/installed ## the NVML agent: memory, CPU a probe, writes a minute
 	$(RUN)/python -m tests.benchmarks.agent
+
+SEEDS ?= 10000
+storms-devices: $(VENV)/installed ## storms around a node's devices: SEEDS=10000
+	$(RUN)/python -m deploy.local.nvml.build
+	$(RUN)/python -m tests.benchmarks.devices $(SEEDS)
+
+test-gpu: $(VENV)/installed ## the agent on a real GPU; ends with 3 where there is none
+	$(RUN)/python -m tests.gpu
 
 bench-packing: $(VENV)/installed ## the FGD experiment: unallocated GPUs beside FGD and a proven floor
 	$(RUN)/python -m tests.benchmarks.packing

@@ -380,10 +380,10 @@ def summarise(
     index = {slot.uuid: i for i, slot in enumerate(gpus)}
     islands = {name: i for i, name in enumerate(sorted({slot.island for slot in gpus if slot.island}))}
     size = [MILLI * min(max(slot.memory_bytes, 1), SIZE_MAX) for slot in gpus]
-    room = [
-        whole if slot.is_usable and is_fresh and slot.uuid not in taken else 0
-        for whole, slot in zip(size, gpus, strict=True)
-    ]
+    room = [whole if slot.is_usable and is_fresh else 0 for whole, slot in zip(size, gpus, strict=True)]
+    for uuid in taken:
+        if uuid in index:
+            room[index[uuid]] = 0
     unknown = 0
     shared: dict[int, list[str]] = {}
     for uid, hold in holds.items():

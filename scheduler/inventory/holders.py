@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal
 
 from scheduler.inventory.pod_resources import Grant
@@ -38,9 +39,16 @@ class Holders:
 NOBODY_KNOWS: Final = Holders()
 
 
-def holders(devices: Sequence[Device], grants: Iterable[Grant] | None, owner: Owner) -> Holders:
-    """grants: None where the kubelet cannot be asked."""
-    found: dict[str, dict[GPUHolder, None]] = {}
+def holders(
+    devices: Sequence[Device],
+    grants: Iterable[Grant] | None,
+    owner: Owner,
+    before: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Holders:
+    """grants: None where the kubelet cannot be asked. before: pods that were on devices now silent."""
+    found: dict[str, dict[GPUHolder, None]] = {
+        uuid: {GPUHolder(uid=pod): None for pod in pods} for uuid, pods in before.items()
+    }
     names = _Names(devices)
     for grant in grants or ():
         if not grant.resource.startswith(_OURS):
@@ -48,7 +56,7 @@ def holders(devices: Sequence[Device], grants: Iterable[Grant] | None, owner: Ow
         holder = GPUHolder(namespace=grant.namespace[:63], name=grant.name[:253])
         for uuid in filter(None, map(names.uuid, grant.ids)):
             found.setdefault(uuid, {})[holder] = None
-    sees_processes = False
+    sees_processes = bool(before)
     for device in devices:
         by_instance = {one.gpu_instance: one.uuid for one in device.instances}
         for process in device.processes:

@@ -55,13 +55,12 @@ def away(known: Mapping[str, Device], report: DeviceReport, is_gone: Mapping[str
         if strangers:
             yield silent(device, device.index, (UNREADABLE,), strangers[0].unanswered)
         elif not is_gone[device.uuid] and not _is_replaced(device, report.devices):
-            yield replace(device, troubles=("missing",), processes=(), unanswered=())
+            yield replace(device, troubles=("missing",), unanswered=())
 
 
 def silent(before: Device, index: int, troubles: tuple[str, ...], unanswered: tuple[str, ...]) -> Device:
-    """A device that tells nothing now. Who used it is remembered while it is only not known."""
-    processes = before.processes if UNREADABLE in troubles else ()
-    return replace(before, index=index, troubles=troubles, unanswered=unanswered, processes=processes)
+    """A device that tells nothing now. Who used it last is the best that is known of who holds it."""
+    return replace(before, index=index, troubles=troubles, unanswered=unanswered)
 
 
 def successor(device: Device, present: Iterable[Device]) -> Device | None:

@@ -132,6 +132,7 @@ def found_record(node: GPUNode) -> Record:
         node_uid=status.node_uid,
         seen_in={device.uuid: device.boot_id for device in devices if device.boot_id},
         links_best={device.uuid: best for device in devices if (best := _links_best(device.links))},
+        held={device.uuid: pods for device in devices if (pods := _used_by(device.holders))},
         silent_s={uuid: since_s for uuid, since_s in silent.items() if since_s is not None},
         devices={device.uuid: _known(device) for device in devices},
         history=History(signs={uuid: found for uuid, found in signs.items() if found}),
@@ -206,6 +207,11 @@ def _known(device: GPUDevice) -> Device:
         # Since when it is missing goes on; whether it still is, the next probe says.
         troubles=("missing",) if is_missing and device.state == "Fatal" else (),
     )
+
+
+def _used_by(found: tuple[GPUHolder, ...] | None) -> tuple[str, ...]:
+    """The pods whose processes were on it."""
+    return tuple(holder.uid for holder in _holders(found) if holder.uid)
 
 
 def _links_best(links: GPULinks | None) -> int:

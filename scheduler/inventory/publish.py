@@ -75,7 +75,7 @@ def written_node(
     health = _health(record, now_s, policy)
     islands = _islands(record.in_order, health)
     owner = asked_once(owner)
-    found = holders(record.in_order, grants, owner)
+    found = holders(record.in_order, grants, owner, record.held)
     devices = tuple(
         _device(device, health.get(device.uuid, HEALTHY), record, islands.get(device.uuid, ""), owner, found)
         for device in record.in_order

@@ -32,7 +32,8 @@ class Record:
 
     Never more of them than one object can hold. seen_in: by UUID, the boot in which the device was last
     seen, where that is not ``boot_id``. links_best: by UUID, the most NVLinks that were ever up, where that
-    is more than are up now. silent_s: by UUID, since when it could not be asked. probed_s: when the last
+    is more than are up now. silent_s: by UUID, since when it could not be asked. held: by UUID, pods whose
+    processes an earlier agent saw on it, until it answers this one. probed_s: when the last
     successful probe ended; None before the first. driver: the version at the last probe that could read it.
     """
 
@@ -48,6 +49,7 @@ class Record:
     seen_in: Mapping[str, str] = field(default_factory=dict)
     links_best: Mapping[str, int] = field(default_factory=dict)
     silent_s: Mapping[str, float] = field(default_factory=dict)
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unidentified: int = 0
     lacking: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
@@ -91,6 +93,7 @@ def observed(record: Record, report: DeviceReport, now_s: float) -> Record:
             for uuid, device in seen.items()
             if "unreadable" in device.troubles
         },
+        held={uuid: pods for uuid, pods in record.held.items() if uuid in seen and _is_away(seen[uuid])},
         driver=report.driver or record.driver,
         cuda=report.cuda or record.cuda,
     )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from scheduler.cli.gpus import NodeRow, read
+from scheduler.invariants import PodVersion
 from scheduler.inventory import nvml
 from scheduler.inventory.scenario import Device, Link, Scenario
 from tests.devices.scene import NVLINK, Scene, gang, manifest
@@ -26,6 +28,14 @@ async def _row(scene: Scene, node: str, holds: Callable[[NodeRow], bool]) -> Nod
             rows = {row.node: row for row in await read(scene.stage.api, time.time())}
             if node in rows and holds(rows[node]):
                 return rows[node]
+
+
+def _begins_with(uuid: str, row: NodeRow) -> bool:
+    return row.devices[0].uuid == uuid
+
+
+def _has_devices(name: str, pods: Mapping[str, PodVersion]) -> bool:
+    return bool(pods[name].devices)
 
 
 async def test_a_gang_stays_on_a_device_that_could_not_be_asked(scene: Scene) -> None:
@@ -53,7 +63,7 @@ async def test_another_host_under_the_same_name_takes_pods_at_once(scene: Scene)
     for host in range(1, 10):
         devices = tuple(changed(d, uuid=f"GPU-host-{host}-{i}") for i, d in enumerate(first.devices))
         scene.actor.reboot(node, changed(first, devices=devices))
-        shown = await _row(scene, node, lambda row, host=host: row.devices[0].uuid == f"GPU-host-{host}-0")
+        shown = await _row(scene, node, partial(_begins_with, f"GPU-host-{host}-0"))
         assert [device.health for device in shown.devices] == ["Healthy"] * 8
     await scene.stage.create(gang("train", 1, gpus=8))
     await scene.until(lambda pods: len(pods["train-0"].devices) == 8, "all eight are given")
@@ -66,7 +76,7 @@ async def test_the_gang_that_holds_the_sick_device_goes_whatever_its_annotation_
     [node] = await scene.nodes(scene.pool("n", gpus=3), serves=True, other_devices=True)
     for name in ("a", "b"):
         await scene.stage.create(gang(name, 1, gpus=1))
-        await scene.until(lambda pods, name=name: bool(pods[f"{name}-0"].devices), f"{name} is bound")
+        await scene.until(partial(_has_devices, f"{name}-0"), f"{name} is bound")
     shown = await _row(
         scene, node, lambda row: sum(h.by == "kubelet" for d in row.devices for h in d.holders) == 2
     )

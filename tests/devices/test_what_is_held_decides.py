@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.model.devices import DEVICES, WHOLE_GPU, DeviceAsk, Holder, Inventory, Slot
+from scheduler.model.devices import DEVICES, WHOLE_GPU, Holder, Inventory, Slot
 from scheduler.model.objects import Pod, Rejected
 from scheduler.state import ClusterState
 from tests.builders import node, pod
 
 T0 = 1_000_000.0
 NODE = "n"
+By = Callable[[str], Holder]
 
 
 def by_kubelet(name: str) -> Holder:
@@ -81,7 +82,7 @@ SOURCES = pytest.mark.parametrize("by", [by_kubelet, by_process])
 
 
 @SOURCES
-def test_the_gang_that_holds_the_sick_device_is_replaced(by: type[Holder]) -> None:
+def test_the_gang_that_holds_the_sick_device_is_replaced(by: By) -> None:
     state = cluster(running("a", "GPU-1"), running("b", "GPU-0"))
     state.set_inventory(inventory({0: [by("a")], 1: [by("b")]}, fatal=[0]))
     assert struck(state) == [("GPU-0", ["a"])]
@@ -99,7 +100,7 @@ def test_without_evidence_the_annotation_stands() -> None:
 
 
 @SOURCES
-def test_a_wish_for_what_another_holds_is_none(by: type[Holder]) -> None:
+def test_a_wish_for_what_another_holds_is_none(by: By) -> None:
     """Nothing is seen of b yet: its device is not known, and it is not the one that a has."""
     state = cluster(running("a", "GPU-1"), running("b", "GPU-0"))
     state.set_inventory(inventory({0: [by("a")]}, fatal=[0]))
@@ -115,7 +116,7 @@ def test_of_two_devices_the_one_that_is_not_seen_yet_is_as_wished() -> None:
 
 
 @SOURCES
-def test_a_pod_whose_devices_nobody_named_has_those_that_are_seen(by: type[Holder]) -> None:
+def test_a_pod_whose_devices_nobody_named_has_those_that_are_seen(by: By) -> None:
     state = cluster(running("a"))
     state.set_inventory(inventory({2: [by("a")]}))
     view = state.snapshot().devices
@@ -150,17 +151,13 @@ def test_a_pod_with_a_claim_holds_what_the_kubelet_gave_it() -> None:
     state.set_pod(running("claims", gpu=0), Rejected(reason="spec.resourceClaims: not placed yet"))
     state.set_inventory(inventory({0: [by_kubelet("claims")]}))
     assert free(state) == 3
-    share = replace(
-        running("share", gpu=0), shape=replace(running("s", gpu=0).shape, ask=DeviceAsk(milli=500))
-    )
-    assert share.shape.ask is not None
     view = state.snapshot().devices
     assert view is not None
     assert view.room[0, 0] == 0
 
 
 @SOURCES
-def test_who_left_is_not_held_against_who_comes(by: type[Holder]) -> None:
+def test_who_left_is_not_held_against_who_comes(by: By) -> None:
     """The last probe shows a pod that is gone by now; what it held is free at once."""
     state = cluster(running("a", "GPU-0"))
     state.set_inventory(inventory({0: [by("a")]}))

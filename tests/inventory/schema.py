@@ -10,13 +10,6 @@ import yaml
 
 from deploy.local.manifests import DEPLOY
 
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "object": dict,
-    "array": (list, tuple),
-    "string": str,
-    "integer": int,
-    "boolean": bool,
-}
 _BITS = {"int32": 31, "int64": 63}
 
 
@@ -33,17 +26,18 @@ def problems(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]
     if value is None:
         return
     kind = schema.get("type", "object")
-    if not isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
-        yield f"{where}: {value!r} is no {kind}"
-        return
-    if kind == "string":
+    if isinstance(value, bool):
+        yield from () if kind == "boolean" else (f"{where}: {value!r} is no {kind}",)
+    elif kind == "string" and isinstance(value, str):
         yield from _of_string(value, schema, where)
-    elif kind == "integer":
+    elif kind == "integer" and isinstance(value, int):
         yield from _of_integer(value, schema, where)
-    elif kind == "array":
-        yield from _of_array(value, schema, where)
-    elif kind == "object":
+    elif kind == "array" and isinstance(value, (list, tuple)):
+        yield from _of_array(list(value), schema, where)
+    elif kind == "object" and isinstance(value, Mapping):
         yield from _of_object(value, schema, where)
+    else:
+        yield f"{where}: {value!r} is no {kind}"
 
 
 def _of_string(value: str, schema: Mapping[str, Any], where: str) -> Iterator[str]:

@@ -132,8 +132,8 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="a device that is no longer listed is missed",
-        file="scheduler/inventory/record.py",
-        old="            yield replace(device, troubles=(trouble,), processes=())",
+        file="scheduler/inventory/identity.py",
+        old='            yield replace(device, troubles=("missing",), unanswered=())',
         new="            yield device",
         test=TROUBLES,
     ),
