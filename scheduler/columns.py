@@ -129,8 +129,8 @@ class NodeColumns:
         )
 
     def left(self, name: str, resource: str) -> int:
-        """How much of a resource that some pod asked for is left on a node."""
-        row, column = self.row[name], self._column[resource]
+        """How much of a resource is left on a node; nothing of one that no node offers."""
+        row, column = self.row[name], self._column.get(resource, self._column[OVERFLOW])
         return int(self._total[row, column] - self._used[row, column])
 
     def is_overfull(self, row: int, requests: Requests) -> bool:
