@@ -84,17 +84,7 @@ class Scheduler:
             may_act=self._holds_lease,
             write_timeout_s=config.api.write_timeout_seconds,
         )
-        self.views = Views(
-            transport,
-            self.state,
-            self.claims,
-            registry=self.metrics.registry,
-            seen=self._seen,
-            wake=self._wake,
-            clock=self._clock,
-            chance=around.chance,
-            timing=around.timing,
-        )
+        self.views = self._make_views()
         self.announcer = Announcer(
             transport,
             metrics=self.metrics,
@@ -217,6 +207,19 @@ class Scheduler:
         self.loop.actor.observe(uid, pod)
         if pod is None:
             self.announcer.withdraw((uid,))
+
+    def _make_views(self) -> Views:
+        return Views(
+            self._transport,
+            self.state,
+            self.claims,
+            registry=self.metrics.registry,
+            seen=self._seen,
+            wake=self._wake,
+            clock=self._clock,
+            chance=self._around.chance,
+            timing=self._around.timing,
+        )
 
     def _make_reporter(self, events: NodeEvents) -> DeviceReporter:
         self.state.devices.needs_report = self._config.policy.inventory == "required"
