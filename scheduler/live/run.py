@@ -76,17 +76,7 @@ class Scheduler:
             may_act=self._holds_lease,
             write_timeout_s=config.api.write_timeout_seconds,
         )
-        self.views = Views(
-            transport,
-            self.state,
-            self.claims,
-            registry=self.metrics.registry,
-            seen=self._seen,
-            wake=self._wake,
-            clock=self._clock,
-            chance=around.chance,
-            timing=around.timing,
-        )
+        self.views = self._make_views()
         self.announcer = Announcer(
             transport,
             metrics=self.metrics,
@@ -228,6 +218,19 @@ class Scheduler:
             rng=around.chance,
             stamp=lambda: datetime.fromtimestamp(around.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             epoch_floor=lambda: max((claim.epoch for claim in self.claims.all()), default=0),
+        )
+
+    def _make_views(self) -> Views:
+        return Views(
+            self._transport,
+            self.state,
+            self.claims,
+            registry=self.metrics.registry,
+            seen=self._seen,
+            wake=self._wake,
+            clock=self._clock,
+            chance=self._around.chance,
+            timing=self._around.timing,
         )
 
     def _make_reporter(self, events: NodeEvents) -> DeviceReporter:
