@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS = never
 # The tests start hundreds of processes, and each would compile every module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim storms-devices test-gpu
+.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim storms-devices test-gpu agreement
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -98,6 +98,9 @@ bench-packing-fresh: $(VENV)/installed ## the same on traces that nobody tuned o
 
 bench-planted: $(VENV)/installed ## gangs that fit by construction: greedy, stowplan, kube-scheduler
 	$(RUN)/python -m tests.benchmarks.planted
+
+agreement: $(VENV)/installed ## 1,000 random clusters: the same nodes will do as for the real kube-scheduler
+	$(RUN)/python -m tests.agreement
 
 bench-verdict: $(VENV)/installed ## how fast "cannot fit" is proven
 	$(RUN)/python -m tests.benchmarks.verdict

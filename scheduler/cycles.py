@@ -101,7 +101,7 @@ def unfit(state: ClusterState, placed: Assignment) -> str | None:
         return f"node {placed.node} no longer allows pod {placed.pod.name}"
     if state.columns.is_overfull(row, state.volumes.attaching(placed.pod.shape)):
         return f"node {placed.node} was filled meanwhile"
-    return state.devices.unwell(placed.node, placed.devices)
+    return state.broken_rule(placed) or state.devices.unwell(placed.node, placed.devices)
 
 
 def _is_there(state: ClusterState, pod: Pod) -> bool:
@@ -167,6 +167,7 @@ class Cycles:
             if objection is not None:
                 # Others may have been found not to fit beside what now goes nowhere.
                 self._state.releases += 1
+                self._state.dropped(place)
                 dropped.append(Dropped(key=place.gang.key, reason=objection))
                 self._dropped(place.gang.key, objection)
                 continue

@@ -13,7 +13,6 @@ from types import MappingProxyType
 from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
-from scheduler.planning.gangs import roles_see_each_other
 from scheduler.planning.kept_rooms import KeptRooms
 from scheduler.planning.placing import parts_of, place, place_by_replicas
 from scheduler.planning.room import refuse, room_for
@@ -47,6 +46,7 @@ def plan(
     line = Line()
     for batch in in_batches(run, order, settled):
         first = batch[0]
+        run.translation.promised.keep_from(first.priority, run.packing)
         is_promised = run.desk is not None and run.desk.is_promised(first)
         known = None if is_promised else settled.get(first.key)
         if known is not None:
@@ -68,7 +68,7 @@ def plan(
 
 
 def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
-    translation = Translation(snapshot, policy.prices)
+    translation = Translation(snapshot, policy.prices, policy.default_spread)
     packing = translation.packing(policy.strategy)
     teams = snapshot.teams or snapshot.room
     desk = None if teams is None else Desk(snapshot, teams, policy, translation, packing)
@@ -85,7 +85,7 @@ def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
 
 def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     """A verdict that still holds, unless by now others may be evicted for the gang."""
-    if run.desk is None or gang.blocked is not None or roles_see_each_other(gang):
+    if run.desk is None or gang.blocked is not None or not run.translation.is_counted(gang):
         return known
     if not run.desk.may_make_room(gang):
         return known
@@ -93,4 +93,7 @@ def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     admitted = run.desk.admit([gang])
     if not admitted.gangs:
         return (admitted.verdicts or refuse(run, admitted))[0]
-    return (room_for(run, admitted.gangs, admitted.within) or [known])[0]
+    run.translation.split = admitted.split
+    made = room_for(run, admitted.gangs, admitted.within)
+    run.translation.split = None
+    return (made or [known])[0]

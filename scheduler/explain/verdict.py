@@ -79,6 +79,12 @@ class Explainer:
         """The core of "not even on empty nodes", or nothing."""
         if pending.avoided or any(role.shape.sees_pods or role.shape.volumes for role in pending.roles):
             return ()  # Other pods, and volumes that may yet come, decide as well.
+        # Neither rules of pods that are there now nor what a team may have now are for ever.
+        if len(gang.roles) == len(pending.roles):
+            masks = [self._translation.snapshot.masks[mine.shape] for mine in pending.roles]
+            pairs = zip(gang.roles, masks, strict=True)
+            bare = tuple(replace(role, allowed=mask, limits=(), skews=()) for role, mask in pairs)
+            gang = replace(gang, roles=bare)
         if self._empty is None:
             self._empty = self._translation.empty_packing(self._policy.strategy)
         if place_greedy(self._empty, gang) is not None:

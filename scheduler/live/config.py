@@ -17,7 +17,8 @@ from scheduler.gangs.healing import PARTIAL_S, REPLACE_S, Healing
 from scheduler.gangs.registry import DIALECT_NAMES
 from scheduler.live.logs import printable
 from scheduler.model.devices import CordonPolicy
-from scheduler.model.plan import Policy, Prices
+from scheduler.model.plan import SYSTEM_SPREAD, Policy, Prices
+from scheduler.model.selection import SpreadConstraint
 from scheduler.provisioning import ProvisioningPolicy
 
 API_VERSION: Final = "stowplan.dev/v1alpha1"
@@ -163,6 +164,38 @@ class PriceSection(Section):
         return Prices(label=self.label, values=tuple(sorted(self.values.items())))
 
 
+class SpreadConstraintSection(Section):
+    topology_key: str = Field(pattern=_LABEL_KEY)
+    max_skew: int = Field(ge=1, le=100_000)
+    when_unsatisfiable: Literal["ScheduleAnyway"] = "ScheduleAnyway"
+    """Soft only: what must hold is written in the pods."""
+
+    def as_constraint(self) -> SpreadConstraint:
+        return SpreadConstraint(
+            topology_key=self.topology_key, max_skew=self.max_skew, is_required=False, selector=None
+        )
+
+
+class SpreadSection(Section):
+    """As ``PodTopologySpreadArgs`` of kube-scheduler."""
+
+    defaulting_type: Literal["System", "List"] = "System"
+    """System: kube-scheduler's own, maxSkew 3 over nodes, 5 over zones. List: defaultConstraints."""
+    default_constraints: list[SpreadConstraintSection] = Field(default_factory=list, max_length=16)
+    """For pods of ReplicaSets, ReplicationControllers and StatefulSets that ask for no device."""
+
+    @model_validator(mode="after")
+    def _listed(self) -> SpreadSection:
+        if self.default_constraints and self.defaulting_type == "System":
+            raise ValueError("defaultConstraints are used with defaultingType List only; set it")
+        return self
+
+    def as_constraints(self) -> tuple[SpreadConstraint, ...]:
+        if self.defaulting_type == "System":
+            return SYSTEM_SPREAD
+        return tuple(each.as_constraint() for each in self.default_constraints)
+
+
 class PolicySection(Section):
     strategy: Literal["pack", "spread"] = "pack"
     order: Literal["oldest", "shortest-time", "shortest-service", "least-service"] = "oldest"
@@ -177,6 +210,8 @@ class PolicySection(Section):
     cordon: Cordon = Cordon()
     prices: list[PriceSection] = Field(default_factory=list, max_length=16)
     """The first that knows a node tells its price; of nodes liked equally the cheapest come first."""
+    spread: SpreadSection = SpreadSection()
+    """Topology spread of pods that write none."""
 
     def as_policy(self) -> Policy:
         """As the planner takes it."""
@@ -186,6 +221,7 @@ class PolicySection(Section):
             displaces=self.displaces,
             backfill=self.backfill,
             prices=tuple(each.as_prices() for each in self.prices),
+            default_spread=self.spread.as_constraints(),
         )
 
     def as_cordon(self) -> CordonPolicy | None:

@@ -93,6 +93,8 @@ class Shape:
     spot: SpotWish = ""
     #: Resources of the requests that are not written in the pod: its team's default counts. Sorted.
     by_default: tuple[str, ...] = ()
+    #: Features that it needs of its node's kubelet, sorted.
+    features: tuple[str, ...] = ()
     #: Shapes are keys of many dictionaries; the hash is computed once.
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
@@ -115,11 +117,24 @@ class Shape:
             self.ask,
             self.spot,
             self.by_default,
+            self.features,
         )
         object.__setattr__(self, "_hash", hash(parts))
 
     def __hash__(self) -> int:
         return self._hash
+
+    @property
+    def looks_at_pods(self) -> bool:
+        """Whether a required rule of these pods looks at other pods' labels."""
+        return bool(self.pod_affinity or self.pod_anti_affinity or any(c.is_required for c in self.spread))
+
+    @property
+    def speaks_of_pods(self) -> bool:
+        """Whether pods of this shape have terms that newcomers must keep, or by which they should go."""
+        return bool(
+            self.pod_affinity or self.pod_anti_affinity or self.preferred_pods or self.preferred_anti_pods
+        )
 
     @property
     def sees_pods(self) -> bool:
@@ -188,3 +203,5 @@ class Node:
     is_unschedulable: bool
     #: Same units as Shape.requests; always holds "pods".
     allocatable: Mapping[str, int]
+    #: What its kubelet declares that it can do (``status.declaredFeatures``).
+    features: frozenset[str] = frozenset()

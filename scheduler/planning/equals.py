@@ -24,7 +24,8 @@ def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
         snapshot.teams is None
         and policy.backfill
         and not policy.displaces
-        and not snapshot.placed
         and not snapshot.vacancies
+        and not snapshot.nominated
         and not any(shape.sees_pods for shape in snapshot.masks)
+        and not any(pod.shape.pod_anti_affinity for pod in snapshot.placed)
     )

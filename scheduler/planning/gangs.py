@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from binpacking.answer import Certificate, Optimal, Unknown
 from binpacking.device_model import DeviceDemand
-from binpacking.greedy import place_greedy
 from binpacking.problem import Gang
 from binpacking.prove import prove_unfit
 from binpacking.solve import solve_gang
@@ -15,11 +14,12 @@ from scheduler.model.gang import PendingGang
 from scheduler.planning.equals import Asked, asked
 from scheduler.planning.room import room_for
 from scheduler.planning.run import Placement, Run, Solver, accept, assign, certificate_of, with_devices
+from scheduler.softly import place_softly
 from scheduler.teams.desk import Mask
 
 
 def place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
-    if roles_see_each_other(pending) or run.translation.volumes.contends(pending):
+    if not run.translation.is_counted(pending) or run.translation.volumes.contends(pending):
         _place_in_turn(run, pending, within)
         return
     ask = _asked(run, pending)
@@ -55,7 +55,7 @@ def _asked(run: Run, pending: PendingGang) -> tuple[Asked, bool] | None:
 
 def _find(run: Run, pending: PendingGang, gang: Gang) -> tuple[Placement | None, Certificate, Solver]:
     """Greedy first; where it fails although nothing forbids the gang, CP-SAT settles it."""
-    placement = place_greedy(run.packing, gang, prefer=run.translation.preference(pending.roles))
+    placement = place_softly(run.translation, run.packing, pending.roles, gang)
     if placement is not None:
         return placement, Optimal(), "greedy"
     return _settle(run, gang)
@@ -107,9 +107,3 @@ def _place_mixed(run: Run, pending: PendingGang, gang: Gang, within: Mask | None
         run.packing.give_all(gang, placement)
         certificate = Unknown(run.budget.per_gang)
     run.verdicts.append(run.explainer.unfit(run.packing, pending, gang, certificate))
-
-
-def roles_see_each_other(pending: PendingGang) -> bool:
-    return len(pending.roles) > 1 and any(
-        role.shape.pod_affinity or role.shape.pod_anti_affinity or role.shape.spread for role in pending.roles
-    )

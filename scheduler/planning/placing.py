@@ -22,8 +22,10 @@ def place(run: Run, batch: Sequence[PendingGang]) -> None:
         return
     answer = run.desk.admit(batch)
     run.verdicts.extend(answer.verdicts)
+    run.translation.split = answer.split
     with run.rooms.opened(answer.gangs, run.places):
         _place_admitted(run, answer.gangs, answer.within)
+    run.translation.split = None
     run.verdicts.extend(refuse(run, answer))
 
 

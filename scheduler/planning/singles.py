@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from binpacking.answer import Optimal, Unknown
-from binpacking.greedy import place_greedy
 from binpacking.prove import prove_unfit
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Assignment
 from scheduler.planning.room import room_for
 from scheduler.planning.run import Run, accept, with_devices
+from scheduler.softly import place_softly
 from scheduler.teams.desk import Mask
 
 
@@ -19,7 +19,7 @@ def place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> No
     """As many of these equal pods as fit, oldest first; one verdict serves the rest."""
     first, count = batch[0], len(batch)
     gang = run.translation.gang(first, count=count, minimum=0, within=within)
-    placement = place_greedy(run.packing, gang, prefer=run.translation.preference(first.roles))
+    placement = place_softly(run.translation, run.packing, first.roles, gang)
     nodes: list[str] = []
     if placement is not None:
         run.packing.take(gang.roles[0], placement[0])

@@ -8,7 +8,7 @@ import numpy as np
 
 from scheduler.model.objects import Node, Shape
 from scheduler.model.volumes import Claims
-from scheduler.predicates import node_affinity, node_unschedulable, taints, volumes
+from scheduler.predicates import declared_features, node_affinity, node_unschedulable, taints, volumes
 from scheduler.predicates.predicate import Mask, Predicate
 
 STATIC: tuple[Predicate, ...] = (
@@ -16,6 +16,7 @@ STATIC: tuple[Predicate, ...] = (
     taints.RULE,
     node_affinity.RULE,
     volumes.RULE,
+    declared_features.RULE,
 )
 
 

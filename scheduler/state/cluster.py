@@ -24,10 +24,13 @@ from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
 from scheduler.model.volumes import Claims, Wanted
 from scheduler.parse.teamquota import TeamQuota
+from scheduler.predicates.default_spread import spread_by
 from scheduler.records import Record, gang_words, looks_alike, same_for_masks
 from scheduler.state.disruption import Disruption
 from scheduler.state.gangs import Gangs
+from scheduler.state.last_look import LastLook
 from scheduler.state.masks import Masks
+from scheduler.state.nominated import Nominations
 from scheduler.state.placed import PlacedPods
 from scheduler.state.refusals import Refusals
 from scheduler.state.volumes import Kind, Volumes
@@ -52,6 +55,10 @@ class ClusterState(DeviceState):
         self.follows = False  # whether the order alone may have somebody evicted
         self._masks = Masks(self.columns)
         self._placed = PlacedPods(self._pods, self.columns)
+        self._last_look = LastLook(self._placed, self.columns)
+        self._nominations = Nominations(scheduler_name)
+        #: How much had come and gone when the last snapshot was taken.
+        self._planned_at = 0
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
         self._dropped = 0
@@ -79,6 +86,7 @@ class ClusterState(DeviceState):
         else:
             self._masks.node_changed(node, self.claims)
             self.refusals.node_changed(node.name)
+            self._last_look.nodes_changed()
         self.releases += 1
         return True
 
@@ -117,6 +125,9 @@ class ClusterState(DeviceState):
         is_news = self._settle(record)
         if is_gain:
             self.gangs.gained(record.key)
+        if self._nominations.see(pod):
+            self.releases += 1
+            is_news = True
         self.roll.touch(record.key)
         return self._reshape(others) or is_news
 
@@ -130,6 +141,7 @@ class ClusterState(DeviceState):
             self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.forget(uid)
             self.gangs.leave(record)
+            self.releases += self._nominations.drop(uid)
 
     def set_group(self, group: Group) -> None:
         for key in self.gangs.set_group(group):
@@ -187,6 +199,7 @@ class ClusterState(DeviceState):
     def remove_namespace(self, name: str) -> None:
         self.namespaces.pop(name, None)
         self.roll.namespaces_changed()
+        self.releases += 1
 
     def set_team_quota(self, quota: TeamQuota) -> bool:
         """Take a TeamQuota as observed; whether a plan can see the difference."""
@@ -205,6 +218,7 @@ class ClusterState(DeviceState):
         record = self._pods.get(assignment.pod.uid)
         if record is not None and not record.observed.node_name:
             record.assumed, record.devices = assignment.node, assignment.devices
+            record.planned_at = self._placed.meanwhile.count
             self._settle(record)
 
     def forget(self, uid: str) -> None:
@@ -238,10 +252,26 @@ class ClusterState(DeviceState):
             return "capacity was taken meanwhile"
         if (objection := self.volumes.objection(place.assignments)) is not None:
             return objection
+        if not self._fits_beside_promised(place, rows):
+            return "capacity was promised to others meanwhile"
+        broken = self._last_look.objection(place, self._planned_at, self.namespaces)
+        if broken is not None:
+            return broken
         view = self.view(place.gang.key)
         if view is None or view.generation != place.gang.generation or view.blocked is not None:
             return "the gang's description changed meanwhile"
         return self.devices.lost(place.assignments)
+
+    def dropped(self, place: Place) -> None:
+        """A planned place goes nowhere: what was planned beside it is to be looked at again."""
+        self._last_look.drop(place)
+
+    def broken_rule(self, placed: Assignment) -> str | None:
+        """Why, by what came since, a rule between pods forbids a pod the node it is charged to, or None."""
+        record = self._pods.get(placed.pod.uid)
+        if record is None or record.charged != placed.node:
+            return None
+        return self._last_look.unfit(placed, record.planned_at, self.namespaces)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -318,6 +348,7 @@ class ClusterState(DeviceState):
         """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns."""
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
+        self._planned_at = self._placed.meanwhile.count
         views, vacancies = self.gangs.views(), self.gangs.holds()
         self.releases += self._freed()
         gangs = self.refusals.kept_away(views, at_s)
@@ -341,7 +372,7 @@ class ClusterState(DeviceState):
             total=total,
             masks={shape: self.mask(shape) for shape in shapes},
             gangs=gangs,
-            placed=self._placed.seen_by(shapes),
+            placed=self._placed.seen_by(shapes, {spread_by(g.roles[0].pods[0]) for g in gangs if g.roles}),
             room=room,
             budgets=() if teams is None and room is None else self.disruption.all(),
             at_s=at_s,
@@ -352,6 +383,7 @@ class ClusterState(DeviceState):
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
             vacancies=vacancies,
+            nominated=self._nominations.on_nodes(self.columns),
         )
 
     # -- inside ------------------------------------------------------------------------------
@@ -375,11 +407,21 @@ class ClusterState(DeviceState):
             self.gangs.leave(record)
             self.gangs.join(record)
         record.effective = after
-        self._charge(record, record.effective.node_name if record.effective.holds_capacity else "")
+        node = after.node_name if after.holds_capacity else ""
+        if node and record.charged == node and record.charged_shape is after.shape:
+            self.releases += self._placed.changed(record, before)
+        else:
+            self._charge(record, node, before)
         if record.key is not None:
             self.gangs.touch(record.key, pod)
             self.refusals.saw(record.key, pod)
         return True
+
+    def _fits_beside_promised(self, place: Place, rows: list[int]) -> bool:
+        """Whether there is room beside the pods that other schedulers promised it to."""
+        requests = [a.pod.shape.requests for a in place.assignments]
+        promised, asked = self._nominations.before(place.gang.priority, rows, self.columns)
+        return not promised or self.columns.fits(rows, requests, promised, asked)
 
     def _reshape(self, uids: Iterable[str]) -> bool:
         """What these pods' claims come to may be something else; whether a plan can see the difference."""
@@ -401,7 +443,8 @@ class ClusterState(DeviceState):
         for row in [self.columns.row[name] for name in names if name in self.columns.row]:
             self._take_node(self.columns.nodes[row])
 
-    def _charge(self, record: Record, node: str) -> None:
+    def _charge(self, record: Record, node: str, before: Pod | None = None) -> None:
+        """before: the pod as it was while it was charged where it is; None for as it is."""
         pod, others = record.effective, set[str]()
         if record.charged == node and (not node or record.charged_shape is pod.shape):
             return
@@ -410,7 +453,7 @@ class ClusterState(DeviceState):
             self.columns.charge(record.charged, record.charged_shape, -1)
             self.roll.charge(pod, record.charged_shape, record.charged, -1, is_ours=is_ours)
             self.devices.release(record.charged, pod.uid)
-            self._placed.released(pod.uid)
+            self._placed.released(before or pod, record.charged)
             others |= self.volumes.charge(pod, record.filled, record.charged_shape, record.charged, -1)
             self.gangs.vacate(record.key, pod, record.charged, record.charged_shape)
             self.releases += 1

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from tests.mutations.device_guards import DEVICE_GUARDS
 from tests.mutations.dialect_guards import DIALECT_GUARDS
+from tests.mutations.drift_guards import DRIFT_GUARDS
 from tests.mutations.flood_guards import FLOOD_GUARDS
 from tests.mutations.guards import GUARDS, Mutation
 from tests.mutations.healing_guards import HEALING_GUARDS
@@ -50,6 +51,7 @@ MUTATIONS = (
     *FLOOD_GUARDS,
     *VOLUME_GUARDS,
     *TRUTH_GUARDS,
+    *DRIFT_GUARDS,
     *IN_STORMS,
 )
 
