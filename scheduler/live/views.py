@@ -119,16 +119,13 @@ class Views:
 
         native = GroupFeed(state, "PodGroup", self._read_pod_group)
         self._pod_groups = watch(POD_GROUPS[0], wire.PodGroup, native, versions=POD_GROUPS[1:])
+        beside = GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling)
         self._fast: tuple[AnyReflector, ...] = (
             watch("/api/v1/pods", wire.Pod, self.pods, keeps_odd=True),
             watch("/api/v1/nodes", wire.Node, NodeFeed(state)),
             watch("/apis/batch/v1/jobs", wire.Job, GroupFeed(state, "Job", parse_job)),
             self._pod_groups,
-            watch(
-                "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
-                wire.CoschedulingPodGroup,
-                GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling),
-            ),
+            watch("/apis/scheduling.x-k8s.io/v1alpha1/podgroups", wire.CoschedulingPodGroup, beside),
         )
         slow = partial(watch, is_slow=True)
         self._slow: tuple[AnyReflector, ...] = (

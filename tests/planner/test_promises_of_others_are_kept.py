@@ -20,7 +20,8 @@ NOBODY = PodTerm(topology_key="zone", selector=None, namespaces=("team",))
 
 
 def promised(name: str, on: str, *, priority: int = 1_000, **fields: object) -> Pod:
-    bare = pod(name, scheduler="default-scheduler", priority=priority, **fields)  # type: ignore[arg-type]
+    theirs = {"scheduler": "default-scheduler", "priority": priority, **fields}
+    bare = pod(name, **theirs)  # type: ignore[arg-type] # fields of a pod by name
     return replace(bare, nominated_node=on)
 
 

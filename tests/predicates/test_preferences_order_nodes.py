@@ -79,7 +79,7 @@ def test_pods_of_other_namespaces_are_not_meant() -> None:
 
 
 def placed_with(row: int, **rules: object) -> Placed:
-    return Placed(namespace="team", labels=(), node=row, shape=shape(**rules))  # type: ignore[arg-type] # fields
+    return Placed(namespace="team", labels=(), node=row, shape=shape(**rules))  # type: ignore[arg-type] # fields of Shape
 
 
 def test_pods_on_nodes_have_wishes_of_a_newcomer_too() -> None:
