@@ -128,8 +128,8 @@ DRIFT_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a gang may be divided over the models that its team's limits leave",
         file="scheduler/translation.py",
-        old="limits=rules.limits + self._by_model(index, len(role.pods)),",
-        new="limits=rules.limits,",
+        old="                    + self._by_model(index, len(role.pods)),",
+        new="                    + (),",
         test=MODELS,
     ),
     Mutation(
