@@ -59,6 +59,7 @@ class AnyReflector(Protocol):
 
 
 POD_GROUPS = tuple(f"/apis/{version}/podgroups" for version in POD_GROUP)
+COSCHEDULING = "/apis/scheduling.x-k8s.io/v1alpha1/podgroups"
 STORAGE = "storage.k8s.io/v1"
 
 #: An API found missing longer ago than this may have come with the pods that speak it.
@@ -119,13 +120,13 @@ class Views:
 
         native = GroupFeed(state, "PodGroup", self._read_pod_group)
         self._pod_groups = watch(POD_GROUPS[0], wire.PodGroup, native, versions=POD_GROUPS[1:])
-        beside = GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling)
+        plugin = GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling)
         self._fast: tuple[AnyReflector, ...] = (
             watch("/api/v1/pods", wire.Pod, self.pods, keeps_odd=True),
             watch("/api/v1/nodes", wire.Node, NodeFeed(state)),
             watch("/apis/batch/v1/jobs", wire.Job, GroupFeed(state, "Job", parse_job)),
             self._pod_groups,
-            watch("/apis/scheduling.x-k8s.io/v1alpha1/podgroups", wire.CoschedulingPodGroup, beside),
+            watch(COSCHEDULING, wire.CoschedulingPodGroup, plugin),
         )
         slow = partial(watch, is_slow=True)
         self._slow: tuple[AnyReflector, ...] = (
