@@ -105,13 +105,6 @@ DRIFT_GUARDS: tuple[Mutation, ...] = (
         test=SOFT,
     ),
     Mutation(
-        name="a gang whose wishes do not fit stands where it can",
-        file="scheduler/softly.py",
-        old="inside) or placement",
-        new="inside)",
-        test=SOFT,
-    ),
-    Mutation(
         name="pods that ask for devices are not spread by default",
         file="scheduler/predicates/default_spread.py",
         old='    return "" if shape.spread or asks_devices else owner.uid',
@@ -128,8 +121,8 @@ DRIFT_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a gang may be divided over the models that its team's limits leave",
         file="scheduler/translation.py",
-        old="limits=rules.limits + self._by_model(index, len(role.pods)),",
-        new="limits=rules.limits,",
+        old="                    + self._by_model(index, len(role.pods)),",
+        new="                    + (),",
         test=MODELS,
     ),
     Mutation(
