@@ -105,13 +105,6 @@ DRIFT_GUARDS: tuple[Mutation, ...] = (
         test=SOFT,
     ),
     Mutation(
-        name="a gang whose wishes do not fit stands where it can",
-        file="scheduler/softly.py",
-        old="inside) or placement",
-        new="inside)",
-        test=SOFT,
-    ),
-    Mutation(
         name="pods that ask for devices are not spread by default",
         file="scheduler/predicates/default_spread.py",
         old='    return "" if shape.spread or asks_devices else owner.uid',

@@ -84,6 +84,17 @@ def test_roles_see_each_other_too(kind: str) -> None:
     assert len(set(places(state).values())) == 4
 
 
+def test_where_wishes_leave_no_room_for_the_rest_the_gang_stands_without_them() -> None:
+    state = cluster(2)
+    half, whole = shape(gpu=4, preferred_anti_pods=wishing("away", HOST).preferred_anti_pods), shape(gpu=8)
+    members = gang("g", 3, of=half, labels=LABELS)
+    members[2] = replace(members[2], shape=whole)
+    for one in members:
+        state.set_pod(one)
+    found = places(state)
+    assert found["g-0"] == found["g-1"] != found["g-2"]
+
+
 @settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_wishes_never_cost_a_gang_its_place(seed: int) -> None:
