@@ -107,7 +107,7 @@ def pending_gang(
 
     ``members`` are the parsed pods that name the gang, in any order; ``refused`` are the names and
     reasons of those that could not be parsed: they do not exist for the gang. ``stood`` is the description
-    under which it started: what it lost of that comes first, what was added since only beside all of it.
+    under which it started: what was added since is beyond its minimum.
     """
     found = membership(key, members, groups)
     dialect, strangers = found.dialect, found.strangers
@@ -118,9 +118,7 @@ def pending_gang(
     standing = [pod for pod in belonging if stands(pod)]
     spec = described(dialect, key, belonging, groups)
     if isinstance(spec, GangSpec):
-        by = least(spec, stood)
-        is_broken = not is_whole(by, standing, dialect)
-        spec = by if is_broken else spec
+        spec = least(spec, stood)
         left_out = [*refused, *((pod.name, strangers[pod.uid]) for pod in members if pod.uid in strangers)]
         gated = sum(bool(pod.gates) and not pod.is_deleting for pod in belonging)
         more = growth(spec, standing, waiting, dialect.role)
@@ -133,7 +131,9 @@ def pending_gang(
             view = _gang(spec, belonging, standing, waiting, dialect, blocked)
         else:
             view = _gang(spec, belonging, standing, ready, dialect, None, more.replica_of)
-        return view if stood is None else replace(view, stood=by.min_member, is_broken=is_broken)
+        if stood is None:
+            return view
+        return replace(view, stood=spec.min_member, is_broken=not is_whole(spec, standing, dialect))
     nobody = GangSpec(key=key, min_member=1, generation=0)
     return _gang(nobody, belonging, standing, waiting, dialect, spec)
 

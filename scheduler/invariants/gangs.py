@@ -35,7 +35,8 @@ def gangs_whole_or_pending(
             left.append((now_s, before.uid, before.gang))
         while left and left[0][0] < now_s - view_s:
             left.popleft()
-        found += _begun_in_vain(world, change, Counter(ref for _, _, ref in left))
+        if change.pod is None or change.pod.gang not in stood.by:
+            found += _begun_in_vain(world, change, Counter(ref for _, _, ref in left))
         for ref in _touched(world, change):
             if stood.is_unfinished(world, ref):
                 if ref in since and change.is_bind:
