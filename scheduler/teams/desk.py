@@ -139,8 +139,7 @@ class Desk:
         """Whether anybody could be evicted for the gang, or could have been by now."""
         if self.has_teams or self._displaces:
             return True
-        is_higher = self._lowest is not None and gang.priority > self._lowest
-        return is_higher and all(pod.can_preempt for pod in gang.pods)
+        return self._lowest is not None and gang.priority > self._lowest
 
     def is_promised(self, gang: PendingGang) -> bool:
         """Whether room is being made for the gang."""

@@ -32,7 +32,6 @@ SPREAD = "tests/binpacking/test_an_old_imbalance_forbids_nothing_new.py"
 SHARED = "tests/binpacking/test_a_gang_of_fractions_is_placed_whole.py"
 FILLED = "tests/binpacking/test_what_fits_by_construction_is_found.py"
 TEAMS = "tests/teams/test_borrowed_capacity_comes_back.py"
-THRASH = "tests/teams/test_a_thousand_hours_bring_no_thrash.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,7 +388,7 @@ GUARDS: tuple[Mutation, ...] = (
         file="scheduler/teams/candidates.py",
         old="tree.priority(team, other.priority_of(pods)) < mine",
         new="tree.priority(team, other.priority_of(pods)) <= mine",
-        test=THRASH,
+        test="tests/teams/test_priority_keeps_its_meaning_without_teams.py::test_nobody_leaves_for_an_equal",
     ),
     Mutation(
         name="preemptionPolicy Never is kept",
