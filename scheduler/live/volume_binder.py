@@ -57,6 +57,7 @@ class Job:
     busy: set[Key] = field(default_factory=set)
     #: Why a write for a claim was refused.
     refused: dict[Key, str] = field(default_factory=dict)
+    has_failed: bool = False
     is_over: bool = False
 
 
@@ -381,15 +382,17 @@ class VolumeBinder:
         if wanted is None or len(self._avoided) >= AVOIDED_MAX:
             return
         wanted = replace(wanted, selected_node="")
+        until_s, known = self._clock() + AVOID_S, self._avoided.setdefault(wanted, {})
+        if known.get(node.name, (0.0, ""))[0] >= until_s - LOOK_MAX_S:
+            return
         storage = self._state.claims.classes.get(wanted.storage_class)
         driver = "" if storage is None else storage.driver
         keys = self._state.claims.topology_keys.get(driver, ())
         place = [node.labels.get(key) for key in keys]
         alike = [n.name for n in self._state.columns.nodes if [n.labels.get(k) for k in keys] == place]
-        until_s = self._clock() + AVOID_S
-        self._avoided.setdefault(wanted, {}).update(
-            dict.fromkeys(alike if keys else [node.name], (until_s, why))
-        )
+        known.update(dict.fromkeys(alike if keys else [node.name], (until_s, why)))
+        # Before the failure is told: what is planned next has to know it.
+        self._forgive()
 
     def _forgive(self) -> None:
         now_s = self._clock()
@@ -409,11 +412,12 @@ class VolumeBinder:
 
     def _fail(self, job: Job, uid: str, reason: str) -> None:
         job.nodes.pop(uid, None)
-        # Before it is told: what is planned next has to know it.
-        self._forgive()
         job.answer(VolumesFailed(at_s=self._clock(), uid=uid, reason=reason))
 
     def _told(self, job: Job, key: Key, reason: str) -> str:
+        if job.has_failed:
+            return f"persistentvolumeclaim {'/'.join(key)} {reason}"
+        job.has_failed = True  # The first failure is the attempt's, and tells what was triggered.
         asked = len(job.asked)
         bound = sum(self._is_bound(each) for each in job.asked)
         triggered = f"; of {asked} claims asked for {bound} have their volumes" if asked else ""
