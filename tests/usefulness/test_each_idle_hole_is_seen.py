@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.invariants import NodeVersion, QuotaVersion, no_idle_hole
+from scheduler.invariants import GroupVersion, NodeVersion, QuotaVersion, no_idle_hole
 from tests.faults.chronicle import GPU, NAMESPACE, Chronicle
 
 SEEDS = st.integers(0, 2**32)
@@ -67,6 +67,17 @@ def somebody_whose_own_promise_is_all_that_stands_there(told: Chronicle) -> None
     told.change(replace(told.pods[uid], nominated="n0"))
 
 
+def a_part_of_an_addition_that_fits(told: Chronicle) -> None:
+    told.bind(told.pod("there", gpus=8), "n1")
+    ref, uids = told.gang("grows", 2, gpus=3)
+    told.place(ref, uids, "n0")
+    for uid in uids:
+        told.change(replace(told.pods[uid], minimum=4))
+    told.write("Group", "group-grows", GroupVersion(ref=ref, minimum=4))
+    for number in range(2):
+        told.pod(f"more-{number}", gang=ref, minimum=4, gpus=2)
+
+
 def a_team_within_its_guarantee(told: Chronicle) -> None:
     quota = QuotaVersion(name="t", namespaces=(NAMESPACE,), guaranteed={GPU: 8000})
     told.write("Quota", "t", quota)
@@ -81,6 +92,7 @@ IDLE = (
     a_replacement_whose_room_is_free,
     somebody_whose_own_promise_is_all_that_stands_there,
     a_team_within_its_guarantee,
+    a_part_of_an_addition_that_fits,
 )
 
 
