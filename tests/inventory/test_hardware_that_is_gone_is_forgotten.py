@@ -27,12 +27,14 @@ DAY_S = 86_400.0
 
 
 def gpus(host: str, count: int = 8) -> tuple[Device, ...]:
+    """Of a machine that has its own bus: nothing of it is where another's was."""
+    domain = int("".join(filter(str.isdecimal, host)) or 0)
     return tuple(
         Device(
             index=i,
             uuid=f"GPU-{host}-{i}",
             model="NVIDIA H100 80GB HBM3",
-            pci=f"00000000:{0x10 + i:02X}:00.0",
+            pci=f"{domain:08X}:{0x10 + i:02X}:00.0",
             serial=f"{host}{i}",
             memory=Memory(total_bytes=81_559 << 20, used_bytes=0),
         )
