@@ -126,15 +126,17 @@ def test_a_gang_that_lost_a_member_for_a_moment_is_not_the_cheapest() -> None:
     world.submit(pod("small", gpu=8, namespace="a"))
     world.settle()
     world.now_s += 3_600
-    # One member fails; its replacement and the beneficiary come in the same plan.
-    world.end(large[0].uid)
+    # One member is lost with its node; its replacement and the beneficiary come in the same plan.
+    (lost,) = [one for one in world.pods.values() if one.uid == large[0].uid]
+    world.end(lost.uid)
+    state.remove_node(lost.node_name)
     world.submit(replace(large[0], uid="large-again"))
     world.submit(*gang("needs", 1, gpu=8, namespace="b", created_s=5.0))
     for _ in range(5):
         done = world.cycle()
         world.now_s += 1
         assert all(victim.gang.key.name != "large" for c in done.clearings for victim in c.victims)
-    assert len([name for name in world.running("a") if name.startswith("large")]) == 5
+    assert len([name for name in world.running("a") if name.startswith("large")]) == 4
     assert world.running("b") == ["needs-0"]
 
 

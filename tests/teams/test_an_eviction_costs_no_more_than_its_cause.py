@@ -182,9 +182,10 @@ def test_whoever_is_given_back_is_told_so() -> None:
         living.gang("ring", "a", 24, 1)
         await living.passes(30)
         assert len(living.running("a")) == 24
-        living.delete("ring-0", "a")  # Nobody makes it anew.
-        await living.passes(120)
-        assert not living.running("a")
+        living.delete("ring-0", "a")  # Nobody makes it anew, and others have use of what the rest holds.
+        living.gang("wants", "a", 4, 8)
+        await living.passes(150)
+        assert living.running("a") == {f"wants-{i}" for i in range(4)}
         assert living.events("Evicted") == sorted(f"ring-{i}" for i in range(1, 24))
         await living.end()
 
