@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from binpacking.answer import Infeasible, Unknown
-from scheduler.gangs.attempt import Attempt
+from scheduler.gangs.attempt import Attempt, MemberState
 from scheduler.gangs.healing import Healing
 from scheduler.losses import Losses, Overdue
 from scheduler.model.gang import GangKey, PendingGang, Waiting
@@ -209,6 +209,9 @@ class Cycles:
 
         Whether there may be something new to plan: what a success placed was charged when planned.
         """
+        if attempt.is_taking_back and attempt.tally.get(MemberState.STUCK):
+            self._losses.spare(attempt.key, now_s)
+            return True
         if attempt.leaves_it_whole:
             self._state.gangs.remember(attempt.key, attempt.min_member)
         if not attempt.failure or attempt.is_abandoned:

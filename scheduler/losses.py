@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from scheduler.gangs.healing import LEAVING_S, RESTARTING, TRIED_EVERY_S, Healing
+from scheduler.gangs.healing import LEAVING_S, RESTARTING, SPARED_S, TRIED_EVERY_S, Healing
 from scheduler.gangs.standing import Shortage
 from scheduler.given_back import Broken, of_use
 from scheduler.model.gang import GangKey, PendingGang, Waiting
@@ -58,6 +58,8 @@ class Losses:
         self._clocks: dict[GangKey, _Clock] = {}
         #: Since when each room of a lost member is kept, by gang and UID.
         self._kept: dict[tuple[GangKey, str], float] = {}
+        #: Gangs whose members cannot be evicted now, and until when they go on as they are.
+        self._spared: dict[GangKey, float] = {}
         #: Gangs that nobody joins before they have restarted whole.
         self.restarting: set[GangKey] = set()
         self._at_s = 0.0
@@ -69,7 +71,12 @@ class Losses:
         self._at_s = wall_s
         short = self._state.gangs.short()
         self._lapse(now_s)
-        due = {key for key, one in short.items() if one.is_broken and self._restarts(key)}
+        self._spared = {k: until_s for k, until_s in self._spared.items() if k in short and until_s > now_s}
+        due = {
+            key
+            for key, one in short.items()
+            if one.is_broken and key not in self._spared and self._restarts(key)
+        }
         for key in due:
             self._state.hold(key, Waiting(reason=RESTARTING))
         free, self.restarting = self.restarting - due, due
@@ -84,7 +91,7 @@ class Losses:
         found: list[Overdue] = []
         broken: list[GangKey] = []
         for key, one in short.items():
-            if one.is_assumed or is_running(key):
+            if one.is_assumed or is_running(key) or key in self._spared:
                 continue
             clock = self._clocks[key]
             if not self._may_stay(key, one, clock, now_s):
@@ -100,12 +107,17 @@ class Losses:
             self._state.gangs.vacancies.give_up(gone.gang.key)
         return found
 
+    def spare(self, key: GangKey, now_s: float) -> None:
+        """Its evictions are refused, by a disruption budget mostly: who replaces a member joins the gang."""
+        self._spared[key] = now_s + SPARED_S
+
     def due_s(self) -> float | None:
         """When time alone next changes something, or None."""
         ends = [at_s + self._healing.replace_s for at_s in self._kept.values()]
+        ends += self._spared.values()
         for key, one in self._state.gangs.short().items():
             clock = self._clocks.get(key)
-            if clock is None:
+            if clock is None or key in self._spared:
                 continue
             if one.is_broken and self._restarts(key):
                 ends.append(clock.began_s + self._healing.restart_s)

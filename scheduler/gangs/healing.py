@@ -21,6 +21,8 @@ PARTIAL_S: Final = 25.0
 REPLACE_S: Final = 60.0
 #: A member that is on its way out is waited for no longer, as on a node that never comes back.
 LEAVING_S: Final = 300.0
+#: A gang whose evictions are refused goes on as it is for this long before the next are asked for.
+SPARED_S: Final = 60.0
 #: How often it is looked whether anybody has use of what a broken gang holds.
 TRIED_EVERY_S: Final = 5.0
 #: A gang that restarts whole does so after this; a view in between is not a loss.

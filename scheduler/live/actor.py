@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scheduler.cycles import unfit
 from scheduler.gangs import events, machine
@@ -153,8 +153,12 @@ class Actor:
         epoch: int,
         reason: str,
         is_inherited: bool = False,
+        evict_tries: int | None = None,
     ) -> None:
-        """Give back a gang: evict these members of it (INV2). is_inherited: an earlier leader began to."""
+        """Give back a gang: evict these members of it (INV2). is_inherited: an earlier leader began to.
+        evict_tries: how often each is asked for, where that is not as often as may be.
+        """
+        limits = self._limits if evict_tries is None else replace(self._limits, evict_tries=evict_tries)
         attempt, todo = give_back(
             gang.key,
             pods,
@@ -162,7 +166,7 @@ class Actor:
             epoch=epoch,
             at_s=self._clock(),
             reason=reason,
-            limits=self._limits,
+            limits=limits,
             is_inherited=is_inherited,
         )
         self._begin(Running(attempt, gang, {pod.uid: pod for pod in pods}, set()), todo)

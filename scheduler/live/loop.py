@@ -31,6 +31,8 @@ log = logger("loop")
 CYCLE_MIN_S = 0.01
 #: Members of a gang arrive one by one: that some are missing is told only when no more come.
 QUIET_S = 1.0
+#: How often the evictions of a gang that is given back are asked for before it goes on as it is for a while.
+TAKE_BACK_TRIES = 5
 #: Gangs started before what they write is let go out.
 STARTS_AT_ONCE = 64
 
@@ -201,4 +203,6 @@ class Loop:
         """A gang that stays partly bound is given back whole (INV2), whoever left it so."""
         for found in self._cycles.overdue(self._clock(), self.actor.is_running):
             log.warning("unwinding a partly bound gang", gang=str(found.gang.key), reason=found.reason)
-            self.actor.unwind(found.gang, found.pods, epoch=epoch, reason=found.reason)
+            self.actor.unwind(
+                found.gang, found.pods, epoch=epoch, reason=found.reason, evict_tries=TAKE_BACK_TRIES
+            )

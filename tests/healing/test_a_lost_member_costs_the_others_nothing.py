@@ -116,3 +116,26 @@ def test_a_room_is_kept_across_a_change_of_leaders() -> None:
     assert life.evicted == []
     assert life.node_of("train-again")
     assert not life.node_of("other")
+
+
+@pytest.mark.parametrize("on_loss", ["replace", "restart"])
+def test_who_may_not_be_evicted_goes_on_with_the_pod_made_anew(on_loss: str) -> None:
+    """A disruption budget refuses what would give the gang back."""
+
+    async def course(life: Life) -> None:
+        life.server.may_evict = lambda pod: False
+        life.nodes(3)
+        for i in range(3):
+            life.pod(f"train-{i}", gang="train", gang_min_member="3", gang_on_loss=on_loss)
+        await elapse(60)
+        for i in range(3):
+            life.pod(f"other-{i}", gang="other", gang_min_member="3")
+        await elapse(10)
+        life.fails("train-1")
+        await elapse(REPLACE_S + 5)
+        life.pod("train-again", gang="train", gang_min_member="3", gang_on_loss=on_loss)
+        await elapse(REPLACE_S)
+
+    life = lived(course)
+    assert life.evicted == []
+    assert life.node_of("train-again")

@@ -82,6 +82,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=COUNTED,
     ),
     Mutation(
+        name="a gang whose evictions are refused takes its replacement in",
+        file="scheduler/cycles.py",
+        old="            self._losses.spare(attempt.key, now_s)\n",
+        new="",
+        test=LOST,
+    ),
+    Mutation(
         name="each Binding moves the deadline",
         file="scheduler/gangs/machine.py",
         old="    if _is_nearer(attempt, after):\n",
