@@ -144,3 +144,11 @@ def _get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         body: str = answer.read().decode()
     return body
+
+
+def test_it_needs_none_of_the_schedulers_libraries() -> None:
+    """Its image has none of them, and its memory is counted."""
+    heavy = ("numpy", "ortools", "pydantic", "yaml", "typer", "kubernetes", "grpc")
+    code = f"import sys, pynvml, scheduler.cli.agent; print(sorted(set({heavy}) & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
