@@ -50,7 +50,7 @@ def of_use(
         room=None,
         vacancies=tuple(room for room in snapshot.vacancies if room.gang not in keys),
     )
-    own = [replace(gang, blocked=None) for gang in snapshot.gangs if gang.key in keys and _is_complete(gang)]
+    own = [replace(gang, blocked=None) for gang in snapshot.gangs if gang.key in keys]
     waiting = _picked(snapshot.gangs, keys, lacking)
     able = {place.gang.key for place in _tried(bare, policy, [*own, *waiting])}
     left = [one for one in broken if one.key not in able]
@@ -62,11 +62,6 @@ def of_use(
         for assignment in place.assignments
     }
     return [one.key for one in left if any(pod.node_name in nodes for pod in one.pods)]
-
-
-def _is_complete(gang: PendingGang) -> bool:
-    """Whether what it lacks is there and waits."""
-    return len(gang.pods) >= gang.need > 0
 
 
 def _picked(

@@ -209,7 +209,7 @@ def start(
         key=gang.key,
         epoch=epoch,
         generation=gang.generation,
-        min_member=gang.min_member,
+        min_member=gang.stood if gang.is_broken else gang.min_member,
         standing=gang.standing,
         is_added=gang.stood > 0,
         is_healing=gang.is_broken,

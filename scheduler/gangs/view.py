@@ -124,6 +124,11 @@ def pending_gang(
         more = growth(spec, standing, waiting, dialect.role)
         ready = [pod for pod in waiting if pod.uid not in more.awaited] if more.awaited else waiting
         first = [pod for pod in ready if pod.uid not in more.replica_of] if more.replica_of else ready
+        by = spec.min_member
+        is_broken = stood is not None and not is_whole(spec, standing, dialect)
+        if is_broken:
+            # Who comes in the place of a lost member starts as it comes: some controllers make one at a time.
+            spec = replace(spec, min_member=len(standing) + 1, roles=())
         missing = _missing(spec, standing, first, dialect)
         if missing or not ready:
             told = missing or min(more.awaited.values())
@@ -133,7 +138,7 @@ def pending_gang(
             view = _gang(spec, belonging, standing, ready, dialect, None, more.replica_of)
         if stood is None:
             return view
-        return replace(view, stood=spec.min_member, is_broken=not is_whole(spec, standing, dialect))
+        return replace(view, stood=by, is_broken=is_broken)
     nobody = GangSpec(key=key, min_member=1, generation=0)
     return _gang(nobody, belonging, standing, waiting, dialect, spec)
 

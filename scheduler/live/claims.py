@@ -208,7 +208,7 @@ class ClaimBook:
             "reason": reason,
             "message": message[:MESSAGE_MAX],
             "epoch": epoch,
-            "minMember": gang.min_member,
+            "minMember": gang.stood if gang.is_broken else gang.min_member,
             "startedMinMember": gang.stood,
             "members": gang.standing + len(gang.pods),
             "bound": gang.standing,

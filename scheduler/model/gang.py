@@ -129,6 +129,7 @@ class PendingGang:
     generation: int
     priority: int
     created_s: float
+    #: Of one that is broken, one more than stand.
     min_member: int
     #: Members that stand: bound and not failed, or succeeded.
     standing: int

@@ -148,3 +148,23 @@ def test_what_was_written_of_a_gang_is_believed_while_some_of_it_runs() -> None:
     core.state.gangs.recall(key, 4, {})
     assert core.passes(200) == []
     assert core.state.partial() == {}
+
+
+@settings(max_examples=20, deadline=None)
+@given(size=st.integers(3, 6), shuffle=SHUFFLE)
+def test_lost_members_are_replaced_one_at_a_time_where_they_are_made_so(
+    size: int, shuffle: random.Random
+) -> None:
+    """As by a StatefulSet, which makes the next pod when the one before runs."""
+    core = Core(size)
+    running = core.run(gang("g", size, gpu=8))
+    lost = shuffle.sample(running, shuffle.randint(2, size - 1))
+    for one in lost:
+        core.state.remove_pod(one.uid)
+    for one in lost:
+        core.passes(1)
+        core.state.set_pod(replace(one, uid=f"again-{one.uid}", node_name="", phase="Pending"))
+        (bound,) = core.bind()
+        core.state.set_pod(bound)
+    assert core.state.partial() == {}
+    assert core.passes(200) == []

@@ -14,8 +14,8 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="what is assumed counts for a gang that is short",
         file="scheduler/losses.py",
-        old="            if one.is_assumed or is_running(key):\n",
-        new="            if is_running(key):\n",
+        old="            if one.is_assumed or is_running(key) or",
+        new="            if is_running(key) or",
         test=COUNTED,
     ),
     Mutation(
@@ -79,6 +79,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         file="scheduler/losses.py",
         old="LEAVING_S if short.leaving else self._healing.replace_s",
         new="self._healing.replace_s",
+        test=COUNTED,
+    ),
+    Mutation(
+        name="each that comes in the place of a lost member starts as it comes",
+        file="scheduler/gangs/view.py",
+        old="        if is_broken:\n",
+        new="        if False:\n",
         test=COUNTED,
     ),
     Mutation(
