@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from binpacking.answer import RolePlacement
 from binpacking.device_model import DeviceDemand
 from binpacking.greedy import Packing
-from binpacking.problem import Gang, Nodes, Role, Topology
+from binpacking.problem import AMOUNT_MAX, SUM_MAX, Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
 from scheduler.columns import OVERFLOW
 from scheduler.devices.plan import PRICE_MAX, DevicePlan
@@ -136,6 +136,14 @@ class Translation:
             role.shape, pod.namespace, pod.labels, self.snapshot.nodes, self._crowd, self.snapshot.namespaces
         )
 
+    def seen_as(self, role: PendingRole) -> Hashable:
+        """By what rules between pods tell roles of one shape apart; None where there are none at work."""
+        if not self.sees_labels:
+            return None
+        pod = role.pods[0]
+        keys = self._crowd.keys_apart
+        return pod.namespace, tuple(item for item in pod.labels if item[0] in keys)
+
     def note(self, assignments: Sequence[Assignment]) -> None:
         """Let rules of later gangs see pods placed in this run."""
         for a in assignments:
@@ -235,9 +243,12 @@ class Translation:
 
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
         domains = tuple(self._crowd.domains(label).of for label in self._levels)
+        total = self.devices.widened(self.snapshot.total, is_empty=True)
+        # What pods ask in sum has no bound: past this it means "nothing" and "more than anybody asks".
+        most = min(AMOUNT_MAX, SUM_MAX // max(1, len(total)))
         nodes = Nodes(
-            free=free,
-            total=self.devices.widened(self.snapshot.total, is_empty=True),
+            free=np.clip(free, -most, most),
+            total=np.clip(total, 0, most),
             domains=domains,
             resources=(*self.snapshot.resources, *self.devices.names),
             levels=tuple(self._levels),

@@ -44,6 +44,11 @@ class Explainer:
         message = gang.blocked.reason if gang.blocked is not None else ""
         return Verdict(key=gang.key, reason=reason, message=message[:MESSAGE_MAX])
 
+    def in_line(self, gang: PendingGang, group: str) -> Verdict:
+        """A gang that this cycle did not come to."""
+        message = f"waits for its turn to be looked at: more of {group} waits than one cycle can try"
+        return Verdict(key=gang.key, reason="Waiting", message=message[:MESSAGE_MAX])
+
     def behind(self, gang: PendingGang, ahead: PendingGang) -> Verdict:
         """A gang that the policy holds back behind an earlier one."""
         message = f"waits behind {ahead.key}, which comes first; the policy allows no backfill"

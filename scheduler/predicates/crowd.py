@@ -48,6 +48,8 @@ class Crowd:
         self._apart: dict[tuple[PodTerm, ...], list[int]] = {}
         self._ports: dict[tuple[HostPort, ...], list[int]] = {}
         self._domains: dict[str, Domains] = {}
+        #: Labels that required anti-affinity of pods on nodes looks at, or did.
+        self.keys_apart: set[str] = set()
         for pod in placed:
             self.add(pod)
 
@@ -58,6 +60,8 @@ class Crowd:
         self._placed.append(pod)
         self._groups.setdefault(pod.namespace, {}).setdefault(pod.labels, []).append(pod.node)
         if pod.shape.pod_anti_affinity:
+            if pod.shape.pod_anti_affinity not in self._apart:
+                self.keys_apart |= _keys(term.selector for term in pod.shape.pod_anti_affinity)
             self._apart.setdefault(pod.shape.pod_anti_affinity, []).append(pod.node)
         if pod.shape.host_ports:
             self._ports.setdefault(pod.shape.host_ports, []).append(pod.node)
@@ -105,9 +109,13 @@ class Crowd:
         return ((ports, np.array(rows, dtype=np.int64)) for ports, rows in self._ports.items() if rows)
 
 
+def _keys(selectors: Iterable[Selector | None]) -> set[str]:
+    return {r.key for selector in selectors if selector is not None for r in selector.requirements}
+
+
 def _selected(selectors: Sequence[Selector | None], groups: Mapping[Labels, list[int]]) -> list[int]:
     """Nodes of pods that every selector matches. One evaluation for each combination of values looked at."""
-    keys = {r.key for selector in selectors if selector is not None for r in selector.requirements}
+    keys = _keys(selectors)
     verdicts: dict[Labels, bool] = {}
     rows: list[int] = []
     for labels, nodes in groups.items():

@@ -19,6 +19,7 @@ from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.gangs.groups import Group, GroupKind, PodGroup
 from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.model.moment import Moment
 from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
 from scheduler.model.volumes import Claims, Wanted
@@ -51,6 +52,18 @@ class ClusterState(DeviceState):
         self._placed = PlacedPods(self._pods, self.columns)
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
+        #: Of these the ones that gave capacity back and changed nothing else.
+        self._freed = 0
+        self._arrivals = 0
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.releases, self.releases - self._freed, self._arrivals)
+
+    def free_up(self) -> None:
+        """Capacity came free, or what was planned for it goes nowhere."""
+        self.releases += 1
+        self._freed += 1
 
     @property
     def claims(self) -> Claims:
@@ -297,8 +310,11 @@ class ClusterState(DeviceState):
         """bool[N]: where the static rules let pods of this shape go."""
         return self._masks.of(shape, self.claims)
 
-    def snapshot(self, at_s: float = 0.0) -> Snapshot:
-        """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns."""
+    def snapshot(self, at_s: float = 0.0, served: frozenset[GangKey] = frozenset()) -> Snapshot:
+        """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns.
+
+        served: of ``Snapshot``.
+        """
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
         views = self.gangs.views()
@@ -333,6 +349,7 @@ class ClusterState(DeviceState):
             devices=devices,
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
+            served=served,
         )
 
     # -- inside ------------------------------------------------------------------------------
@@ -387,13 +404,13 @@ class ClusterState(DeviceState):
             self.devices.release(record.charged, pod.uid)
             self._placed.released(pod.uid)
             others |= self.volumes.charge(pod, record.filled, record.charged_shape, record.charged, -1)
-            self.releases += 1
+            self.free_up()
         record.charged, record.charged_shape = node, pod.shape if node else None
         if node:
             self.columns.charge(node, pod.shape, +1)
             self.roll.charge(pod, pod.shape, node, +1, is_ours=is_ours)
             self.devices.charge(node, pod.uid, pod.shape, record.devices)
-            self.releases += self._placed.charged(record)
+            self._arrivals += self._placed.charged(record)
             others |= self.volumes.charge(pod, record.filled, pod.shape, node, +1)
         self._reshape(others)
 
