@@ -22,6 +22,7 @@ from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment, Placed, Prices, Snapshot
 from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.interpod import Interpod, constrain
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.preference import preference
 from scheduler.predicates.price import dearness
 from scheduler.predicates.spot import by_spot, spot_nodes
@@ -39,7 +40,8 @@ class Translation:
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
         self.volumes = VolumePlan(snapshot)
         self._levels = {label: i for i, label in enumerate(self._labels_used())}
-        self._crowd = Crowd(snapshot.nodes, snapshot.placed)
+        self._nodes = NodeRows(snapshot.nodes)
+        self._crowd = Crowd(self._nodes, snapshot.placed)
         self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
         self.devices = DevicePlan(
             snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
@@ -133,7 +135,7 @@ class Translation:
             return Interpod()
         pod = role.pods[0]
         return constrain(
-            role.shape, pod.namespace, pod.labels, self.snapshot.nodes, self._crowd, self.snapshot.namespaces
+            role.shape, pod.namespace, pod.labels, self._nodes, self._crowd, self.snapshot.namespaces
         )
 
     def seen_as(self, role: PendingRole) -> Hashable:
@@ -185,7 +187,7 @@ class Translation:
             own = preference(
                 role.shape,
                 role.pods[0].namespace,
-                self.snapshot.nodes,
+                self._nodes,
                 self._crowd,
                 self.snapshot.namespaces,
             )

@@ -9,6 +9,7 @@ import numpy as np
 from scheduler.model.objects import Node, Shape
 from scheduler.model.volumes import Claims
 from scheduler.predicates import node_affinity, node_unschedulable, taints, volumes
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.predicate import Mask, Predicate
 
 STATIC: tuple[Predicate, ...] = (
@@ -21,9 +22,10 @@ STATIC: tuple[Predicate, ...] = (
 
 def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask:
     """bool[N]: where every static rule lets pods of this shape go."""
-    allowed = np.ones(len(nodes), dtype=np.bool_)
+    rows = NodeRows.of(nodes)
+    allowed = np.ones(len(rows), dtype=np.bool_)
     for rule in STATIC:
-        own = rule.mask(shape, nodes, claims)
+        own = rule.mask(shape, rows, claims)
         if own is not None:
             allowed &= own
     return allowed

@@ -86,7 +86,7 @@ class ClusterState(DeviceState):
         elif same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
             return False
         else:
-            self._masks.node_changed(node, self.claims)
+            self._masks.node_changed(node)
         self.releases += 1
         return True
 
@@ -337,7 +337,7 @@ class ClusterState(DeviceState):
             resources=tuple(self.columns.resources),
             free=free,
             total=total,
-            masks={shape: self.mask(shape) for shape in shapes},
+            masks=self._masks.at(shapes, self.claims),
             gangs=gangs,
             placed=self._placed.seen_by(shapes),
             room=room,
