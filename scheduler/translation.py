@@ -40,8 +40,8 @@ class Translation:
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
         self.volumes = VolumePlan(snapshot)
         self._levels = {label: i for i, label in enumerate(self._labels_used())}
-        self._nodes = NodeRows(snapshot.nodes)
-        self._crowd = Crowd(self._nodes, snapshot.placed)
+        self.nodes = NodeRows(snapshot.nodes)
+        self._crowd = Crowd(self.nodes, snapshot.placed)
         self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
         self.devices = DevicePlan(
             snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
@@ -135,7 +135,7 @@ class Translation:
             return Interpod()
         pod = role.pods[0]
         return constrain(
-            role.shape, pod.namespace, pod.labels, self._nodes, self._crowd, self.snapshot.namespaces
+            role.shape, pod.namespace, pod.labels, self.nodes, self._crowd, self.snapshot.namespaces
         )
 
     def seen_as(self, role: PendingRole) -> Hashable:
@@ -187,7 +187,7 @@ class Translation:
             own = preference(
                 role.shape,
                 role.pods[0].namespace,
-                self._nodes,
+                self.nodes,
                 self._crowd,
                 self.snapshot.namespaces,
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from binpacking.answer import Optimal, Unknown
+from binpacking.capacity import slots
 from binpacking.greedy import place_greedy
 from binpacking.prove import prove_unfit
 from scheduler.model.gang import PendingGang
@@ -40,6 +41,8 @@ def _fill(run: Run, batch: list[PendingGang], within: Mask | None) -> list[Pendi
     run.meter.charge()
     first, count = batch[0], len(batch)
     gang = run.translation.gang(first, count=count, minimum=0, within=within)
+    if not slots(run.packing.free, gang.roles[0]).any():
+        return batch
     placement = place_greedy(run.packing, gang, prefer=run.translation.preference(first.roles))
     nodes: list[str] = []
     if placement is not None:

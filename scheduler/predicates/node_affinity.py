@@ -58,4 +58,4 @@ def term_mask(term: NodeTerm, nodes: Sequence[Node]) -> Mask:
     return allowed
 
 
-RULE = Predicate(name="NodeAffinity", why=why, mask=mask)
+RULE = Predicate(name="NodeAffinity", why=why, mask=mask, alike=lambda node: None)

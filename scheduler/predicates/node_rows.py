@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import overload
 
@@ -39,6 +39,9 @@ class NodeRows(Sequence[Node]):
     def __getitem__(self, index: int | slice) -> Node | tuple[Node, ...]:
         return self.nodes[index]
 
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
     def __len__(self) -> int:
         return len(self.nodes)
 
@@ -65,7 +68,7 @@ class NodeRows(Sequence[Node]):
         """bool[N] of what ``allows`` says of the nodes' taints, asked once of each different set of them."""
         known = self._tolerated.get(tolerations)
         if known is None:
-            kinds, of = self._taints
+            kinds, of = self.taints
             verdicts = np.fromiter((allows(taints) for taints in kinds), dtype=np.bool_, count=len(kinds))
             known = verdicts[of]
             if len(self._tolerated) < TOLERATIONS_MAX:
@@ -73,7 +76,8 @@ class NodeRows(Sequence[Node]):
         return known
 
     @cached_property
-    def _taints(self) -> tuple[list[tuple[Taint, ...]], NDArray[np.int32]]:
+    def taints(self) -> tuple[list[tuple[Taint, ...]], NDArray[np.int32]]:
+        """The different sets of taints, and which of them each node has."""
         kinds: dict[tuple[Taint, ...], int] = {}
         of = [kinds.setdefault(node.taints, len(kinds)) for node in self.nodes]
         return list(kinds), np.array(of, dtype=np.int32)

@@ -26,4 +26,4 @@ def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask | None:
     return ~NodeRows.of(nodes).unschedulable
 
 
-RULE = Predicate(name="NodeUnschedulable", why=why, mask=mask)
+RULE = Predicate(name="NodeUnschedulable", why=why, mask=mask, alike=lambda node: None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -34,6 +35,25 @@ def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask:
 def allows(shape: Shape, node: Node, claims: Claims) -> bool:
     """The mask's entry of one node."""
     return why(shape, node, claims) is None
+
+
+def reasons(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Counter[str]:
+    """How many nodes are ruled out by each reason, as ``why`` gives it. Costs what differs."""
+    rows = NodeRows.of(nodes)
+    left = np.ones(len(rows), dtype=np.bool_)
+    found: Counter[str] = Counter()
+    for rule in STATIC:
+        own = rule.mask(shape, rows, claims)
+        if own is None:
+            continue
+        said: dict[Hashable, str | None] = {}
+        for row in np.flatnonzero(left & ~own).tolist():
+            kind = row if rule.alike is None else rule.alike(rows[row])
+            if kind not in said:
+                said[kind] = rule.why(shape, rows[row], claims)
+            found[said[kind] or rule.name] += 1
+        left &= own
+    return found
 
 
 def why(shape: Shape, node: Node, claims: Claims) -> str | None:

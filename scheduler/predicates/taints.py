@@ -37,4 +37,4 @@ def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask | None:
     return None if allowed.all() else allowed
 
 
-RULE = Predicate(name="TaintToleration", why=why, mask=mask)
+RULE = Predicate(name="TaintToleration", why=why, mask=mask, alike=lambda node: node.taints)

@@ -116,6 +116,9 @@ class Gangs:
     def touch(self, key: GangKey) -> None:
         """Something of a member changed."""
         self._dirty.add(key)
+        if key.is_single:
+            # One at a time as they come, not tens of thousands when a plan is next made.
+            self._refresh(key)
 
     def hold(self, key: GangKey, why: Waiting) -> None:
         """Keep a gang from being planned until ``unhold``."""
