@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS = never
 # The tests start hundreds of processes, and each would compile every module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim
+.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim storms-devices test-gpu agreement
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,15 @@ format: $(VENV)/installed ## rewrite the sources as `check` wants them
 mutations: $(VENV)/installed ## break each guard on purpose and see a test go red
 	$(RUN)/python -m tests.mutations
 
+SEEDS ?= 10000
+storms: $(VENV)/installed ## SEEDS long courses of gangs' lives in virtual time: build/bench/life.json
+	$(RUN)/python -m simulations.life.many $(SEEDS)
+
+MINUTES ?= 30
+soak: $(VENV)/installed ## MINUTES on a real API server among real controllers: build/bench/soak.json
+	$(RUN)/python -m deploy.local.build
+	$(RUN)/python -m deploy.local.soak --minutes $(MINUTES)
+
 bench-bind: $(VENV)/installed ## pods bound a second, beside kube-scheduler on the same API server
 	$(RUN)/python -m tests.benchmarks.bind
 
@@ -73,6 +82,14 @@ bench-scale: $(VENV)/installed ## 5,000 nodes and 140,000 pods: restart, memory,
 bench-agent: $(VENV)/installed ## the NVML agent: memory, CPU a probe, writes a minute
 	$(RUN)/python -m tests.benchmarks.agent
 
+SEEDS ?= 10000
+storms-devices: $(VENV)/installed ## storms around a node's devices: SEEDS=10000
+	$(RUN)/python -m deploy.local.nvml.build
+	$(RUN)/python -m tests.benchmarks.devices $(SEEDS)
+
+test-gpu: $(VENV)/installed ## the agent on a real GPU; ends with 3 where there is none
+	$(RUN)/python -m tests.gpu
+
 bench-packing: $(VENV)/installed ## the FGD experiment: unallocated GPUs beside FGD and a proven floor
 	$(RUN)/python -m tests.benchmarks.packing
 
@@ -81,6 +98,9 @@ bench-packing-fresh: $(VENV)/installed ## the same on traces that nobody tuned o
 
 bench-planted: $(VENV)/installed ## gangs that fit by construction: greedy, stowplan, kube-scheduler
 	$(RUN)/python -m tests.benchmarks.planted
+
+agreement: $(VENV)/installed ## 1,000 random clusters: the same nodes will do as for the real kube-scheduler
+	$(RUN)/python -m tests.agreement
 
 bench-verdict: $(VENV)/installed ## how fast "cannot fit" is proven
 	$(RUN)/python -m tests.benchmarks.verdict

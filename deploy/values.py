@@ -81,6 +81,8 @@ class AgentValues(Section):
     priority_class_name: str = "system-node-critical"
     metrics_port: int = Field(default=10270, ge=1024, le=65535)
     resources: Resources = Resources(requests={"cpu": "20m", "memory": "64Mi"}, limits={"memory": "128Mi"})
+    pod_resources: str = Field(default="/var/lib/kubelet/pod-resources", pattern=r"^(/.*)?$")
+    """The kubelet's folder with its socket, which is root's alone; empty: holders by processes only."""
     pools: list[AgentPool] = [NVIDIA]
     """One DaemonSet each."""
 

@@ -18,11 +18,13 @@ NOTHING_DUE = 2**62
 class Entry:
     """One piece of waiting work. ``name`` only makes the order total; it decides nothing else."""
 
-    #: Holds something already and is of no use without the rest.
+    #: Holds something already and is of no use without the rest: before others of its team and priority.
     is_started: bool
     priority: int
     created_s: float
     name: str
+    #: Room is held for it: before everything else, for nobody but it can use that room.
+    is_promised: bool = False
     #: What orders pieces of one priority before their age, lower first.
     rank: float = 0.0
     #: Whose it is; empty for nobody's.
@@ -51,6 +53,7 @@ class Position:
 
     index: int
     is_started: bool
+    is_promised: bool
     priority: int
     standings: tuple[Standing, ...]
 
@@ -58,9 +61,9 @@ class Position:
 def order(entries: Sequence[Entry]) -> list[int]:
     """Indices of ``entries``, first served first, whoever's they are.
 
-    Started work first, because a fresh gang that outranks a half placed one strands it
-    (volcano-sh/volcano#5805); then as kube-scheduler's PrioritySort: higher priority, then older; between
-    the two the lower rank, where the caller gives ranks.
+    Work that room is held for first; then as kube-scheduler's PrioritySort: higher priority, then older.
+    Between the two started work, because a fresh gang of its priority that goes before a half placed one
+    strands it (volcano-sh/volcano#5805), and the lower rank, where the caller gives ranks.
     """
     return sorted(range(len(entries)), key=lambda i: _rank(entries[i]))
 
@@ -79,7 +82,7 @@ def order_fairly(entries: Sequence[Entry], books: Books) -> list[Position]:
 
 
 class Turns:
-    """Whose turn it is: started work of all teams first, then level by level down the tree.
+    """Whose turn it is: work of all teams that room is held for first, then level by level down the tree.
 
     At each level first the team whose next piece is within its guarantee, then the one that has the least
     of what it is due (dominant share over dominant share). Teams that are equal in this go by weight and
@@ -98,7 +101,7 @@ class Turns:
         ]
         lines: dict[bool, dict[int, list[int]]] = {True: {}, False: {}}
         for i in sorted(range(len(entries)), key=self._ranks.__getitem__, reverse=True):
-            lines[entries[i].is_started].setdefault(tree.leaf(entries[i].team), []).append(i)
+            lines[entries[i].is_promised].setdefault(tree.leaf(entries[i].team), []).append(i)
         #: The lines still to be seated, the next one last.
         self._lines = [lines[False], lines[True]]
         #: Of the line being served: entries by leaf, the next one last; and below each node who waits.
@@ -128,6 +131,7 @@ class Turns:
         return Position(
             index=index,
             is_started=self._entries[index].is_started,
+            is_promised=self._entries[index].is_promised,
             priority=-self._ranks[index][1],
             standings=tuple(self._standings[i] for i in self._served),
         )
@@ -152,12 +156,13 @@ class Turns:
             heappush(self._heaps.setdefault(team.parent, []), (*key, self._ranks[head], node))
 
 
-_Rank = tuple[bool, int, float, float, str]
+_Rank = tuple[bool, int, bool, float, float, str]
 _Seat = tuple[bool, int, int, _Rank, int]
 
 
 def _rank(entry: Entry) -> _Rank:
-    return (not entry.is_started, -entry.priority, entry.rank, entry.created_s, entry.name)
+    urgency = (-entry.priority, not entry.is_started)
+    return (not entry.is_promised, *urgency, entry.rank, entry.created_s, entry.name)
 
 
 def _standing(books: Books, node: int, entry: Entry) -> Standing:

@@ -117,20 +117,30 @@ class NodeColumns:
         else:
             self._absent.pop(name, None)
 
-    def fits(self, rows: Sequence[int], requests: Sequence[Requests]) -> bool:
-        """Whether all these pods fit on these rows together, as charged now."""
+    def fits(
+        self,
+        rows: Sequence[int],
+        requests: Sequence[Requests],
+        other_rows: Sequence[int] = (),
+        other_requests: Sequence[Requests] = (),
+    ) -> bool:
+        """Whether all these pods fit on these rows together, as charged now, and beside the others."""
+        need, kept = self._sums(rows, requests), self._sums(other_rows, other_requests)
+        return all(
+            bool(((self._total[row] - self._used[row] - kept.get(row, 0) >= want) | (want == 0)).all())
+            for row, want in need.items()
+        )
+
+    def _sums(self, rows: Sequence[int], requests: Sequence[Requests]) -> dict[int, NDArray[np.int64]]:
         need: dict[int, NDArray[np.int64]] = {}
         for row, request in zip(rows, requests, strict=True):
             vector = self.vector(request)
             need[row] = need[row] + vector if row in need else vector
-        return all(
-            bool(((self._total[row] - self._used[row] >= want) | (want == 0)).all())
-            for row, want in need.items()
-        )
+        return need
 
     def left(self, name: str, resource: str) -> int:
-        """How much of a resource that some pod asked for is left on a node."""
-        row, column = self.row[name], self._column[resource]
+        """How much of a resource is left on a node; nothing of one that no node offers."""
+        row, column = self.row[name], self._column.get(resource, self._column[OVERFLOW])
         return int(self._total[row, column] - self._used[row, column])
 
     def is_overfull(self, row: int, requests: Requests) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scheduler.gangs.attempt import Attempt
-from scheduler.gangs.healing import RESTARTING, Healing
-from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.gangs.healing import Healing
+from scheduler.losses import Losses, Overdue
+from scheduler.model.gang import GangKey, Waiting
 from scheduler.model.moment import Moment
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment, Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
@@ -63,15 +64,6 @@ class Dropped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overdue:
-    """A gang that stayed partly bound for too long, to be given back whole (INV2)."""
-
-    gang: PendingGang
-    pods: tuple[Pod, ...]
-    reason: str
-
-
 def clear(state: ClusterState, clearing: Clearing) -> tuple[Pod, ...]:
     """The pods to evict, held as leaving and the room held for whom it is made; none where the plan does not
     hold any more: a victim or a beneficiary is no longer what it was taken for.
@@ -82,6 +74,9 @@ def clear(state: ClusterState, clearing: Clearing) -> tuple[Pod, ...]:
     if any(state.view(gang.key) is None for gang in clearing.beneficiaries):
         return ()
     state.roll.condemn(pod.uid for pod in victims)
+    for victim in clearing.victims:
+        if victim.is_whole:
+            state.gangs.vacancies.give_up(victim.gang.key)
     for gang in clearing.beneficiaries:
         nodes = {pod.uid: clearing.nominated[pod.uid] for pod in gang.pods if pod.uid in clearing.nominated}
         state.roll.nominate(gang.key, nodes, [victim.gang.key for victim in clearing.victims])
@@ -97,7 +92,7 @@ def unfit(state: ClusterState, placed: Assignment) -> str | None:
         return f"node {placed.node} no longer allows pod {placed.pod.name}"
     if state.columns.is_overfull(row, state.volumes.attaching(placed.pod.shape)):
         return f"node {placed.node} was filled meanwhile"
-    return state.devices.unwell(placed.node, placed.devices)
+    return state.broken_rule(placed) or state.devices.unwell(placed.node, placed.devices)
 
 
 def _is_there(state: ClusterState, pod: Pod) -> bool:
@@ -106,14 +101,14 @@ def _is_there(state: ClusterState, pod: Pod) -> bool:
 
 
 class Cycles:
-    """healing: what becomes of a gang that does not stand any more, and when."""
+    """healing: what becomes of a gang that does not stand any more (``scheduler.losses``)."""
 
     def __init__(self, state: ClusterState, *, policy: Policy, budget: Budget, healing: Healing) -> None:
         self._state = state
         state.follows = policy.displaces
         self._policy = policy
         self._budget = budget
-        self._healing = healing
+        self._losses = Losses(state, policy=policy, healing=healing)
         self._held: dict[GangKey, Held] = {}
         #: Places dropped in a row, by gang.
         self._drops: dict[GangKey, int] = {}
@@ -121,12 +116,11 @@ class Cycles:
         self._memory = Memory(policy, budget.per_gang)
         #: Gangs that had the turn of those left open, until all had one.
         self._served: frozenset[GangKey] = frozenset()
-        self._partial_since: dict[GangKey, float] = {}
         #: What the last plan held for gangs that wait for others to leave: pods' UIDs and nodes.
         self._promised: frozenset[tuple[str, str]] = frozenset()
         self._has_lapsed = False
-        #: Gangs that nobody joins before they have restarted whole.
-        self._restarting: set[GangKey] = set()
+        #: Gangs that lacked room in the last cycle; None before there was one.
+        self._lacking: set[GangKey] | None = None
 
     def begin(self, now_s: float, wall_s: float) -> Cycle:
         """Release who has backed off long enough, and take the snapshot to plan on.
@@ -135,7 +129,10 @@ class Cycles:
         """
         self._now_s = now_s
         self._release_held(now_s)
-        self._hold_restarting(now_s)
+        for key in self._losses.begin(now_s, wall_s):
+            held = self._held.get(key)
+            if held is None or held.until_s <= now_s:
+                self._state.unhold(key)
         snapshot, moment = self._state.snapshot(wall_s, self._served), self._state.moment
         return Cycle(
             snapshot=snapshot,
@@ -161,6 +158,7 @@ class Cycles:
             if objection is not None:
                 # Others may have been found not to fit beside what now goes nowhere.
                 self._state.free_up()
+                self._state.dropped(place)
                 dropped.append(Dropped(key=place.gang.key, reason=objection))
                 self._dropped(place.gang.key, objection)
                 continue
@@ -173,6 +171,7 @@ class Cycles:
     def remember(self, cycle: Cycle, planned: Plan) -> None:
         """Keep the verdicts that stay true until capacity is released."""
         self._note_lapses(planned)
+        self._lacking = {v.key for v in planned.verdicts if v.reason in ("Unschedulable", "Unproven")}
         self._memory.note(cycle.snapshot, planned, cycle.moment)
         self._served = self._served.union(planned.served) if planned.left_open else frozenset()
 
@@ -190,6 +189,8 @@ class Cycles:
 
         Whether there may be something new to plan: what a success placed was charged when planned.
         """
+        if attempt.leaves_it_whole:
+            self._state.gangs.remember(attempt.key, attempt.min_member)
         if not attempt.failure or attempt.is_abandoned:
             self._held.pop(attempt.key, None)
             return False
@@ -218,42 +219,15 @@ class Cycles:
         self._state.hold(key, Waiting(reason=f"backing off: {why}"))
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
-        """Gangs that stayed partly bound for too long, whoever left them so; each told once."""
-        partial = self._state.partial()
-        self._partial_since = {key: self._partial_since.get(key, now_s) for key in partial}
-        found: list[Overdue] = []
-        for key, since_s in list(self._partial_since.items()):
-            limit_s = self._limit_s(key)
-            if now_s - since_s < limit_s or is_running(key):
-                continue
-            del self._partial_since[key]
-            gang, pods = self._state.remains(key)
-            bound, minimum = partial[key]
-            reason = f"only {bound} of {minimum} members were bound for {limit_s:.0f} s"
-            found.append(Overdue(gang=gang, pods=pods, reason=reason))
-        return found
+        """Gangs that are to be given back, whoever left them partly bound; each told once."""
+        return self._losses.overdue(now_s, is_running, self._lacking)
 
     def due_s(self, now_s: float) -> float | None:
         """When time alone next changes something, or None: a shell that skips idle time asks this."""
         ends = [held.until_s for held in self._held.values() if held.until_s > now_s]
         ends += [now_s] if self._has_lapsed else []
-        ends += [since_s + self._limit_s(key) for key, since_s in self._partial_since.items()]
-        return min(ends, default=None)
-
-    def _limit_s(self, key: GangKey) -> float:
-        return self._healing.limit_s(key, self._state.members(key))
-
-    def _hold_restarting(self, now_s: float) -> None:
-        """A pod made anew does not join those that cannot take it in: it starts with them when all start."""
-        partial = self._state.partial()
-        due = {key for key in partial if self._healing.restarts_whole(key, self._state.members(key))}
-        for key in due:
-            self._state.hold(key, Waiting(reason=RESTARTING))
-        for key in self._restarting - due:
-            held = self._held.get(key)
-            if held is None or held.until_s <= now_s:
-                self._state.unhold(key)
-        self._restarting = due
+        due_s = self._losses.due_s()
+        return min(ends if due_s is None else [*ends, due_s], default=None)
 
     def _release_held(self, now_s: float) -> None:
         for key, held in self._held.items():

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
-from scheduler.planning.gangs import roles_see_each_other
+from scheduler.planning.kept_rooms import KeptRooms
 from scheduler.planning.meter import ATTEMPT, ATTEMPT_PER_CELL, Meter
 from scheduler.planning.placing import parts_of, place, place_by_replicas
 from scheduler.planning.room import refuse, room_for
@@ -101,6 +101,7 @@ def _is_set_aside(run: Run, gang: PendingGang, settled: Mapping[GangKey, Verdict
 def _try(run: Run, batch: list[PendingGang], known: Verdict | None) -> Verdict | None:
     """Decide these gangs. A verdict where a solver might have found more and there was none for it."""
     first, verdicts, places = batch[0], len(run.verdicts), len(run.places)
+    run.translation.promised.keep_from(first.priority, run.packing)
     if known is not None:
         run.verdicts.append(_still(run, first, known))
         return None
@@ -138,9 +139,10 @@ def _unseen(run: Run, snapshot: Snapshot) -> int:
 
 
 def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
-    translation = Translation(snapshot, policy.prices)
+    translation = Translation(snapshot, policy.prices, policy.default_spread)
     packing = translation.packing(policy.strategy)
     teams = snapshot.teams or snapshot.room
+    desk = None if teams is None else Desk(snapshot, teams, policy, translation, packing)
     return Run(
         policy=policy,
         budget=budget,
@@ -150,13 +152,14 @@ def _open(snapshot: Snapshot, policy: Policy, budget: Budget) -> Run:
         meter=Meter(
             budget=budget, attempt=ATTEMPT + ATTEMPT_PER_CELL * len(snapshot.nodes) * len(snapshot.resources)
         ),
-        desk=None if teams is None else Desk(snapshot, teams, policy, translation, packing),
+        rooms=KeptRooms(snapshot, translation, packing, desk),
+        desk=desk,
     )
 
 
 def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     """A verdict that still holds, unless by now others may be evicted for the gang."""
-    if run.desk is None or gang.blocked is not None or roles_see_each_other(gang):
+    if run.desk is None or gang.blocked is not None or not run.translation.is_counted(gang):
         return known
     if not run.desk.may_make_room(gang):
         return known
@@ -164,4 +167,7 @@ def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     admitted = run.desk.admit([gang])
     if not admitted.gangs:
         return (admitted.verdicts or refuse(run, admitted))[0]
-    return (room_for(run, admitted.gangs, admitted.within) or [known])[0]
+    run.translation.split = admitted.split
+    made = room_for(run, admitted.gangs, admitted.within)
+    run.translation.split = None
+    return (made or [known])[0]

@@ -32,6 +32,8 @@ class Record:
     #: Everything that follows from ``effective`` has been worked out.
     is_settled: bool = False
     assumed: str = ""
+    #: How much had come to nodes and gone from them when it was.
+    planned_at: int = 0
     #: UUIDs of the devices it holds there, as we chose them or as its Binding's annotation says.
     devices: tuple[str, ...] = ()
 
@@ -55,6 +57,7 @@ def same_for_masks(before: Node, after: Node) -> bool:
         before.labels == after.labels
         and before.taints == after.taints
         and before.is_unschedulable == after.is_unschedulable
+        and before.features == after.features
     )
 
 
@@ -81,6 +84,11 @@ def looks_alike(one: Pod, other: Pod, *, by_labels: bool = False) -> bool:
 
 def gang_words(pod: Pod) -> tuple[object, ...]:
     """Everything of a pod that decides its gang; what a Binding adds to it does not."""
-    labels = tuple(pair for pair in pod.labels if pair[0] not in COPIED)
+    labels = own_labels(pod)
     said = tuple(pair for pair in pod.annotations if pair[0] not in WRITTEN)
     return (pod.scheduler_name, labels, said, pod.owner, pod.pod_group)
+
+
+def own_labels(pod: Pod) -> tuple[tuple[str, str], ...]:
+    """Its labels without those that come with its Binding."""
+    return tuple(pair for pair in pod.labels if pair[0] not in COPIED)

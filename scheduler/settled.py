@@ -73,7 +73,12 @@ class Memory:
         return {key: settled.verdict for key, settled in self._settled.items()}
 
     def note(self, snapshot: Snapshot, planned: Plan, at: Moment) -> None:
-        """Keep what a plan found on a snapshot of that moment."""
+        """Keep what a plan found on a snapshot of that moment.
+
+        Nothing of a plan that held room for somebody: whoever comes may change for whom, and so all the rest.
+        """
+        if planned.clearings or any(v.reason == "WaitingForVictims" for v in planned.verdicts):
+            return
         by_key = {gang.key: gang for gang in snapshot.gangs}
         is_alike = is_shared(snapshot, self.policy)
         for verdict in planned.verdicts:

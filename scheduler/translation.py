@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -12,20 +12,23 @@ from numpy.typing import NDArray
 from binpacking.answer import RolePlacement
 from binpacking.device_model import DeviceDemand
 from binpacking.greedy import Packing
-from binpacking.problem import AMOUNT_MAX, SUM_MAX, Gang, Nodes, Role, Topology
+from binpacking.problem import AMOUNT_MAX, SUM_MAX, DomainLimit, Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
 from scheduler.columns import OVERFLOW
 from scheduler.devices.plan import PRICE_MAX, DevicePlan
 from scheduler.model.devices import WHOLE_GPU
 from scheduler.model.gang import PendingGang, PendingRole
-from scheduler.model.objects import Shape
+from scheduler.model.objects import Pod, Shape
 from scheduler.model.plan import Assignment, Placed, Prices, Snapshot
+from scheduler.model.selection import SpreadConstraint
 from scheduler.predicates.crowd import Crowd
+from scheduler.predicates.default_spread import spread_by
 from scheduler.predicates.interpod import Interpod, constrain
 from scheduler.predicates.node_rows import NodeRows
-from scheduler.predicates.preference import preference
+from scheduler.predicates.preference import Wisher, Wishes
 from scheduler.predicates.price import dearness
 from scheduler.predicates.spot import by_spot, spot_nodes
+from scheduler.promised import Promised
 from scheduler.volumes.plan import VolumePlan
 
 Strategy = Literal["pack", "spread"]
@@ -34,9 +37,15 @@ Strategy = Literal["pack", "spread"]
 class Translation:
     """One planning run's dictionary. ``placed`` grows as the run places pods."""
 
-    def __init__(self, snapshot: Snapshot, prices: Sequence[Prices] = ()) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        prices: Sequence[Prices] = (),
+        default_spread: tuple[SpreadConstraint, ...] = (),
+    ) -> None:
         self.snapshot = snapshot
         self._prices = prices
+        self._default_spread = default_spread
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
         self.volumes = VolumePlan(snapshot)
         self._levels = {label: i for i, label in enumerate(self._labels_used())}
@@ -47,6 +56,9 @@ class Translation:
             snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
         )
         self._requests: dict[Shape, NDArray[np.int64]] = {}
+        #: For each role of the gang that is planned now the most pods by GPU model; None for no such limit.
+        self.split: tuple[Mapping[int, int], ...] | None = None
+        self.promised = Promised(snapshot.nominated, self._crowd, self.request)
 
     @property
     def gpu_column(self) -> int | None:
@@ -67,8 +79,34 @@ class Translation:
 
     @property
     def sees_labels(self) -> bool:
-        """Whether a rule between pods is at work, so that labels can tell pods of one shape apart."""
-        return self._notes_placed or len(self._crowd) > 0
+        """Whether a required rule between pods is at work, or a promise to others: who asks decides more than
+        what is asked.
+        """
+        return self._notes_placed or self._crowd.keeps_apart or self.promised.any
+
+    def kind(self, gang: PendingGang) -> Hashable:
+        """Single pods of one shape are planned together where this is equal; None for never."""
+        pod = gang.roles[0].pods[0]
+        if pod.shape.sees_pods:
+            return None
+        seen = self._crowd.kind(pod.namespace, pod.labels, self.snapshot.namespaces)
+        return (seen, self._owner(pod), self.promised.count(gang.priority))
+
+    def is_counted(self, pending: PendingGang) -> bool:
+        """Whether the pods of each role can be counted together; else they are placed one after another."""
+        if len(pending.roles) > 1 and any(role.shape.looks_at_pods for role in pending.roles):
+            return False
+        if not self._crowd.keeps_apart:
+            return True
+        spaces = self.snapshot.namespaces
+        return all(
+            len({self._crowd.kind(pod.namespace, pod.labels, spaces) for pod in role.pods}) == 1
+            for role in pending.roles
+        )
+
+    def _owner(self, pod: Pod) -> str:
+        """The controller over whose pods this one spreads by default."""
+        return spread_by(pod) if self._default_spread else ""
 
     def packing(self, strategy: Strategy) -> Packing:
         """The nodes as they are now."""
@@ -98,12 +136,16 @@ class Translation:
             )
             for t in pending.topology
         ]
-        for role in pending.roles:
+        away = self.avoided(pending)
+        if away is not None:
+            within = away if within is None else within & away
+        for index, role in enumerate(pending.roles):
             rules = self.rules(role)
             together = (*rules.same_domain, *self.volumes.same_domain(role.shape))
             topology += [Topology(level=self._levels[label], is_required=True) for label in together]
             allowed = self.snapshot.masks[role.shape]
             allowed = allowed if within is None else allowed & within
+            allowed = self.promised.beside(pending, role, allowed, self.snapshot.namespaces)
             roles.append(
                 Role(
                     name=role.name,
@@ -111,7 +153,9 @@ class Translation:
                     minimum=role.minimum if minimum is None else minimum,
                     request=self.request(role.shape),
                     allowed=allowed if rules.mask is None else allowed & rules.mask,
-                    limits=rules.limits + self.volumes.limits(role.shape),
+                    limits=rules.limits
+                    + self.volumes.limits(role.shape)
+                    + self._by_model(index, len(role.pods)),
                     skews=rules.skews,
                 )
             )
@@ -125,39 +169,68 @@ class Translation:
             topology=tuple(topology),
         )
 
+    def avoided(self, pending: PendingGang) -> NDArray[np.bool_] | None:
+        """bool[N] of the nodes whose kubelet did not turn down a pod of the gang; None for all."""
+        rows = [self._row[name] for name in pending.avoided if name in self._row]
+        if not rows:
+            return None
+        allowed = np.ones(len(self.snapshot.nodes), np.bool_)
+        allowed[rows] = False
+        return allowed
+
+    def _by_model(self, role: int, pods: int) -> tuple[DomainLimit, ...]:
+        """The most pods of a role on each GPU model, where its team's limits make it go to several."""
+        teams = self.snapshot.teams
+        if self.split is None or teams is None or not self.split[role]:
+            return ()
+        most = np.full(len(teams.models), pods, dtype=np.int64)
+        for code, allowed in self.split[role].items():
+            most[code] = allowed
+        return (DomainLimit(domain_of=teams.model_of.astype(np.int32), most=most),)
+
     def required_levels(self, pending: PendingGang) -> tuple[int, ...]:
         """The topology levels in one domain of which all pods of the gang have to be."""
         return tuple(dict.fromkeys(self._levels[t.label] for t in pending.topology if t.is_required))
 
     def rules(self, role: PendingRole) -> Interpod:
         """What pods on nodes, those placed in this run included, ask of this role."""
-        if not len(self._crowd) and not role.shape.sees_pods:
-            return Interpod()
         pod = role.pods[0]
+        if not role.shape.sees_pods and not self._crowd.kind(
+            pod.namespace, pod.labels, self.snapshot.namespaces
+        ):
+            return Interpod()
         return constrain(
             role.shape, pod.namespace, pod.labels, self.nodes, self._crowd, self.snapshot.namespaces
         )
 
-    def seen_as(self, role: PendingRole) -> Hashable:
-        """By what rules between pods tell roles of one shape apart; None where there are none at work."""
+    def who(self, pending: PendingGang) -> Hashable:
+        """All that decides whether the gang fits now beside what it asks for: what rules between pods see of
+        it, to whom it leaves room, and what its quota leaves it of each GPU model.
+        """
+        split = None if self.split is None else tuple(tuple(sorted(most.items())) for most in self.split)
         if not self.sees_labels:
-            return None
-        pod = role.pods[0]
-        keys = self._crowd.keys_apart
-        return pod.namespace, tuple(item for item in pod.labels if item[0] in keys)
+            return split
+        spaces = self.snapshot.namespaces
+        kinds = tuple(
+            tuple(dict.fromkeys(self._crowd.kind(pod.namespace, pod.labels, spaces) for pod in role.pods))
+            for role in pending.roles
+        )
+        return kinds, pending.key.namespace, self.promised.count(pending.priority), split
 
     def note(self, assignments: Sequence[Assignment]) -> None:
         """Let rules of later gangs see pods placed in this run."""
         for a in assignments:
             if a.pod.shape.volumes:
                 self.volumes.note(a.pod.shape, self._row[a.node])
-            if self._notes_placed or a.pod.shape.pod_anti_affinity:
+            owner = self._owner(a.pod)
+            if self._notes_placed or owner or a.pod.shape.speaks_of_pods:
                 self._crowd.add(
                     Placed(
                         namespace=a.pod.namespace,
                         labels=a.pod.labels,
                         node=self._row[a.node],
                         shape=a.pod.shape,
+                        owner=owner,
                     )
                 )
 
@@ -176,23 +249,32 @@ class Translation:
 
         None without any of them.
         """
+        return self.preferred(roles, [self.wishes(role) for role in roles])
+
+    def preferred(self, roles: Sequence[PendingRole], wishes: Sequence[Wishes]) -> NDArray[np.int64] | None:
+        """As ``preference``, with the wishes of each role as they are by now."""
         worth = self.devices.price(role.shape for role in roles)
-        total = _then(self._wished(roles), worth, PRICE_MAX * len(roles))
+        total = _then(self._wished(roles, wishes), worth, PRICE_MAX * len(roles))
         dear = self._dearness
         return total if dear is None else _then(total, dear, int(dear.max()))
 
-    def _wished(self, roles: Sequence[PendingRole]) -> NDArray[np.int64] | None:
+    def wishes(self, role: PendingRole) -> Wishes:
+        """What the pods of the role wish, those placed in this run being seen."""
+        pod = role.pods[0]
+        wisher = Wisher(
+            shape=role.shape,
+            namespace=pod.namespace,
+            labels=pod.labels,
+            owner=self._owner(pod),
+            default_spread=self._default_spread,
+        )
+        return Wishes(wisher, self._crowd, self.snapshot.namespaces)
+
+    def _wished(self, roles: Sequence[PendingRole], wishes: Sequence[Wishes]) -> NDArray[np.int64] | None:
         total = self.devices.preference(role.shape for role in roles)
-        for role in roles:
-            own = preference(
-                role.shape,
-                role.pods[0].namespace,
-                self.nodes,
-                self._crowd,
-                self.snapshot.namespaces,
-            )
+        for role, own in zip(roles, wishes, strict=True):
             spot = by_spot(role.shape.spot, self._spot_nodes) if role.shape.spot else None
-            for score in (own, spot):
+            for score in (own.score(), spot):
                 if score is not None:
                     total = score if total is None else total + score
         return total

@@ -317,6 +317,12 @@ DEVICES: Final = Dashboard(
                     unit="ops",
                 ),
                 Panel(
+                    title="Pods on other devices than named",
+                    says="By the kubelet's word or by processes, which decide; annotations are wishes.",
+                    queries=one("max(stowplan_device_differences)"),
+                    kind="number",
+                ),
+                Panel(
                     title="Labels that disagree with NVML",
                     says="Nodes; an Event on each says what the label and the device call themselves.",
                     queries=one("max(stowplan_inventory_disagreements)"),

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from scheduler.cli.connection import endpoint
 from scheduler.cli.failure import EXIT_FAILED, EXIT_USAGE, Failure
 from scheduler.inventory.agent import Agent, AgentSettings
 from scheduler.inventory.nvml import Nvml
+from scheduler.inventory.pod_resources import SOCKET, PodResources
 from scheduler.inventory.processes import owner_by_cgroup
 from scheduler.inventory.report import NodeState
 from scheduler.inventory.serve import AgentServer
@@ -55,6 +57,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--heartbeat", type=float, default=20.0, metavar="SECONDS", help="while at rest; 20")
     parser.add_argument("--metrics-address", default="0.0.0.0", help="every address of the pod unless given")
     parser.add_argument("--metrics-port", type=int, help="serve /metrics and /livez there")
+    parser.add_argument("--pod-resources", type=Path, default=SOCKET, help=f"the kubelet's socket; {SOCKET}")
     parser.add_argument("--log-format", choices=("json", "console"), default="json")
     given = parser.parse_args(words)
     return start(
@@ -66,6 +69,7 @@ def main(words: Sequence[str]) -> int:
         heartbeat_s=given.heartbeat,
         metrics_address=given.metrics_address,
         metrics_port=given.metrics_port,
+        pod_resources=given.pod_resources,
         log_format=given.log_format,
     )
 
@@ -80,6 +84,7 @@ def start(
     heartbeat_s: float = 20.0,
     metrics_address: str = "0.0.0.0",
     metrics_port: int | None = None,
+    pod_resources: Path = SOCKET,
     log_format: logs.Format = "json",
 ) -> int:
     """Run the agent until it is told to stop or has nothing to do; its exit code.
@@ -107,20 +112,23 @@ def start(
     )
     where = endpoint(kubeconfig, context)
     try:
-        return asyncio.run(_run(settings, where, metrics_address, metrics_port))
+        return asyncio.run(_run(settings, where, metrics_address, metrics_port, pod_resources))
     except ClusterError as error:
         raise Failure(f"{where.base_url}: {error}", code=EXIT_FAILED) from error
     except OSError as error:
         raise Failure(f"metrics on {metrics_address}:{metrics_port}: {error}", code=EXIT_FAILED) from error
 
 
-async def _run(settings: AgentSettings, where: Endpoint, address: str, port: int | None) -> int:
+async def _run(
+    settings: AgentSettings, where: Endpoint, address: str, port: int | None, pod_resources: Path
+) -> int:
     # Imported here: without NVML's Python module the command still tells what is wrong with its arguments.
     import pynvml
 
     api: Nvml = pynvml
     async with Transport(where, user_agent="stowplan-agent", connections_max=2) as transport:
-        agent = Agent(api, transport, settings, owner=owner_by_cgroup())
+        kubelet = PodResources(pod_resources, clock=time.time)
+        agent = Agent(api, transport, settings, owner=owner_by_cgroup(), grants=kubelet.grants)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, agent.stop)

@@ -21,6 +21,7 @@ from scheduler.kube import wire
 from scheduler.kube.transport import Forbidden, NotFound, Transport
 from scheduler.live.config import Provisioning, SchedulerConfiguration
 from scheduler.live.provisioner import GROUP_VERSION, RESOURCE
+from scheduler.live.sources import POD_GROUP
 from scheduler.model.platforms import is_spot, platforms_of, topology_of
 
 FENCE = "stowplan-epoch-fence"
@@ -193,8 +194,7 @@ def _age_s(renewed: str | None, now_s: float) -> float:
 async def _gang_apis(transport: Transport) -> Finding:
     """Absence is no fault: gangs by own keys and by Job need no API beside ours."""
     wanted = [
-        ("scheduling.k8s.io/v1beta1", "native PodGroup v1beta1"),
-        ("scheduling.k8s.io/v1alpha2", "native PodGroup v1alpha2"),
+        *((version, f"native PodGroup {version.rpartition('/')[2]}") for version in POD_GROUP),
         ("scheduling.x-k8s.io/v1alpha1", "coscheduling PodGroup"),
     ]
     found = [text for group, text in wanted if "podgroups" in await _served(transport, group)]

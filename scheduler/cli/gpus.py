@@ -19,18 +19,20 @@ from scheduler.inventory.parse import DeviceState, NodeInventory, Refused, parse
 from scheduler.inventory.times import written
 from scheduler.kube import wire
 from scheduler.kube.transport import NotFound, Transport
-from scheduler.kube.wire.inventory import GPUNode
+from scheduler.kube.wire.inventory import GPUHolder, GPUNode
 from scheduler.model.devices import DEVICES
 from scheduler.parse.devices import FRACTION, KAI_FRACTION, KAI_MEMORY, MEMORY
 
 PATH: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
-Use = Literal["free", "shared", "whole", "sick", "foreign", "old", "mig"]
+Use = Literal["free", "shared", "whole", "sick", "unknown", "foreign", "old", "mig"]
+By = Literal["kubelet", "processes", "annotation"]
 #: One sign for each device in the table's picture.
 SIGNS: Final[Mapping[Use, str]] = {
     "free": ".",
     "shared": "o",
     "whole": "#",
     "sick": "x",
+    "unknown": "~",
     "foreign": "!",
     "old": "?",
     "mig": "m",
@@ -38,10 +40,16 @@ SIGNS: Final[Mapping[Use, str]] = {
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """``share`` as the pod's annotation says it; empty for a whole device."""
+    """``share`` as the pod's annotation says it; empty for a whole device.
+
+    ``by``: what shows that the pod holds the device; an annotation alone is a wish. ``difference``: what
+    its annotation says instead, or that it asks for no device at all.
+    """
 
     pod: str
     share: str = ""
+    by: By = "annotation"
+    difference: str = ""
 
 
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -92,29 +100,76 @@ async def read(transport: Transport, now_s: float) -> list[NodeRow]:
         )
     except NotFound as error:
         raise Failure("the cluster has no GPUNode resource; apply deploy/crds/gpunodes.yaml") from error
-    holders = _holders(pods)
+    holders = Pods(pods)
     parsed = (parse(one) for one in sorted(found, key=lambda one: one.metadata.name))
     return [_row(one, holders, now_s) for one in parsed if not isinstance(one, Refused)]
 
 
-def _holders(pods: Iterable[wire.Pod]) -> dict[str, list[Holder]]:
-    """By device UUID, the unfinished pods whose Binding names it."""
-    found: dict[str, list[Holder]] = {}
-    for pod in pods:
-        words = pod.metadata.annotations or {}
-        if pod.status.phase in ("Succeeded", "Failed"):
-            continue
-        share = next((words[key] for key in (FRACTION, KAI_FRACTION, MEMORY) if key in words), "")
-        if not share and KAI_MEMORY in words:
-            share = f"{words[KAI_MEMORY]}Mi"
-        holder = Holder(pod=f"{pod.metadata.namespace}/{pod.metadata.name}", share=share)
-        for uuid in filter(None, words.get(DEVICES, "").split(",")):
-            found.setdefault(uuid, []).append(holder)
-    return found
+class Pods:
+    """Unfinished pods on nodes: what each wishes, and by whatever name evidence knows it."""
+
+    def __init__(self, pods: Iterable[wire.Pod]) -> None:
+        self._by_uid: dict[str, wire.Pod] = {}
+        self._by_name: dict[tuple[str, str], wire.Pod] = {}
+        self._wished: dict[str, list[wire.Pod]] = {}
+        for pod in pods:
+            if pod.status.phase in ("Succeeded", "Failed"):
+                continue
+            self._by_uid[pod.metadata.uid] = pod
+            self._by_name[pod.metadata.namespace, pod.metadata.name] = pod
+            for uuid in _wishes(pod):
+                self._wished.setdefault(uuid, []).append(pod)
+
+    def on(self, node: NodeInventory) -> Mapping[str, list[Holder]]:
+        """By UUID of a device or instance of the node: who holds it, by evidence before wishes."""
+        evidence = {device.uuid: device.holders for device in node.devices}
+        evidence |= {one.uuid: one.holders for device in node.devices for one in device.instances}
+        seen = {uuid: self._seen(holders) for uuid, holders in evidence.items()}
+        placed = {uid for pods in seen.values() for uid in pods}
+        return {
+            uuid: [self._held(uid, uuid, by) for uid, by in pods.items()]
+            + [_holder(pod) for pod in self._wished.get(uuid, ()) if pod.metadata.uid not in placed]
+            for uuid, pods in seen.items()
+        }
+
+    def _seen(self, holders: Iterable[GPUHolder]) -> dict[str, By]:
+        """UIDs, some of pods that the API server does not know; the kubelet's word goes first."""
+        found: dict[str, By] = {}
+        for holder in holders:
+            pod = self._by_name.get((holder.namespace, holder.name))
+            if holder.uid:
+                found.setdefault(holder.uid, "processes")
+            elif pod is not None:
+                found[pod.metadata.uid] = "kubelet"
+        return found
+
+    def _held(self, uid: str, uuid: str, by: By) -> Holder:
+        pod = self._by_uid.get(uid)
+        if pod is None:
+            return Holder(pod=f"pod {uid}", by=by, difference="the API server has no such pod any more")
+        wishes = _wishes(pod)
+        if uuid in wishes:
+            return _holder(pod, by=by)
+        told = f"its annotation names {', '.join(wishes)}" if wishes else "no annotation names its devices"
+        return _holder(pod, by=by, difference=told)
 
 
-def _row(node: NodeInventory, holders: Mapping[str, list[Holder]], now_s: float) -> NodeRow:
+def _wishes(pod: wire.Pod) -> list[str]:
+    return list(filter(None, (pod.metadata.annotations or {}).get(DEVICES, "").split(",")))
+
+
+def _holder(pod: wire.Pod, *, by: By = "annotation", difference: str = "") -> Holder:
+    words = pod.metadata.annotations or {}
+    share = next((words[key] for key in (FRACTION, KAI_FRACTION, MEMORY) if key in words), "")
+    if not share and KAI_MEMORY in words:
+        share = f"{words[KAI_MEMORY]}Mi"
+    name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+    return Holder(pod=name, share=share, by=by, difference=difference)
+
+
+def _row(node: NodeInventory, pods: Pods, now_s: float) -> NodeRow:
     is_fresh = node.state == "Ready" and node.is_fresh(now_s)
+    holders = pods.on(node)
     devices = [row for device in node.devices for row in _devices(device, holders, is_fresh=is_fresh)]
     return NodeRow(
         node=node.node,
@@ -161,6 +216,8 @@ def _devices(
 
 
 def _use(device: DeviceState, held: list[Holder], *, is_fresh: bool) -> Use:
+    if device.health == "Unknown":
+        return "unknown"
     if device.health not in ("Healthy", "Noted"):
         return "sick"
     if device.foreign_processes:
@@ -172,12 +229,13 @@ def _use(device: DeviceState, held: list[Holder], *, is_fresh: bool) -> Use:
 
 def _show_nodes(rows: list[NodeRow]) -> None:
     now_s = time.time()
-    columns = ["node", "state", "model", "devices", "free", "shared", "whole", "sick", "foreign", "probed"]
+    counted: tuple[Use, ...] = ("free", "shared", "whole", "sick", "unknown", "foreign")
+    columns = ["node", "state", "model", "devices", *counted, "probed"]
     told = []
     for row in rows:
         uses = [device.use for device in row.devices]
         models = {device.model for device in row.devices if " MIG " not in device.model}
-        counts = [str(uses.count(use)) for use in ("free", "shared", "whole", "sick", "foreign")]
+        counts = [str(uses.count(use)) for use in counted]
         model = models.pop() if len(models) == 1 else "mixed" if models else ""
         told.append([row.node, row.state, model, row.picture, *counts, age(row.probed, now_s)])
     table(columns, told)
@@ -195,9 +253,17 @@ def _show_devices(row: NodeRow) -> None:
             device.use,
             device.health,
             device.island,
-            ", ".join(f"{h.pod}{f' ({h.share})' if h.share else ''}" for h in device.holders),
+            ", ".join(map(_said, device.holders)),
             "; ".join(filter(None, (device.reason, device.clear))),
         ]
         for device in row.devices
     ]
     table(columns, told)
+
+
+def _said(holder: Holder) -> str:
+    """The pod, its share, and by what it is known to hold the device where that is not its annotation."""
+    share = f" ({holder.share})" if holder.share else ""
+    by = "" if holder.by == "annotation" else f" by {holder.by}"
+    difference = f", {holder.difference}" if holder.difference else ""
+    return f"{holder.pod}{share}{by}{difference}"

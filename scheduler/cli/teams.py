@@ -178,9 +178,9 @@ def _turns(snapshot: Snapshot, allowance: Allowance) -> list[Turn]:
 
 
 def _why(position: Position) -> str:
-    if position.is_started:
-        return "it is partly started, or room was made for it"
-    parts = []
+    if position.is_promised:
+        return "room was made for it"
+    parts = ["it is partly started: first in its team and priority"] if position.is_started else []
     for standing in position.standings:
         name = standing.team or NO_TEAM
         if standing.is_guaranteed:

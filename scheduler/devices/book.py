@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -12,42 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.choice import MILLI, SIZE_MAX, Ask
+from scheduler.devices.arrays import UNLIMITED, Arrays, Summary
+from scheduler.devices.evidence import Difference, Hold, Holdings, PodName, holdings
 from scheduler.model.device_view import DeviceView, ask_of, mig_of
-from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, Inventory, Slot
+from scheduler.model.devices import GPU_PREFIX, MIG_PREFIX, WHOLE_GPU, Inventory, Slot
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment
 
 #: out: sick, or held by a foreign process. old: free, by a report too old to rely on.
 Use = Literal["free", "shared", "held", "out", "old"]
-#: Stands for "no device says less than the node's allocatable".
-UNLIMITED = 2**52
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """What one pod holds on its node; ``devices`` is empty where nobody said which."""
-
-    ask: Ask | None
-    mig: tuple[tuple[str, int], ...]
-    devices: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Summary:
-    """One node's row: as the arrays of ``DeviceView``, and how many of each resource are free or there."""
-
-    room: list[int] = field(default_factory=list)
-    size: list[int] = field(default_factory=list)
-    island: list[int] = field(default_factory=list)
-    uuids: tuple[str, ...] = ()
-    most: int = 0
-    shared: int = 0
-    is_exact: bool = True
-    #: Devices that are shared and could be given again, with the UIDs of the pods that share them.
-    sharers: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    free: dict[str, int] = field(default_factory=dict)
-    there: dict[str, int] = field(default_factory=dict)
-    free_uuids: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class DeviceBook:
@@ -60,10 +34,15 @@ class DeviceBook:
         self._shares: Counter[int] = Counter()
         self._asks: dict[Shape, tuple[Ask | None, tuple[tuple[str, int], ...]]] = {}
         self._fresh: dict[str, bool] = {}
+        #: Pods on nodes that may use devices and are charged none, by node and name, with their UIDs.
+        self._others: dict[str, dict[PodName, str]] = {}
+        #: By node, pods that went away since the last probe, which may show them still.
+        self._gone: dict[str, set[str]] = {}
+        self._holdings: dict[str, Holdings] = {}
         self._dirty: set[str] = set()
         self._rows_moved = True
-        self._summaries: dict[str, _Summary] = {}
-        self._arrays = _Arrays(0, 0)
+        self._summaries: dict[str, Summary] = {}
+        self._arrays = Arrays(0, 0)
         self._now_s = 0.0
         #: Nodes without an agent get no pods that ask for devices; else they go by allocatable.
         self.needs_report = False
@@ -79,14 +58,23 @@ class DeviceBook:
         self.inventories[name] = inventory
         was_fresh = self._fresh.get(name)
         self._fresh[name] = inventory.is_fresh(self._now_s)
-        if before is not None and was_fresh == self._fresh[name] and before.slots == inventory.slots:
-            return False
+        if before is None or before.probed_s != inventory.probed_s:
+            self._gone.pop(name, None)
+        held = self._holdings.pop(name, None)
+        is_same = before is not None and was_fresh == self._fresh[name]
+        if before is not None and is_same and _without_holders(before) == _without_holders(inventory):
+            if before.slots == inventory.slots and before.probed_s == inventory.probed_s:
+                return False
+            if held is not None and held == self.holdings(name):
+                return False
         self._dirty.add(name)
         return True
 
     def remove(self, name: str) -> bool:
         """The agent's object is gone: the node goes by allocatable again."""
         self._fresh.pop(name, None)
+        self._holdings.pop(name, None)
+        self._gone.pop(name, None)
         if self.inventories.pop(name, None) is None:
             return False
         self._dirty.add(name)
@@ -104,24 +92,50 @@ class DeviceBook:
                 turned = True
         return turned
 
-    def charge(self, node: str, uid: str, shape: Shape, devices: Sequence[str]) -> None:
-        """A pod holds what it asks of the node; ``devices`` where it is known which."""
+    def charge(
+        self,
+        node: str,
+        uid: str,
+        shape: Shape,
+        devices: Sequence[str],
+        *,
+        pod: PodName = ("", ""),
+        runs: bool = False,
+        may_use: bool = False,
+    ) -> None:
+        """A pod holds what it asks of the node; ``devices`` where it is known which.
+
+        runs: it does already, so that what was seen of its name is its own. may_use: it may hold devices by
+        other means than by what it asks here.
+        """
         ask, mig = self._ask(shape)
         if ask is None and not mig:
+            if may_use or any(name.startswith(GPU_PREFIX) for name, _ in shape.requests):
+                self._others.setdefault(node, {})[pod] = uid
+                self._changed(node)
             return
         holds = self._holds.setdefault(node, {})
         self._count(holds.get(uid), -1)
-        holds[uid] = Hold(ask, mig, tuple(devices))
+        holds[uid] = Hold(ask, mig, tuple(devices), pod, -math.inf if runs else self._probed_s(node))
         self._count(holds[uid], 1)
-        self._dirty.add(node)
+        self._gone.get(node, set()).discard(uid)
+        self._changed(node)
 
     def release(self, node: str, uid: str) -> None:
+        others = self._others.get(node, {})
+        for pod in [pod for pod, other in others.items() if other == uid]:
+            del others[pod]
+            self._changed(node)
+        if node in self._others and not others:
+            del self._others[node]
         holds = self._holds.get(node)
         hold = None if holds is None else holds.pop(uid, None)
         if holds is None or hold is None:
             return
         self._count(hold, -1)
-        self._dirty.add(node)
+        if node in self.inventories:
+            self._gone.setdefault(node, set()).add(uid)
+        self._changed(node)
         if not holds:
             del self._holds[node]
 
@@ -136,27 +150,46 @@ class DeviceBook:
         for name, inventory in self.inventories.items():
             for slot in inventory.slots:
                 if slot.fatal_s is not None:
-                    holds = self._holds.get(name, {})
+                    holds = self.holdings(name).holds
                     yield name, slot, tuple(uid for uid, hold in holds.items() if slot.uuid in hold.devices)
 
     def uses(self) -> Mapping[Use, int]:
         """Devices of all nodes by what is to be said of them; each counts once."""
         counts: dict[Use, int] = dict.fromkeys(get_args(Use), 0)
         for name, inventory in self.inventories.items():
-            held = {u: h for h in self._holds.get(name, {}).values() for u in h.devices}
+            known = self.holdings(name)
+            held = {u: h for h in known.holds.values() for u in h.devices}
             for slot in inventory.slots:
                 hold = held.get(slot.uuid)
                 if not slot.is_usable:
                     counts["out"] += 1
                 elif hold is not None:
                     counts["shared" if hold.ask is not None and hold.ask.is_share else "held"] += 1
+                elif slot.uuid in known.taken:
+                    counts["held"] += 1
                 else:
                     counts["free" if self._fresh[name] else "old"] += 1
         return counts
 
     def holders(self, node: str) -> Mapping[str, Hold]:
         """What each pod holds on the node, by UID."""
-        return self._holds.get(node, {})
+        return self.holdings(node).holds
+
+    def holdings(self, node: str) -> Holdings:
+        """Who holds which device of the node, by what its agent saw, else by annotations."""
+        known = self._holdings.get(node)
+        if known is None:
+            holds, inventory = self._holds.get(node, {}), self.inventories.get(node)
+            if inventory is None:
+                return Holdings(holds=holds)
+            others, gone = self._others.get(node, {}), self._gone.get(node, ())
+            known = self._holdings[node] = holdings(inventory, dict(holds), others, gone)
+        return known
+
+    def differences(self) -> Iterator[tuple[str, Difference]]:
+        """Pods that hold other devices than their annotations name, with their nodes."""
+        for name in self.inventories:
+            yield from ((name, difference) for difference in self.holdings(name).differences)
 
     def lost(self, assignments: Sequence[Assignment]) -> str | None:
         """Why pods can no longer have the devices chosen for them, or None."""
@@ -202,7 +235,8 @@ class DeviceBook:
             return None
         if not self._fresh[node]:
             return f"nothing new is known of the devices of node {node}"
-        usable = {slot.uuid for slot in inventory.slots if slot.is_usable}
+        taken = self.holdings(node).taken
+        usable = {slot.uuid for slot in inventory.slots if slot.is_usable and slot.uuid not in taken}
         return next((f"device {uuid} is not usable" for uuid in devices if uuid not in usable), None)
 
     def view(self, rows: Mapping[str, int]) -> DeviceView | None:
@@ -266,6 +300,15 @@ class DeviceBook:
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _changed(self, node: str) -> None:
+        self._holdings.pop(node, None)
+        self._dirty.add(node)
+
+    def _probed_s(self, node: str) -> float:
+        inventory = self.inventories.get(node)
+        probed_s = None if inventory is None else inventory.probed_s
+        return -math.inf if probed_s is None else probed_s
+
     def _count(self, hold: Hold | None, sign: int) -> None:
         """A share is held, or not any more."""
         if hold is not None and hold.ask is not None and hold.ask.milli:
@@ -281,14 +324,14 @@ class DeviceBook:
             known = self._asks[shape] = (ask_of(shape), mig_of(shape))
         return known
 
-    def _written(self, rows: Mapping[str, int]) -> _Arrays | None:
+    def _written(self, rows: Mapping[str, int]) -> Arrays | None:
         """The arrays with every changed row written; None without inventories."""
         if not self.inventories:
             self._dirty.clear()
             self._rows_moved = True
             return None
         if self._rows_moved or self._arrays.is_small(len(rows), self._widest()):
-            self._arrays = _Arrays(len(rows), self._widest())
+            self._arrays = Arrays(len(rows), self._widest())
             self._dirty |= self.inventories.keys()
             self._rows_moved = False
         for name in self._dirty:
@@ -306,27 +349,41 @@ class DeviceBook:
 
     def _later(self, node: str, going: Collection[str], free: int) -> int:
         """Whole devices free once these pods are gone; free: by the node's allocatable as it is now."""
-        holds = self._holds.get(node, {})
-        rest = {uid: hold for uid, hold in holds.items() if uid not in going}
-        whole = sum(h.ask.whole for u, h in holds.items() if u in going and h.ask is not None)
-        after = summarise(self.inventories[node], rest, is_fresh=self._fresh[node])
+        known = self.holdings(node)
+        rest = {uid: hold for uid, hold in known.holds.items() if uid not in going}
+        whole = sum(h.ask.whole for u, h in known.holds.items() if u in going and h.ask is not None)
+        after = summarise(self.inventories[node], rest, is_fresh=self._fresh[node], taken=known.taken)
         return min(free + whole - after.shared, after.free.get(WHOLE_GPU, UNLIMITED))
 
     def _widest(self) -> int:
         return max((len(inventory.slots) for inventory in self.inventories.values()), default=0)
 
     def _summarise(self, name: str) -> None:
-        inventory, holds = self.inventories[name], self._holds.get(name, {})
-        self._summaries[name] = summarise(inventory, holds, is_fresh=self._fresh[name])
+        inventory, known = self.inventories[name], self.holdings(name)
+        self._summaries[name] = summarise(
+            inventory, known.holds, is_fresh=self._fresh[name], taken=known.taken
+        )
 
 
-def summarise(inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool) -> _Summary:
-    """What is left of a node's devices. A pod whose devices are not known counts against the free ones."""
+def _without_holders(inventory: Inventory) -> tuple[Slot, ...]:
+    return tuple(replace(slot, holders=()) for slot in inventory.slots)
+
+
+def summarise(
+    inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool, taken: Collection[str] = ()
+) -> Summary:
+    """What is left of a node's devices. A pod whose devices are not known counts against the free ones.
+
+    taken: devices that are in use by pods that asked for none.
+    """
     gpus = [slot for slot in inventory.slots if slot.resource == WHOLE_GPU]
     index = {slot.uuid: i for i, slot in enumerate(gpus)}
     islands = {name: i for i, name in enumerate(sorted({slot.island for slot in gpus if slot.island}))}
     size = [MILLI * min(max(slot.memory_bytes, 1), SIZE_MAX) for slot in gpus]
     room = [whole if slot.is_usable and is_fresh else 0 for whole, slot in zip(size, gpus, strict=True)]
+    for uuid in taken:
+        if uuid in index:
+            room[index[uuid]] = 0
     unknown = 0
     shared: dict[int, list[str]] = {}
     for uid, hold in holds.items():
@@ -340,7 +397,7 @@ def summarise(inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool
         unknown += max(0, hold.ask.whole - len(known))
     empty = sum(left == whole for left, whole in zip(room, size, strict=True))
     free = max(0, empty - unknown)
-    summary = _Summary(
+    summary = Summary(
         room=room,
         size=size,
         island=[islands.get(slot.island, -1) for slot in gpus],
@@ -355,12 +412,19 @@ def summarise(inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool
         free={WHOLE_GPU: free},
         there={WHOLE_GPU: len(gpus)},
     )
-    _count_mig(summary, inventory, holds, is_fresh=is_fresh)
+    _count_mig(summary, inventory, holds, is_fresh=is_fresh, used=taken)
     return summary
 
 
-def _count_mig(summary: _Summary, inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool) -> None:
-    taken = {uuid for hold in holds.values() for uuid in hold.devices}
+def _count_mig(
+    summary: Summary,
+    inventory: Inventory,
+    holds: Mapping[str, Hold],
+    *,
+    is_fresh: bool,
+    used: Collection[str],
+) -> None:
+    taken = {uuid for hold in holds.values() for uuid in hold.devices}.union(used)
     by_resource: dict[str, list[Slot]] = {}
     for slot in inventory.slots:
         if slot.resource != WHOLE_GPU:
@@ -387,60 +451,3 @@ def _need(ask: Ask, size: int) -> int:
     if ask.whole:
         return size
     return ask.units * MILLI if ask.units else ask.milli * (size // MILLI)
-
-
-class _Arrays:
-    """The rows of all nodes; those without a report are unlimited."""
-
-    def __init__(self, nodes: int, width: int) -> None:
-        self.room = np.zeros((nodes, width), dtype=np.int64)
-        self.size = np.zeros((nodes, width), dtype=np.int64)
-        self.island = np.full((nodes, width), -1, dtype=np.int32)
-        self.most = np.zeros(nodes, dtype=np.int64)
-        self.shared = np.zeros(nodes, dtype=np.int64)
-        self.has_report = np.zeros(nodes, dtype=np.bool_)
-        self.is_exact = np.ones(nodes, dtype=np.bool_)
-        self.uuids: list[tuple[str, ...]] = [()] * nodes
-        self.caps: dict[str, NDArray[np.int64]] = {}
-        self.there: dict[str, NDArray[np.int64]] = {}
-        self.free_slots: dict[str, dict[int, tuple[str, ...]]] = {}
-        self.sharers: dict[int, Mapping[str, tuple[str, ...]]] = {}
-
-    def is_small(self, nodes: int, width: int) -> bool:
-        return self.room.shape[0] != nodes or self.room.shape[1] < width
-
-    def clear(self, row: int) -> None:
-        self.write(row, _Summary())
-        self.has_report[row] = False
-        for caps in (*self.caps.values(), *self.there.values()):
-            caps[row] = UNLIMITED
-
-    def write(self, row: int, summary: _Summary) -> None:
-        width = len(summary.room)
-        for array, values, rest in (
-            (self.room, summary.room, 0),
-            (self.size, summary.size, 0),
-            (self.island, summary.island, -1),
-        ):
-            array[row, :width] = values
-            array[row, width:] = rest
-        self.most[row], self.shared[row] = summary.most, summary.shared
-        self.has_report[row] = True
-        self.is_exact[row] = summary.is_exact
-        self.uuids[row] = summary.uuids
-        self.sharers.pop(row, None)
-        if summary.sharers:
-            self.sharers[row] = summary.sharers
-        for name in summary.free:
-            if name not in self.caps:
-                self.caps[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
-                self.there[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
-                self.free_slots[name] = {}
-        for name in self.caps:
-            # A node that reports has of a resource what its report names, of the others what it allocates.
-            self.caps[name][row] = summary.free.get(name, UNLIMITED)
-            self.there[name][row] = summary.there.get(name, UNLIMITED)
-            if name in summary.free_uuids:
-                self.free_slots[name][row] = summary.free_uuids[name]
-            else:
-                self.free_slots[name].pop(row, None)

@@ -74,13 +74,25 @@ class Explainer:
             parts.append("it does not fit even when every node is empty of pods")
         elif not core:
             parts.append("no placement was found within the solver's budget, and none is ruled out")
-        text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang)
+        text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang) + self._kept(pending)
         return Verdict(key=pending.key, reason=reason, message=text[:MESSAGE_MAX], certificate=certificate)
+
+    def _kept(self, pending: PendingGang) -> str:
+        """What is free and yet not to be had."""
+        rooms = self._translation.snapshot.vacancies
+        nodes = len({room.node for room in rooms if room.gang != pending.key})
+        return f"; room on {nodes} nodes is kept for lost members of running gangs" if nodes else ""
 
     def _never_core(self, pending: PendingGang, gang: Gang) -> tuple[Binding, ...]:
         """The core of "not even on empty nodes", or nothing."""
-        if any(role.shape.sees_pods or role.shape.volumes for role in pending.roles):
+        if pending.avoided or any(role.shape.sees_pods or role.shape.volumes for role in pending.roles):
             return ()  # Other pods, and volumes that may yet come, decide as well.
+        # Neither rules of pods that are there now nor what a team may have now are for ever.
+        if len(gang.roles) == len(pending.roles):
+            masks = [self._translation.snapshot.masks[mine.shape] for mine in pending.roles]
+            pairs = zip(gang.roles, masks, strict=True)
+            bare = tuple(replace(role, allowed=mask, limits=(), skews=()) for role, mask in pairs)
+            gang = replace(gang, roles=bare)
         if self._empty is None:
             self._empty = self._translation.empty_packing(self._policy.strategy)
         if not _is_short(self._empty, gang) and place_greedy(self._empty, gang) is not None:
@@ -112,8 +124,12 @@ class Explainer:
         allowed = np.ones(len(nodes), bool) if role.allowed is None else role.allowed
         static = self._translation.snapshot.masks[mine.shape]
         ruled_out = int((static & ~allowed).sum())
-        if ruled_out:
-            counts["node(s) ruled out by pod affinity, anti-affinity or spread"] += ruled_out
+        away = self._translation.avoided(pending)
+        refused = 0 if away is None else int((static & ~away).sum())
+        if refused:
+            counts["node(s) whose kubelet turned down a pod of it a moment ago"] += refused
+        if ruled_out > refused:
+            counts["node(s) ruled out by pod affinity, anti-affinity or spread"] += ruled_out - refused
         short = (packing.free < role.request) & (role.request > 0)
         for column in np.flatnonzero(role.request > 0).tolist():
             lacking = int((short[:, column] & allowed).sum())

@@ -87,7 +87,7 @@ class Writing(Enum):
 class Limits:
     """Every wait and every count has an end."""
 
-    #: An attempt that is not bound by then unwinds (INV2 allows 30 s in all).
+    #: An attempt of which nothing was bound for this long unwinds (INV2 allows 30 s in all).
     deadline_s: float = 20.0
     #: A write with no answer cannot land later than this after its answer was given up.
     write_timeout_s: float = 5.0
@@ -151,6 +151,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     min_member: int
     #: Members that stood before and are not placed by this attempt.
     standing: int
+    #: The gang stood before it, so that its other members are no affair of this attempt.
+    is_added: bool = False
+    #: The gang lost members: each that comes in the place of one is of use by itself.
+    is_healing: bool = False
     #: (role, how many of the placed must stand), for roles with a minimum.
     role_needs: tuple[tuple[str, int], ...]
     members: Members
@@ -186,7 +190,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     @property
     def need(self) -> int:
         """How many of the placed must be bound for the gang to stand."""
-        return max(0, self.min_member - self.standing)
+        return 1 if self.is_healing else max(0, self.min_member - self.standing)
 
     @property
     def is_lost(self) -> bool:
@@ -194,6 +198,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
         if sum(self.viable.values()) < max(self.need, 1):
             return True
         return any(self.viable.get(role, 0) < count for role, count in self.role_needs)
+
+    @property
+    def leaves_it_whole(self) -> bool:
+        """Whether the API server has acknowledged as many Bindings as the gang needs to stand."""
+        bound = self.tally.get(MemberState.BOUND, 0)
+        return not (self.key.is_single or self.is_abandoned or self.is_taking_back) and (
+            self.standing + bound >= self.min_member
+        )
 
     @property
     def is_done(self) -> bool:

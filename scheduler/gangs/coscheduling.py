@@ -15,7 +15,7 @@ LABEL = "scheduling.x-k8s.io/pod-group"
 DOC = Doc(
     title="Coscheduling PodGroup (scheduling.x-k8s.io)",
     keys=(
-        (f"label {LABEL}", "PodGroup in the pod's namespace"),
+        (f"label (or annotation) {LABEL}", "PodGroup in the pod's namespace"),
         ("PodGroup spec.minMember", "pods that must start together"),
     ),
     size="minMember of the PodGroup",
@@ -30,13 +30,15 @@ class Coscheduling:
     is_explicit = True
 
     def key(self, pod: Pod) -> GangKey | Rejected | None:
-        group = dict(pod.labels).get(LABEL)
+        group = words.label(pod, LABEL)
+        if group is None:
+            group = words.annotation(pod, LABEL)
         if group is None:
             return None
         if not group:
-            return Rejected(reason=f"label {LABEL} is empty: name the PodGroup or remove the label")
+            return Rejected(reason=f"{LABEL} is empty: name the PodGroup or remove the label")
         if not words.is_object_name(group):
-            return Rejected(reason=f"label {LABEL} is {words.shown(group)}: that is no object's name")
+            return Rejected(reason=f"{LABEL} is {words.shown(group)}: that is no object's name")
         return words.fault(pod) or GangKey(namespace=pod.namespace, dialect=self.name, name=group)
 
     def outsiders(
@@ -47,9 +49,9 @@ class Coscheduling:
     def spec(
         self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
     ) -> GangSpec | Waiting | Rejected:
-        group = objects.get("CoschedulingPodGroup", key.namespace, key.name)
+        group = objects.get("CoschedulingPodGroup", key.namespace, key.object_name)
         if not isinstance(group, groups.CoschedulingPodGroup):
-            return Waiting(reason=f"PodGroup {key.name} (scheduling.x-k8s.io) does not exist yet")
+            return Waiting(reason=f"PodGroup {key.object_name} (scheduling.x-k8s.io) does not exist yet")
         return words.describe(
             key, members, min_member=group.min_member, group=group, min_field="PodGroup spec.minMember"
         )

@@ -48,7 +48,7 @@ class Described(ABC):
         return words.role_of(pod)
 
     def stranger(self, pod: Pod, found: Workload) -> bool:
-        """Whether the pod belongs to an earlier object of the same name."""
+        """Whether the pod belongs to an earlier object of the same name, by what controls it."""
         owner = pod.owner
         return owner is not None and owner.kind == found.owner[1] and owner.uid != found.uid
 
@@ -62,7 +62,8 @@ class Described(ABC):
         strange = {
             pod.uid: Rejected(reason=reason)
             for pod in members
-            if found is not None and self.stranger(pod, found)
+            if found is not None
+            and (self.stranger(pod, found) or (not self.is_explicit and found.is_younger(pod.created_s)))
         }
         own = [pod for pod in members if pod.uid not in strange]
         return {**words.dissenters(own, (words.MIN_MEMBER, *words.TOPOLOGY)), **strange}
@@ -95,6 +96,15 @@ class Described(ABC):
     ) -> tuple[Replicas, ...]:
         """The roles without those pods that succeeded and are gone, where anything tells of them."""
         return tuple(started)
+
+    def before_others(self, key: GangKey, members: Sequence[Pod], objects: GroupObjects) -> int | None:
+        """How many pods there can be until they run, where more are made only then; None where all can be."""
+        found = self._find(key, objects)
+        if found is None:
+            return None
+        replicas = self.replicas(found, members)
+        started = started_of(replicas, Counter(self.role(pod) for pod in members))
+        return None if len(started) == len(replicas) else sum(role.pods_max for role in started)
 
     def _find(self, key: GangKey, objects: GroupObjects) -> Workload | None:
         for kind in self.kinds:

@@ -125,6 +125,8 @@ class PodRead(MemberEvent):
     node: str = ""
     is_gone: bool = False
     is_deleting: bool = False
+    #: It did its work on its node: nothing is left to evict, and nothing is missing.
+    has_succeeded: bool = False
     resource_version: str = ""
 
 

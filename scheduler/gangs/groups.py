@@ -46,6 +46,12 @@ class Group:
     generation: int
     #: Name of the object that controls it, whose gang may be told of by this one; or empty.
     parent: str = ""
+    #: When it was created; 0 where that is not known.
+    created_s: float = 0.0
+
+    def is_younger(self, than_s: float) -> bool:
+        """Whether the object came after that moment, so that it made nothing that was there then."""
+        return 0.0 < than_s < self.created_s
 
     @property
     def owner(self) -> tuple[str, str, str, str]:
@@ -56,7 +62,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodGroup(Group):
-    """scheduling.k8s.io PodGroup (KEP-4671), v1alpha2 to v1beta1."""
+    """scheduling.k8s.io PodGroup (KEP-4671), of any version."""
 
     kind: GroupKind = "PodGroup"
     #: ``spec.schedulingPolicy.gang.minCount``; None under the basic policy.
@@ -88,18 +94,20 @@ class Job(Group):
     completions: int | None
     #: ``status.succeeded``, 0 where absent.
     succeeded: int = 0
+    #: How many indexes ``status.failedIndexes`` lists: they are not tried again (``backoffLimitPerIndex``).
+    failed: int = 0
     is_suspended: bool = False
 
     def size(self, *, succeeded_seen: int, staying: int) -> int:
         """Members the Job has when it is whole, those included that succeeded and stay.
 
         Succeeded pods that stay count as standing, so they are added to what is left to run. The status
-        may lag behind the pods and pods may be cleaned up before it, so the larger count is the truth.
-        A work queue (no completions) starts no pod after the first success.
+        may lag behind the pods and pods may be cleaned up before it, so the larger count is the truth. An
+        index that failed for good is awaited by nobody.
         """
         if self.completions is None:
             return self.parallelism
-        left = self.completions - max(self.succeeded, succeeded_seen)
+        left = self.completions - max(self.succeeded, succeeded_seen) - self.failed
         return min(self.parallelism, max(left, 0)) + staying
 
 

@@ -14,8 +14,15 @@ from scheduler.gangs import words
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
 
-#: Members of a gang that does not stand keep what they hold for this long; INV2 allows 30 s, evictions in it.
+#: Members of a gang that never stood keep what they hold for this long after its last Binding; INV2 allows
+#: 30 s, evictions in it.
 PARTIAL_S: Final = 25.0
+#: The others of a gang that stood stay for this long at least, and the lost member's room is kept as long.
+REPLACE_S: Final = 60.0
+#: A member that is on its way out is waited for no longer, as on a node that never comes back.
+LEAVING_S: Final = 300.0
+#: How often it is looked whether anybody has use of what a broken gang holds.
+TRIED_EVERY_S: Final = 5.0
 #: A gang that restarts whole does so after this; a view in between is not a loss.
 RESTART_S: Final = 2.0
 #: Why nobody joins a gang meanwhile.
@@ -27,6 +34,7 @@ class Healing:
     """What the configuration says of losses; ``restarting``: dialects whose gangs restart whole."""
 
     partial_s: float = PARTIAL_S
+    replace_s: float = REPLACE_S
     restarting: frozenset[str] = frozenset()
 
     def restarts_whole(self, key: GangKey, members: Sequence[Pod]) -> bool:
@@ -34,10 +42,10 @@ class Healing:
         said = words.agreed(members, words.ON_LOSS)
         return key.dialect in self.restarting if said is None else said == words.RESTART
 
-    def limit_s(self, key: GangKey, members: Sequence[Pod]) -> float:
-        """How long the others may stay without it."""
-        restarts = self.restarts_whole(key, members)
-        return min(RESTART_S, self.partial_s) if restarts else self.partial_s
+    @property
+    def restart_s(self) -> float:
+        """How long the others of a gang that restarts whole may stay."""
+        return min(RESTART_S, self.partial_s)
 
 
 def keeps_others(members: Sequence[Pod]) -> bool:

@@ -6,7 +6,7 @@ A Job is no gang by default: its pods are independent unless they say otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from scheduler.gangs import groups, words
 from scheduler.gangs.dialect import Doc
@@ -24,8 +24,9 @@ DOC = Doc(
             "the Job is a gang",
         ),
         (f"annotation or label {words.MIN_MEMBER} on the pod template", "fewer than all (elastic Jobs)"),
+        ("Job status.failedIndexes", "indexes that failed for good (`backoffLimitPerIndex`) are not awaited"),
     ),
-    size="min(parallelism, completions - succeeded), or the minimum on the pod template",
+    size="min(parallelism, completions - succeeded - failed for good), or the minimum on the pod template",
     replaced_by="its controller, after a pause that grows ([healing](healing.md))",
 )
 
@@ -54,7 +55,11 @@ class BatchJob:
         self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
     ) -> Mapping[str, Rejected]:
         job = objects.get("Job", key.namespace, key.name)
-        strangers = [p for p in members if job and p.owner and p.owner.uid != job.uid]
+        strangers = [
+            pod
+            for pod in members
+            if job and pod.owner and (pod.owner.uid != job.uid or job.is_younger(pod.created_s))
+        ]
         reason = f"the pod belongs to an earlier Job {key.name}, which is gone: delete the pod"
         found = {pod.uid: Rejected(reason=reason) for pod in strangers}
         own = [pod for pod in members if pod.uid not in found]
@@ -88,10 +93,15 @@ class BatchJob:
         return words.role_of(pod)
 
 
-def size_of(job: groups.Job, pods: Iterable[Pod]) -> int:
+def size_of(job: groups.Job, pods: Collection[Pod]) -> int:
     """Members the Job has when it is whole; ``pods`` are those of the Job that exist."""
     ended = [pod for pod in pods if pod.phase == "Succeeded"]
-    return job.size(succeeded_seen=len(ended), staying=sum(not pod.is_deleting for pod in ended))
+    staying = [pod for pod in ended if not pod.is_deleting]
+    if job.completions is None and (ended or job.succeeded):
+        # Of a work queue no pod is made after the first success: those who are there are all that will be.
+        live = sum(not pod.has_ended and not pod.is_deleting for pod in pods)
+        return max(1, min(job.parallelism, live) + len(staying))
+    return job.size(succeeded_seen=len(ended), staying=len(staying))
 
 
 def _job_owner(pod: Pod) -> Owner | None:

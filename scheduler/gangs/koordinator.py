@@ -30,8 +30,8 @@ _TITLE = "PodGroup (scheduling.sigs.k8s.io)"
 DOC = Doc(
     title="Koordinator",
     keys=(
-        (f"annotation {NAME} (or label {LIGHT_NAME})", "name of the gang, within the namespace"),
-        (f"annotation {MIN_AVAILABLE} (or label {LIGHT_MIN})", "pods that must start together"),
+        (f"label {LIGHT_NAME}, or annotation {NAME}", "name of the gang, within the namespace"),
+        (f"label {LIGHT_MIN}, or annotation {MIN_AVAILABLE}", "pods that must start together"),
         (f"annotation {GROUPS}", 'gangs that start together, such as ["team/a","team/b"]'),
         (f"label {POD_GROUP}", f"{_TITLE} in the pod's namespace; its spec.minMember is the size"),
     ),
@@ -50,14 +50,12 @@ class Koordinator:
         gang = gang_of(pod)
         if gang is None:
             return None
-        if not words.is_object_name(gang):
-            return Rejected(
-                reason=f"{NAME} is {words.shown(gang)}: use lower-case letters, digits, '-' and '.'"
-            )
+        if not words.is_name(gang):
+            return Rejected(reason=f"{NAME} is {words.shown(gang)}: use letters, digits, '-', '_' and '.'")
         together = _together(pod)
         if isinstance(together, Rejected):
             return together
-        if words.annotation(pod, NAME) or words.label(pod, LIGHT_NAME):
+        if not words.label(pod, POD_GROUP):
             fault = _size_fault(pod)
             if fault is not None:
                 return fault
@@ -72,11 +70,7 @@ class Koordinator:
     ) -> Mapping[str, Rejected]:
         found = words.dissenters(members, words.TOPOLOGY)
         for pods in _by_gang(members).values():
-            agreed = words.majority(pods, _size)
-            for pod in pods:
-                if _size(pod) not in (None, agreed):
-                    reason = f"{MIN_AVAILABLE} is {_size(pod)} but {agreed} for its gang: make them equal"
-                    found.setdefault(pod.uid, Rejected(reason=reason))
+            found = {**words.dissent(pods, _size, MIN_AVAILABLE, "its gang"), **found}
         return found
 
     def spec(
@@ -103,12 +97,13 @@ class Koordinator:
     def _size(
         self, key: GangKey, gang: str, pods: Sequence[Pod], objects: GroupObjects
     ) -> int | Waiting | Rejected:
-        said = words.majority(pods, _size)
-        if said is not None:
-            return int(said)
         group = objects.get("KoordinatorPodGroup", key.namespace, gang)
-        if isinstance(group, groups.CoschedulingPodGroup):
+        is_named = any(words.label(pod, POD_GROUP) for pod in pods)
+        if is_named and isinstance(group, groups.CoschedulingPodGroup):
             return group.min_member
+        said = words.majority(pods, _size)
+        if said is not None and words.count_of(said) is not None:
+            return int(said)
         why = objects.unreadable("KoordinatorPodGroup")
         if why:
             return Rejected(reason=f"{_TITLE} {gang} cannot be read ({why}): set {MIN_AVAILABLE} on its pods")
@@ -116,12 +111,12 @@ class Koordinator:
 
 
 def gang_of(pod: Pod) -> str | None:
-    """The gang the pod itself is in, before gangs are bundled."""
-    return words.annotation(pod, NAME) or words.label(pod, LIGHT_NAME) or words.label(pod, POD_GROUP) or None
+    """The gang the pod itself is in, before gangs are bundled; of several the one Koordinator takes."""
+    return words.label(pod, POD_GROUP) or words.label(pod, LIGHT_NAME) or words.annotation(pod, NAME) or None
 
 
 def _size(pod: Pod) -> str | None:
-    return words.annotation(pod, MIN_AVAILABLE) or words.label(pod, LIGHT_MIN)
+    return words.label(pod, LIGHT_MIN) or words.annotation(pod, MIN_AVAILABLE)
 
 
 def _size_fault(pod: Pod) -> Rejected | None:
@@ -168,7 +163,7 @@ def _read_groups(text: str, namespace: str) -> tuple[str, ...] | Rejected:
         )
     for item in listed:
         place, _, name = item.rpartition("/")
-        if place not in ("", namespace) or not words.is_object_name(name):
+        if place not in ("", namespace) or not words.is_name(name):
             return Rejected(
                 reason=f"{GROUPS} names {words.shown(item)}: only gangs of namespace {namespace}, as "
                 f"{namespace}/NAME, can start together"

@@ -41,10 +41,8 @@ class Kueue:
         name = words.label(pod, GROUP) or words.annotation(pod, GROUP)
         if not name:
             return None
-        if not words.is_object_name(name):
-            return Rejected(
-                reason=f"{GROUP} is {words.shown(name)}: use lower-case letters, digits, '-' and '.'"
-            )
+        if not words.is_name(name):
+            return Rejected(reason=f"{GROUP} is {words.shown(name)}: use letters, digits, '-', '_' and '.'")
         total = words.annotation(pod, TOTAL)
         if total is not None and words.count_of(total) is None:
             return Rejected(
@@ -59,12 +57,7 @@ class Kueue:
         self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
     ) -> Mapping[str, Rejected]:
         found = words.dissenters(members, words.TOPOLOGY)
-        agreed = words.majority(members, _total)
-        for pod in members:
-            if _total(pod) not in (None, agreed):
-                reason = f"{TOTAL} is {_total(pod)} but {agreed} for its group: make them equal"
-                found.setdefault(pod.uid, Rejected(reason=reason))
-        return found
+        return {**words.dissent(members, _total, TOTAL, "its group"), **found}
 
     def spec(
         self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
@@ -72,7 +65,7 @@ class Kueue:
         total = words.majority(members, _total)
         if total is None:
             return Rejected(
-                reason=f"no pod of group {key.name} carries {TOTAL}: set it to the number of its pods"
+                reason=f"no pod of group {key.object_name} carries {TOTAL}: set it to the number of its pods"
             )
         return words.describe(key, members, min_member=int(total), group=None, min_field=TOTAL)
 

@@ -60,6 +60,12 @@ class LeaderWorkerSet(Described):
         told = f"LeaderWorkerSet {key.object_name} cannot be read ({why}), so its leader may start first"
         return self._group(key, members, None, is_leader_first=True, notice=f"{told}: let stowplan read it")
 
+    def before_others(self, key: GangKey, members: Sequence[Pod], objects: GroupObjects) -> int | None:
+        spec = self.spec(key, members, objects)
+        is_alone = isinstance(spec, GangSpec) and len(spec.roles) == 1
+        said = words.majority(members, lambda pod: words.annotation(pod, SIZE))
+        return 1 if is_alone and said != "1" else None
+
     def _described(
         self, key: GangKey, members: Sequence[Pod], found: Workload, objects: GroupObjects
     ) -> GangSpec | Waiting | Rejected:

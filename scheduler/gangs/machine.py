@@ -211,7 +211,11 @@ def start(
         generation=gang.generation,
         min_member=gang.min_member,
         standing=gang.standing,
-        role_needs=tuple(sorted((name, count) for name, count in needs.items() if count)),
+        is_added=gang.stood > 0,
+        is_healing=gang.is_broken,
+        role_needs=()
+        if gang.is_broken
+        else tuple(sorted((name, count) for name, count in needs.items() if count)),
         members=Members({}),
         deadline_s=at_s + limits.deadline_s,
         limits=limits,
@@ -232,11 +236,27 @@ def step(attempt: Attempt, event: Event) -> Outcome:
     if allowed is None:
         raise InvalidTransition(attempt, event, f"phase {attempt.phase.value}")
     after, todo = _handle(attempt.told(event), event)
+    if _is_nearer(attempt, after):
+        after = replace(after, deadline_s=max(after.deadline_s, event.at_s + after.limits.deadline_s))
     require(
         after.phase in allowed,
         f"{attempt.phase.value} became {after.phase.value} on {type(event).__name__}",
     )
     return after, todo
+
+
+def delayed(attempt: Attempt, for_s: float) -> Attempt:
+    """The attempt after it waited for others' writes to be sent first: that time is not its own."""
+    return replace(attempt, deadline_s=attempt.deadline_s + for_s)
+
+
+def _is_nearer(before: Attempt, after: Attempt) -> bool:
+    """Whether the gang came nearer to standing: the deadline is for time without that."""
+    if after.phase is not Phase.BINDING:
+        return False
+    return before.phase is Phase.CLAIMING or after.tally.get(MemberState.BOUND, 0) > before.tally.get(
+        MemberState.BOUND, 0
+    )
 
 
 def _handle(attempt: Attempt, event: Event) -> Outcome:
@@ -247,6 +267,8 @@ def _handle(attempt: Attempt, event: Event) -> Outcome:
             return replace(attempt, phase=Phase.DONE, is_abandoned=True), ()
         case MemberEvent():
             return _then_finish(step_member(attempt, event))
+        case StandingGone() if attempt.is_added:
+            return attempt, ()
         case StandingGone():
             left = replace(attempt, standing=max(0, attempt.standing - 1))
             if left.is_lost:

@@ -143,7 +143,7 @@ def _handle(attempt: Attempt, member: Member, event: MemberEvent) -> Outcome:
         case (_, EvictRetry(after_s=after_s)):
             return _evict_later(attempt, member, after_s)
         case (S.EVICT_READING, PodRead()):
-            if event.is_gone or event.is_deleting:
+            if event.is_gone or event.is_deleting or event.has_succeeded:
                 return attempt.put(replace(member, state=S.GONE)), ()
             return _evict_again(attempt, member)
         case (_, ReadRetry(after_s=after_s)):

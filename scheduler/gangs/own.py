@@ -55,7 +55,7 @@ class Own:
         size = words.agreed(members, words.MIN_MEMBER)
         if size is None:
             return Rejected(
-                reason=f"no pod of gang {key.name} carries {words.MIN_MEMBER}: "
+                reason=f"no pod of gang {key.object_name} carries {words.MIN_MEMBER}: "
                 "set it to the number of pods that must start together"
             )
         return words.describe(key, members, min_member=int(size), group=None, min_field=words.MIN_MEMBER)

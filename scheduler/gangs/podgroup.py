@@ -1,7 +1,7 @@
 """Kubernetes' own PodGroup: ``spec.schedulingGroup.podGroupName`` (KEP-4671).
 
-Accepted in every served version (v1alpha2, v1alpha3, v1beta1). A Job with ``spec.scheduling``
-arrives here too: its controller creates the PodGroup and points the pods at it (KEP-5547).
+Accepted in every version (v1alpha2, v1alpha3, v1beta1, v1), whichever the API server has. A Job with
+``spec.scheduling`` arrives here too: its controller makes the PodGroup and points the pods at it (KEP-5547).
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Native:
     def spec(
         self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
     ) -> GangSpec | Waiting | Rejected:
-        group = objects.get("PodGroup", key.namespace, key.name)
+        group = objects.get("PodGroup", key.namespace, key.object_name)
         if not isinstance(group, groups.PodGroup):
-            return Waiting(reason=f"PodGroup {key.name} does not exist yet")
+            return Waiting(reason=f"PodGroup {key.object_name} does not exist yet")
         if group.composite_parent:
             return Rejected(
-                reason=f"PodGroup {key.name} has spec.parentCompositePodGroupName, which stowplan does not "
-                "support: use a PodGroup of its own"
+                reason=f"PodGroup {key.object_name} has spec.parentCompositePodGroupName, which stowplan "
+                "does not support: use a PodGroup of its own"
             )
         return words.describe(
             key,

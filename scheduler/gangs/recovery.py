@@ -12,7 +12,8 @@ from scheduler.gangs.events import WriteClaim
 from scheduler.gangs.machine import finish, unwind
 from scheduler.gangs.member_rules import Outcome
 from scheduler.gangs.registry import BY_NAME
-from scheduler.gangs.view import is_pending, stands
+from scheduler.gangs.standing import stands
+from scheduler.gangs.view import is_pending
 from scheduler.gangs.words import ROLE_DEFAULT
 from scheduler.model.gang import GangKey, GangSpec
 from scheduler.model.objects import Pod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from scheduler.gangs import words
 from scheduler.gangs.coscheduling import Coscheduling
@@ -20,6 +21,7 @@ from scheduler.gangs.paddlejob import PADDLEJOB
 from scheduler.gangs.podgroup import Native
 from scheduler.gangs.pytorchjob import PYTORCHJOB
 from scheduler.gangs.ray import Ray
+from scheduler.gangs.runs import part
 from scheduler.gangs.spark import Spark
 from scheduler.gangs.tfjob import TFJOB
 from scheduler.gangs.trainjob import TRAINJOB
@@ -69,11 +71,17 @@ def resolve(pod: Pod) -> GangKey | Rejected:
     for dialect in DIALECTS:
         found = dialect.key(pod)
         if found is not None:
-            return found
+            return found if isinstance(found, Rejected) or "Job" in dialect.kinds else _of_run(found, pod)
     for key in (words.MIN_MEMBER, words.ROLE_MIN):
         if words.word(pod, key) is not None:
             return Rejected(reason=f"{key} is set but the pod names no gang: set {words.GANG}")
     return GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid)
+
+
+def _of_run(key: GangKey, pod: Pod) -> GangKey:
+    """The gang of one run, where several of one name may go on at once."""
+    run = part(pod)
+    return key if not run or key.name != key.object_name else replace(key, name=f"{key.name}/{run}")
 
 
 def warning(pod: Pod, found: GangKey) -> str | None:

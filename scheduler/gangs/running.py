@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scheduler.gangs.description import described
 from scheduler.gangs.groups import GroupObjects
-from scheduler.gangs.registry import BY_NAME
+from scheduler.gangs.membership import membership
 from scheduler.gangs.view import natural
 from scheduler.model.gang import GangKey, GangSpec
 from scheduler.model.objects import Pod
@@ -23,13 +24,13 @@ def running_gang(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> 
         return None
     if key.is_single:
         return RunningGang(key=key, priority=staying[0].priority, pods=tuple(staying), base=len(staying))
-    dialect = BY_NAME[key.dialect]
-    strangers = dialect.outsiders(key, members, groups)
-    belonging = [pod for pod in members if pod.uid not in strangers]
-    staying = sorted((pod for pod in staying if pod.uid not in strangers), key=natural)
+    found = membership(key, members, groups)
+    dialect, belonging = found.dialect, found.belonging
+    mine = {pod.uid for pod in belonging}
+    staying = sorted((pod for pod in staying if pod.uid in mine), key=natural)
     if not staying:
         return None
-    spec = dialect.spec(key, belonging, groups)
+    spec = described(dialect, key, belonging, groups)
     priority = min(pod.priority for pod in staying)
     if not isinstance(spec, GangSpec):
         return RunningGang(key=key, priority=priority, pods=tuple(staying), base=len(staying))

@@ -48,7 +48,7 @@ class Spark:
                 reason=f"{words.POLICY} is set on the driver, which makes its executors only when it runs: "
                 "set it on the executors alone"
             )
-        if not words.is_object_name(application):
+        if not words.is_name(application):
             return Rejected(
                 reason=f"label {APPLICATION} is {words.shown(application)}: that is no application"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from scheduler.gangs.healing import PARTIAL_S, RESTART_S
+from scheduler.gangs.healing import REPLACE_S, RESTART_S
 from scheduler.gangs.registry import DIALECTS, SINGLES
 
 _HEAD: Final = """\
@@ -22,12 +22,31 @@ Where an owner's API is not served or stowplan may not read it, its pods start o
 so with the remedy: `stowplan.dev/gang` and `stowplan.dev/gang-min-member` on the pods, which work everywhere.
 """
 
+_CHANGES: Final = """\
+## When a name is used again, and when a size changes
+
+Pods of an earlier run that are still there neither count nor are missed. Runs are told apart by the UID of
+what controls the pods, by the restart attempt of a JobSet, and, where a name is all that holds a gang
+together, by time: who was made by another object after all the others had ended is of another run. Jobs that
+a CronJob made are gangs of their own even when they go on at once (`NAME/TIME`).
+
+A member that succeeded counts for its run, also when it is deleted afterwards. An index of a Job that failed
+for good is not awaited. Nor, before the others run, is a pod that its controller makes only then, though a
+PodGroup counts it: the launcher of an MPIJob with `launcherCreationPolicy: WaitForWorkersReady`, later jobs
+of a JobSet, workers of a LeaderWorkerSet with `startupPolicy: LeaderReady`.
+
+Where pods say a size themselves, the newest pods of a StatefulSet, a Deployment or another owner speak for
+all of its pods. Those that run stay by what they said; newcomers wait for each other, or start. A StatefulSet
+that is a gang needs `podManagementPolicy: Parallel`, or it makes its second pod only when the first one runs.
+"""
+
 _LOSS: Final = f"""\
 ## When a member is lost
 
-The others stay for {PARTIAL_S:.0f} s and the pod made anew goes beside them. Where the pods say
-`stowplan.dev/gang-on-loss: restart`, or the configuration for their dialect (`gangs.restartOnLoss`), they are
-evicted after {RESTART_S:.0f} s and all start together anew ([healing](healing.md)).
+The others stay, its room is kept for {REPLACE_S:.0f} s, and the pod made anew goes beside them. Where
+the pods say `stowplan.dev/gang-on-loss: restart`, or the configuration for their dialect
+(`gangs.restartOnLoss`), they are evicted after {RESTART_S:.0f} s and all start together anew
+([healing](healing.md)).
 
 | dialect | who makes the lost pod anew |
 |---|---|
@@ -44,7 +63,7 @@ def page() -> str:
     rows.append(f"| | none of these | owned by {singles}, or by nobody | 1: each pod starts when it fits |")
     parts = [_HEAD, "| | dialect | recognised by | size |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"]
     losses = "\n".join(f"| {d.doc.title} | {d.doc.replaced_by} |" for d in DIALECTS)
-    parts.append(f"{_LOSS}{losses}\n")
+    parts += [_CHANGES, f"{_LOSS}{losses}\n"]
     for dialect in DIALECTS:
         keys = "\n".join(f"| {key} | {meaning} |" for key, meaning in dialect.doc.keys)
         place = f"examples/{dialect.name}"

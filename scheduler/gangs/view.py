@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from scheduler.gangs.description import described
 from scheduler.gangs.dialect import Dialect
 from scheduler.gangs.groups import GroupObjects
-from scheduler.gangs.registry import BY_NAME
+from scheduler.gangs.membership import membership
 from scheduler.gangs.replicas import growth
+from scheduler.gangs.standing import Shortage, is_whole, least, recalled, stands
 from scheduler.gangs.words import ROLE_DEFAULT
 from scheduler.model.gang import SINGLE, GangKey, GangSpec, PendingGang, PendingRole, Waiting
 from scheduler.model.objects import Pod, Rejected, Shape
@@ -24,13 +27,10 @@ _ORDINAL_KEYS = (
 )
 _TRAILING_NUMBER = re.compile(r"-([0-9]{1,9})$")
 _LAST = 10**10
-
-
-def stands(pod: Pod) -> bool:
-    """Bound and neither failed nor leaving, or succeeded: what a gang may count on."""
-    if pod.is_deleting or pod.phase == "Failed":
-        return False
-    return bool(pod.node_name) or pod.phase == "Succeeded"
+_ORDERED = (
+    "; a StatefulSet makes one pod after the other, each when the last one runs, unless its "
+    "podManagementPolicy is Parallel: set that"
+)
 
 
 def is_pending(pod: Pod) -> bool:
@@ -57,7 +57,7 @@ def outsiders(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tup
     """Members that name the gang and do not belong to it, each with the reason its owner is shown."""
     if key.is_single:
         return ()
-    reasons = BY_NAME[key.dialect].outsiders(key, members, groups)
+    reasons = membership(key, members, groups).strangers
     return tuple((pod, reasons[pod.uid]) for pod in sorted(members, key=natural) if pod.uid in reasons)
 
 
@@ -77,10 +77,11 @@ def single(pod: Pod) -> PendingGang:
 
 
 def as_remains(
-    key: GangKey, members: Sequence[Pod], groups: GroupObjects
+    key: GangKey, members: Sequence[Pod], groups: GroupObjects, stood: int = 0
 ) -> tuple[PendingGang, tuple[Pod, ...]]:
     """A gang as one to be given back, and its members that hold capacity."""
-    pods = tuple(pod for pod in members if pod.holds_capacity and not pod.is_deleting)
+    belonging = members if key.is_single else membership(key, members, groups).belonging
+    pods = tuple(pod for pod in belonging if pod.holds_capacity and not pod.is_deleting)
     gang = PendingGang(
         key=key,
         generation=0,
@@ -90,6 +91,7 @@ def as_remains(
         standing=len(pods),
         standing_nodes=(),
         roles=(),
+        stood=stood,
     )
     return gang, pods
 
@@ -99,21 +101,24 @@ def pending_gang(
     members: Sequence[Pod],
     groups: GroupObjects,
     refused: Sequence[tuple[str, Rejected]] = (),
+    stood: GangSpec | None = None,
 ) -> PendingGang | None:
     """The gang with what is left to place, or None when no member waits for a node.
 
     ``members`` are the parsed pods that name the gang, in any order; ``refused`` are the names and
-    reasons of those that could not be parsed: they do not exist for the gang.
+    reasons of those that could not be parsed: they do not exist for the gang. ``stood`` is the description
+    under which it started: what was added since is beyond its minimum.
     """
-    dialect = BY_NAME[key.dialect]
-    strangers = dialect.outsiders(key, members, groups)
-    belonging = sorted((pod for pod in members if pod.uid not in strangers), key=natural)
+    found = membership(key, members, groups)
+    dialect, strangers = found.dialect, found.strangers
+    belonging = sorted(found.belonging, key=natural)
     waiting = [pod for pod in belonging if is_pending(pod)]
     if not waiting:
         return None
     standing = [pod for pod in belonging if stands(pod)]
-    spec = dialect.spec(key, belonging, groups)
+    spec = described(dialect, key, belonging, groups)
     if isinstance(spec, GangSpec):
+        spec = least(spec, stood)
         left_out = [*refused, *((pod.name, strangers[pod.uid]) for pod in members if pod.uid in strangers)]
         gated = sum(bool(pod.gates) and not pod.is_deleting for pod in belonging)
         more = growth(spec, standing, waiting, dialect.role)
@@ -121,9 +126,14 @@ def pending_gang(
         first = [pod for pod in ready if pod.uid not in more.replica_of] if more.replica_of else ready
         missing = _missing(spec, standing, first, dialect)
         if missing or not ready:
-            blocked = _explained(missing or min(more.awaited.values()), gated, left_out)
-            return _gang(spec, belonging, standing, waiting, dialect, blocked)
-        return _gang(spec, belonging, standing, ready, dialect, None, more.replica_of)
+            told = missing or min(more.awaited.values())
+            blocked = _explained(told + _hint(dialect, belonging), gated, left_out)
+            view = _gang(spec, belonging, standing, waiting, dialect, blocked)
+        else:
+            view = _gang(spec, belonging, standing, ready, dialect, None, more.replica_of)
+        if stood is None:
+            return view
+        return replace(view, stood=spec.min_member, is_broken=not is_whole(spec, standing, dialect))
     nobody = GangSpec(key=key, min_member=1, generation=0)
     return _gang(nobody, belonging, standing, waiting, dialect, spec)
 
@@ -206,6 +216,16 @@ def _missing(spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], di
     return ""
 
 
+def _hint(dialect: Dialect, belonging: Sequence[Pod]) -> str:
+    """What keeps members from being made, as far as those that are there tell."""
+    owners = {pod.owner for pod in belonging}
+    is_ordered = dialect.is_explicit and any(
+        owner is not None and owner.kind == "StatefulSet" and owner.api_version.startswith("apps/")
+        for owner in owners
+    )
+    return _ORDERED if is_ordered else ""
+
+
 def _explained(missing: str, gated: int, left_out: Sequence[tuple[str, Rejected]]) -> Waiting:
     """The wait with what else is known about it: gates, and the first refused member by name."""
     parts = [missing]
@@ -217,38 +237,68 @@ def _explained(missing: str, gated: int, left_out: Sequence[tuple[str, Rejected]
     return Waiting(reason="; ".join(parts)[:_REASON_MAX])
 
 
-def shortfall(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tuple[int, int] | None:
-    """(bound members, minimum) of a gang that holds capacity although it does not stand, else None."""
-    holding = sum(pod.holds_capacity and not pod.is_deleting for pod in members)
-    if not holding:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is to be known of a gang that holds capacity. spec: None while nobody can tell its size."""
+
+    spec: GangSpec | None
+    #: By what the watch shows.
+    is_whole: bool = False
+    short: Shortage | None = None
+
+
+def look(
+    key: GangKey,
+    members: Sequence[tuple[Pod, Pod]],
+    groups: GroupObjects,
+    stood: GangSpec | None,
+    remembered: int = 0,
+) -> Look | None:
+    """How the gang stands; None when no member holds capacity and stays.
+
+    ``members`` are pairs: as observed, and as they count with what is assumed. ``stood`` is the description
+    under which it was last seen whole; ``remembered`` the minimum that was written down of it.
+    """
+    if not any(pod.holds_capacity and not pod.is_deleting for _, pod in members):
         return None
-    dialect = BY_NAME[key.dialect]
-    strangers = dialect.outsiders(key, members, groups)
-    belonging = [pod for pod in members if pod.uid not in strangers]
-    spec = dialect.spec(key, belonging, groups)
+    found = membership(key, [pod for _, pod in members], groups)
+    dialect, mine = found.dialect, {pod.uid for pod in found.belonging}
+    belonging = [pair for pair in members if pair[1].uid in mine]
+    bound = sum(pod.holds_capacity and not pod.is_deleting for pod, _ in belonging)
+    if not any(pod.holds_capacity and not pod.is_deleting for _, pod in belonging):
+        return None
+    spec = described(dialect, key, [pod for _, pod in belonging], groups)
     if not isinstance(spec, GangSpec):
-        return None
-    standing = [pod for pod in belonging if stands(pod)]
-    return None if _is_whole(spec, standing, dialect) else (holding, spec.min_member)
+        return Look(spec=None)
+    seen = [pod for pod, _ in belonging if stands(pod)]
+    if is_whole(spec, seen, dialect):
+        return Look(spec=spec, is_whole=True)
+    if stood is None and remembered:
+        stood = recalled(spec, remembered)
+    if stood is None:
+        # What those say who wait was not said yet when the others started: these stand by their own words.
+        before = described(dialect, key, [pod for _, pod in belonging if not is_pending(pod)], groups)
+        if isinstance(before, GangSpec) and is_whole(before, seen, dialect):
+            return Look(spec=before, is_whole=True)
+    by = least(spec, stood)
+    if is_whole(by, seen, dialect):
+        return Look(spec=by)
+    short = Shortage(
+        bound=bound,
+        minimum=by.min_member,
+        standing=len(seen),
+        waiting=sum(is_pending(pod) for pod, _ in belonging),
+        leaving=sum(pod.holds_capacity and pod.is_deleting for pod, _ in belonging),
+        is_broken=stood is not None,
+        is_assumed=is_whole(by, [pod for _, pod in belonging if stands(pod)], dialect),
+    )
+    return Look(spec=by, short=short)
 
 
 def minimum_of(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> int:
     """How many must stand together, as far as it can be told; 1 where it cannot."""
     if key.is_single:
         return 1
-    dialect = BY_NAME[key.dialect]
-    strangers = dialect.outsiders(key, members, groups)
-    spec = dialect.spec(key, [pod for pod in members if pod.uid not in strangers], groups)
+    found = membership(key, members, groups)
+    spec = described(found.dialect, key, found.belonging, groups)
     return spec.min_member if isinstance(spec, GangSpec) else 1
-
-
-def _is_whole(spec: GangSpec, standing: Sequence[Pod], dialect: Dialect) -> bool:
-    """Whether what stands is a gang: all that starts together, and each later role whole or not at all."""
-    late = [role for role in spec.roles if role.is_late]
-    if not late:
-        return len(standing) >= spec.min_member
-    by_role = Counter(dialect.role(pod) for pod in standing)
-    first = len(standing) - sum(by_role[role.name] for role in late)
-    return first >= spec.min_member - sum(role.minimum for role in late) and all(
-        by_role[role.name] == 0 or by_role[role.name] >= role.minimum for role in late
-    )

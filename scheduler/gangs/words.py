@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from zlib import crc32
 
 from scheduler.gangs.groups import Group
@@ -39,6 +39,9 @@ _ALIASES = {
     TOPOLOGY_PREFERRED: (KUEUE_PREFERRED, KAI_PREFERRED),
 }
 
+#: A Deployment's label on the pods of each of its ReplicaSets, and the end of their names.
+TEMPLATE_HASH = "pod-template-hash"
+
 _Pairs = tuple[tuple[str, str], ...]
 
 MEMBERS_MAX = 10_000
@@ -49,6 +52,8 @@ _LABEL_KEY = re.compile(
     r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 )
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+#: What a label may say, and an object may be called.
+_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?")
 _SHOWN_MAX = 64
 _PREFIX = "stowplan.dev/"
 
@@ -61,6 +66,11 @@ def shown(value: str) -> str:
 def is_object_name(text: str) -> bool:
     """Whether an API object may have this name (RFC 1123 subdomain)."""
     return _OBJECT_NAME.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether a label may say this, or an object be called so: what may name a group that is no object."""
+    return _NAME.fullmatch(text) is not None
 
 
 def label(pod: Pod, key: str) -> str | None:
@@ -155,58 +165,100 @@ def role_of(pod: Pod) -> str:
 
 
 def agreed(members: Sequence[Pod], key: str) -> str | None:
-    """What the members say under a key: the value most of them carry, of equals the one of the oldest member.
-
-    A member without the word has no say. One wrong pod so never changes the gang of the others,
-    and the answer depends neither on order nor on who wrote last.
-    """
+    """What the members say under a key: see ``majority``."""
     return majority(members, lambda pod: word(pod, key))
 
 
 def majority(members: Sequence[Pod], says: Callable[[Pod], str | None]) -> str | None:
-    """``agreed`` for anything that a member may say."""
+    """What counts of that which members say: of those who wait if they say anything, else of the others.
+
+    What controls a pod changes its word for pods that it makes from then on, so its newest pods speak for
+    all of its pods. Then the value most carry, of equals that which others carry too, then the one of the
+    oldest member. A member without the word has no say. One wrong pod so never changes the gang of the
+    others, and the answer does not depend on order.
+    """
     said = {says(pod) for pod in members} - {None}
     if len(said) <= 1:
         return said.pop() if said else None
+    heard = _heard(members, says)
     votes: Counter[str] = Counter()
+    beside: Counter[str] = Counter()
     oldest: dict[str, tuple[float, str]] = {}
     for pod in members:
-        value = says(pod)
-        if value is not None:
-            votes[value] += 1
-            oldest[value] = min(oldest.get(value, (pod.created_s, pod.uid)), (pod.created_s, pod.uid))
-    return min(votes, key=lambda value: (-votes[value], oldest[value])) if votes else None
+        value = heard[pod.uid]
+        if value is None:
+            continue
+        (votes if _is_new(pod) else beside)[value] += 1
+        oldest[value] = min(oldest.get(value, (pod.created_s, pod.uid)), (pod.created_s, pod.uid))
+    if not votes:
+        votes, beside = beside, votes
+    return min(votes, key=lambda value: (-votes[value], -beside[value], oldest[value]))
+
+
+def _is_new(pod: Pod) -> bool:
+    """Waits for a node: the words of those who have one were for the start that is behind them."""
+    return not pod.node_name and not pod.has_ended
+
+
+def _heard(members: Sequence[Pod], says: Callable[[Pod], str | None]) -> dict[str, str | None]:
+    """By UID, what a pod counts for: the word of the newest pods that the same object made, else its own."""
+    newest: dict[str, float] = {}
+    for pod in members:
+        made_by = maker(pod)
+        if made_by and says(pod) is not None:
+            newest[made_by] = max(newest.get(made_by, pod.created_s), pod.created_s)
+    last: dict[str, Counter[str]] = {}
+    for pod in members:
+        made_by, value = maker(pod), says(pod)
+        if made_by and value is not None and pod.created_s == newest[made_by]:
+            last.setdefault(made_by, Counter())[value] += 1
+    told = {one: min(votes, key=lambda v: (-votes[v], v)) for one, votes in last.items()}
+    return {pod.uid: told.get(maker(pod), says(pod)) for pod in members}
+
+
+def maker(pod: Pod) -> str:
+    """What controls the pod, over its own changes: a Deployment makes a ReplicaSet for each of them."""
+    owner = pod.owner
+    if owner is None:
+        return ""
+    revision = label(pod, TEMPLATE_HASH) if owner.kind == "ReplicaSet" else None
+    return f"{owner.name.removesuffix(revision)}/" if revision else owner.uid
 
 
 def dissenters(members: Sequence[Pod], keys: Sequence[str]) -> dict[str, Rejected]:
-    """Members, by uid, whose words differ from what the gang agreed on; each one's reason."""
+    """Members that wait, by uid, whose words differ from what the gang agreed on; each one's reason."""
     found: dict[str, Rejected] = {}
     said = _all_said(members)
     for key in keys:
-        if _is_one({words.get(key) for words in said}):
-            continue
-        gang_says = agreed(members, key)
-        for pod in members:
-            _dissent(found, pod, key, gang_says, "its gang")
+        if not _is_one({words.get(key) for words in said}):
+            found |= {**dissent(members, partial(word, key=key), key, "its gang"), **found}
     if _is_one({words.get(ROLE_MIN) for words in said}):
         return found
     for role, pods in _by_role(members).items():
-        role_says = agreed(pods, ROLE_MIN)
-        for pod in pods:
-            _dissent(found, pod, ROLE_MIN, role_says, f"its role {role}")
+        told = dissent(pods, partial(word, key=ROLE_MIN), ROLE_MIN, f"its role {role}")
+        found |= {**told, **found}
     return found
+
+
+def dissent(
+    members: Sequence[Pod], says: Callable[[Pod], str | None], field: str, whom: str
+) -> dict[str, Rejected]:
+    """As ``dissenters``, for anything that a member may say, in the words of its field."""
+    agreed_on = majority(members, says)
+    heard = _heard(members, says)
+    return {
+        pod.uid: Rejected(
+            reason=f"{field} is {shown(heard[pod.uid] or '')} but {shown(agreed_on or '')} for {whom}: "
+            "make them equal"
+        )
+        for pod in members
+        if _is_new(pod) and heard[pod.uid] not in (None, agreed_on)
+    }
 
 
 def _is_one(values: set[str | None]) -> bool:
     """Whether nobody contradicts anybody: at most one value beside none at all."""
     return len(values) - (None in values) <= 1
-
-
-def _dissent(found: dict[str, Rejected], pod: Pod, key: str, agreed_on: str | None, whom: str) -> None:
-    value = word(pod, key)
-    if value is not None and agreed_on is not None and value != agreed_on:
-        reason = f"{key} is {shown(value)} but {shown(agreed_on)} for {whom}: make them equal"
-        found.setdefault(pod.uid, Rejected(reason=reason))
 
 
 def _by_role(members: Sequence[Pod]) -> Mapping[str, list[Pod]]:

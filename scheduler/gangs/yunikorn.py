@@ -26,7 +26,7 @@ APP_IDS = ("yunikorn.apache.org/app-id", "applicationId", "spark-app-selector")
 DOC = Doc(
     title="YuniKorn",
     keys=(
-        (f"label {APP_IDS[0]} (or {APP_IDS[1]}, {APP_IDS[2]})", "application: the gang"),
+        (f"label or annotation {APP_IDS[0]} (or label {APP_IDS[1]}, {APP_IDS[2]})", "application: the gang"),
         (f"annotation {TASK_GROUP}", "task group of the pod"),
         (f"annotation {TASK_GROUPS}", "JSON list of name, minMember; on one pod at least"),
     ),
@@ -50,14 +50,14 @@ class YuniKorn:
         text = words.annotation(pod, TASK_GROUPS)
         if text is None and words.annotation(pod, TASK_GROUP) is None:
             return None
-        application = next((found for key in APP_IDS if (found := words.label(pod, key))), None)
+        application = application_of(pod)
         if application is None:
             return Rejected(
                 reason=f"the pod is in a task group but of no application: set label {APP_IDS[0]}"
             )
-        if not words.is_object_name(application):
+        if not words.is_name(application):
             return Rejected(
-                reason=f"application {words.shown(application)}: use lower-case letters, digits, '-' and '.'"
+                reason=f"application {words.shown(application)}: use letters, digits, '-', '_' and '.'"
             )
         read = None if text is None else _read(text)
         if isinstance(read, Rejected):
@@ -71,12 +71,8 @@ class YuniKorn:
         self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
     ) -> Mapping[str, Rejected]:
         found = words.dissenters(members, words.TOPOLOGY)
-        agreed = words.majority(members, _task_groups)
-        for pod in members:
-            if _task_groups(pod) not in (None, agreed):
-                reason = f"{TASK_GROUPS} differs from that of the application's other pods: make them equal"
-                found.setdefault(pod.uid, Rejected(reason=reason))
-        return found
+        told = words.dissent(members, _task_groups, TASK_GROUPS, "the application's other pods")
+        return {**told, **found}
 
     def spec(
         self, key: GangKey, members: Sequence[Pod], objects: GroupObjects
@@ -84,7 +80,8 @@ class YuniKorn:
         text = words.majority(members, _task_groups)
         if text is None:
             return Rejected(
-                reason=f"no pod of application {key.name} carries {TASK_GROUPS}: list its task groups there"
+                reason=f"no pod of application {key.object_name} carries {TASK_GROUPS}: "
+                "list its task groups there"
             )
         read = _read(text)
         if isinstance(read, Rejected):
@@ -105,6 +102,13 @@ class YuniKorn:
             min_field=f"{TASK_GROUPS} minMember",
             roles=roles,
         )
+
+
+def application_of(pod: Pod) -> str | None:
+    """The application a pod is of, looked for where YuniKorn does and in its order."""
+    first, *others = APP_IDS
+    places = (words.label(pod, first), words.annotation(pod, first), *(words.label(pod, k) for k in others))
+    return next((found for found in places if found), None)
 
 
 def _task_groups(pod: Pod) -> str | None:

@@ -6,7 +6,15 @@ capacity and terms from API objects themselves and share no decision with the sc
 
 from scheduler.invariants.capacity import no_overcommit
 from scheduler.invariants.devices import no_device_overcommit, no_sick_device
-from scheduler.invariants.gangs import EndState, end_state, gangs_whole_or_pending, same_end, settled
+from scheduler.invariants.evictions import no_useless_eviction
+from scheduler.invariants.gangs import (
+    EndState,
+    end_state,
+    gangs_whole_or_pending,
+    same_end,
+    settled,
+    unfinished,
+)
 from scheduler.invariants.history import (
     Entry,
     EventVersion,
@@ -18,8 +26,11 @@ from scheduler.invariants.history import (
     LeaseVersion,
     NodeVersion,
     PodVersion,
+    QuotaVersion,
     Violation,
 )
+from scheduler.invariants.idle import no_idle_hole
+from scheduler.invariants.pairs import decided, no_lasting_harm, recovered, standing
 from scheduler.invariants.world import World, final, replay
 from scheduler.invariants.writes import bound_once, leaders_in_order, said_after_the_fact
 
@@ -35,21 +46,29 @@ __all__ = [
     "LeaseVersion",
     "NodeVersion",
     "PodVersion",
+    "QuotaVersion",
     "Violation",
     "World",
     "at_every_revision",
     "bound_once",
+    "decided",
     "end_state",
     "final",
     "gangs_whole_or_pending",
     "leaders_in_order",
     "no_device_overcommit",
+    "no_idle_hole",
+    "no_lasting_harm",
     "no_overcommit",
     "no_sick_device",
+    "no_useless_eviction",
+    "recovered",
     "replay",
     "said_after_the_fact",
     "same_end",
     "settled",
+    "standing",
+    "unfinished",
 ]
 
 

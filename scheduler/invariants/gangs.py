@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.invariants.history import GangRef, History, PodVersion, Violation
+from scheduler.invariants.stood import Stood
 from scheduler.invariants.world import Change, World, final, replay
 
 PARTIAL_S: Final = 30.0
@@ -17,13 +18,15 @@ VIEW_S: Final = 10.0
 def gangs_whole_or_pending(
     history: History, *, partial_s: float = PARTIAL_S, view_s: float = VIEW_S
 ) -> list[Violation]:
-    """INV2. No gang is partly bound for longer than ``partial_s``, and none is begun that cannot stand.
+    """INV2. No gang that never stood is partly bound longer than ``partial_s`` after its last Binding, and
+    none is begun that cannot stand. One that stood and lost a member, or was made larger, is no such gang.
 
     partial_s: 30 s, 60 s where a leader crashed.
     view_s: members that left less than this before a first bind could still be counted on.
     """
     found: list[Violation] = []
     since: dict[GangRef, tuple[float, int]] = {}
+    stood = Stood()
     left: deque[tuple[float, str, GangRef]] = deque()
     for world, change in replay(history):
         now_s = change.entry.at_s
@@ -32,9 +35,12 @@ def gangs_whole_or_pending(
             left.append((now_s, before.uid, before.gang))
         while left and left[0][0] < now_s - view_s:
             left.popleft()
-        found += _begun_in_vain(world, change, Counter(ref for _, _, ref in left))
+        if change.pod is None or change.pod.gang not in stood.by:
+            found += _begun_in_vain(world, change, Counter(ref for _, _, ref in left))
         for ref in _touched(world, change):
-            if _is_partial(world, ref):
+            if stood.is_unfinished(world, ref):
+                if ref in since and change.is_bind:
+                    found += _too_long(ref, *since.pop(ref), now_s, partial_s)
                 since.setdefault(ref, (now_s, change.entry.revision))
             elif ref in since:
                 found += _too_long(ref, *since.pop(ref), now_s, partial_s)
@@ -52,14 +58,6 @@ def _touched(world: World, change: Change) -> set[GangRef]:
         return set(world.refs())
     pods = (change.before, change.pod)
     return {pod.gang for pod in pods if pod is not None and pod.gang is not None}
-
-
-def _is_partial(world: World, ref: GangRef) -> bool:
-    """Whether members are bound and unfinished while the gang as a whole does not stand."""
-    if not any(pod.holds for pod in world.members(ref)):
-        return False
-    missing = world.missing(ref, lambda pod: pod.stands)
-    return missing is not None and missing > 0
 
 
 def _too_long(
@@ -86,12 +84,23 @@ def _begun_in_vain(world: World, change: Change, left: Counter[GangRef]) -> Iter
         yield Violation("INV2", change.entry.revision, text)
 
 
+def unfinished(history: History) -> list[GangRef]:
+    """Gangs that are partly bound at the end and never stood."""
+    stood, found = Stood(), dict[GangRef, None]()
+    for world, change in replay(history):
+        for ref in _touched(world, change):
+            found.pop(ref, None)
+            if stood.is_unfinished(world, ref):
+                found[ref] = None
+    return list(found)
+
+
 def settled(history: History) -> list[Violation]:
-    """INV12, at a quiet end: each gang stands or holds nothing, and each pod that waits says why."""
+    """INV12, at a quiet end: each gang stands, stood or holds nothing, and each pod that waits says why."""
     world = final(history)
     found = [
         Violation("INV12", history.last_revision, text)
-        for ref in world.refs()
+        for ref in unfinished(history)
         for text in _unsettled(world, ref)
     ]
     for pod in world.pods.values():
@@ -104,8 +113,8 @@ def settled(history: History) -> list[Violation]:
 
 
 def _unsettled(world: World, ref: GangRef) -> Iterator[str]:
-    if _is_partial(world, ref):
-        missing = world.missing(ref, lambda pod: pod.stands)
+    missing = world.missing(ref, lambda pod: pod.stands)
+    if missing:
         yield f"gang {ref} ended partly bound: {missing} of {world.minimum(ref)} missing"
 
 
@@ -140,7 +149,7 @@ def end_state(history: History) -> EndState:
     )
     return EndState(
         gangs=tuple(
-            (ref, sum(p.stands for p in world.members(ref)), sum(p.waits for p in world.members(ref)))
+            (ref, sum(p.stands for p in world.there(ref)), sum(p.waits for p in world.there(ref)))
             for ref in gangs
         ),
         singles=tuple(singles),

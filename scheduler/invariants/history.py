@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-Kind = Literal["Pod", "Node", "GPUNode", "Group", "Gang", "Lease", "Event"]
+Kind = Literal["Pod", "Node", "GPUNode", "Group", "Gang", "Lease", "Event", "Quota"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,6 +37,8 @@ class PodVersion:
     there too; then ``minimum`` speaks of the pod's own role alone.
     ``told`` is (status, reason, message) of its PodScheduled condition. ``devices``: UUIDs that it names.
     ``share``: what it asks of one device, a fraction of it or bytes of its memory; None for whole ones.
+    ``evicted_for``: (reason, message) of its condition stowplan.dev/Evicted. ``on_loss``: what its owner
+    wants when the gang loses a member. ``is_plain``: nothing but its requests says where it may go.
     """
 
     uid: str
@@ -44,6 +46,8 @@ class PodVersion:
     name: str
     scheduler: str
     created: str = ""
+    #: The UID of its controller.
+    owner: str = ""
     node: str = ""
     phase: str = "Pending"
     is_deleting: bool = False
@@ -59,6 +63,12 @@ class PodVersion:
     told: tuple[str, str, str] | None = None
     devices: tuple[str, ...] = ()
     share: Fraction | int | None = None
+    priority: int = 0
+    can_preempt: bool = True
+    nominated: str = ""
+    evicted_for: tuple[str, str] | None = None
+    on_loss: str = ""
+    is_plain: bool = True
 
     @property
     def is_live(self) -> bool:
@@ -87,8 +97,11 @@ class PodVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeVersion:
+    """``is_open``: neither cordoned nor tainted, so that a pod without tolerations may go there."""
+
     name: str
     allocatable: Mapping[str, int]
+    is_open: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +149,36 @@ class LeaseVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventVersion:
-    """An Event object, regarding the pod of that UID."""
+    """An Event object, regarding the pod of that UID; ``note`` is its text."""
 
     uid: str
     reason: str
+    note: str = ""
 
 
-Version = PodVersion | NodeVersion | GPUNodeVersion | GroupVersion | GangVersion | LeaseVersion | EventVersion
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaVersion:
+    """A TeamQuota that names its namespaces: what it is guaranteed, in thousandths by resource of a pod.
+
+    ``is_plain``: a team at the top, charged by namespace and resource alone.
+    """
+
+    name: str
+    namespaces: tuple[str, ...]
+    guaranteed: Mapping[str, int]
+    is_plain: bool = True
+
+
+Version = (
+    PodVersion
+    | NodeVersion
+    | GPUNodeVersion
+    | GroupVersion
+    | GangVersion
+    | LeaseVersion
+    | EventVersion
+    | QuotaVersion
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

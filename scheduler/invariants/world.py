@@ -17,6 +17,7 @@ from scheduler.invariants.history import (
     LeaseVersion,
     NodeVersion,
     PodVersion,
+    QuotaVersion,
 )
 
 
@@ -44,10 +45,13 @@ class World:
         self.gpu_nodes: dict[str, GPUNodeVersion] = {}
         self.gangs: dict[GangRef, GangVersion] = {}
         self.lease: LeaseVersion | None = None
+        self.quotas: dict[str, QuotaVersion] = {}
         self._groups: dict[GangRef, GroupVersion] = {}
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)
         self._named: defaultdict[GangRef, set[str]] = defaultdict(set)
         self._refs: dict[tuple[str, str], GangRef] = {}
+        #: By gang, pods that had succeeded before they were deleted: nobody misses them.
+        self._done: defaultdict[GangRef, dict[str, PodVersion]] = defaultdict(dict)
 
     def apply(self, entry: Entry) -> Change:
         """Take one entry; give the change it made."""
@@ -60,9 +64,19 @@ class World:
             pod = entry.version if isinstance(entry.version, PodVersion) else None
             if pod is not None:
                 self._take(pod)
+            self._note_done(before, pod)
             return Change(entry=entry, before=before, pod=pod)
         self._take_other(entry)
         return Change(entry=entry, before=None, pod=None)
+
+    def _note_done(self, before: PodVersion | None, pod: PodVersion | None) -> None:
+        if before is None or before.gang is None:
+            return
+        is_done = before.phase == "Succeeded" and not before.is_deleting
+        if is_done and (pod is None or pod.is_deleting):
+            self._done[before.gang][before.uid] = before
+        if not self._named[before.gang]:
+            self._done.pop(before.gang, None)
 
     def _take(self, pod: PodVersion) -> None:
         self.pods[pod.uid] = pod
@@ -85,6 +99,10 @@ class World:
                 self._refs[(entry.kind, entry.key)] = ref
             case LeaseVersion() as lease:
                 self.lease = lease
+            case QuotaVersion() as quota:
+                self.quotas[entry.key] = quota
+            case None if entry.kind == "Quota":
+                self.quotas.pop(entry.key, None)
             case None if entry.kind == "Node":
                 self.nodes.pop(entry.key, None)
             case None if entry.kind == "GPUNode":
@@ -132,13 +150,12 @@ class World:
         return max(by_role, minimum - roles.total(), 0)
 
     def members(self, ref: GangRef) -> list[PodVersion]:
-        """Our pods of a gang, without those that contradict it."""
-        said = self._said(ref)
-        return [
-            pod
-            for pod in self._of(ref)
-            if not pod.minimum or pod.minimum == said.get(_voice(pod), pod.minimum)
-        ]
+        """Our pods of a gang."""
+        return list(self._of(ref))
+
+    def there(self, ref: GangRef) -> list[PodVersion]:
+        """Our pods of a gang without those that did their work and are gone."""
+        return [self.pods[uid] for uid in self._named[ref] if self.pods[uid].scheduler == self.ours]
 
     def _group(self, ref: GangRef) -> GroupVersion | None:
         whole = GangRef(ref.namespace, ref.dialect, ref.name.partition("/")[0])
@@ -149,20 +166,16 @@ class World:
         return {pod.role for pod in self._of(ref) if pod.stands} & set(group.late) if group.late else set()
 
     def _said(self, ref: GangRef) -> dict[str, int]:
-        """By role where roles have minimums of their own, else under "": what most members carry, of equals
-        what the oldest does. Members that carry something else are not of the gang.
+        """By role where roles have minimums of their own, else under "": the least that a member carries.
+
+        A controller changes its word for the pods it makes from then on, and whose word counts when is the
+        scheduler's to find out; here none may start before the least of them is there.
         """
         found: dict[str, int] = {}
-        voices: defaultdict[str, list[PodVersion]] = defaultdict(list)
         for pod in self._of(ref):
             if pod.minimum:
-                voices[_voice(pod)].append(pod)
-        for voice, pods in voices.items():
-            votes = Counter(pod.minimum for pod in pods)
-            most = max(votes.values())
-            leading = {value for value, count in votes.items() if count == most}
-            voters = [pod for pod in pods if pod.minimum in leading]
-            found[voice] = min(voters, key=lambda pod: (pod.created, pod.uid)).minimum
+                voice = _voice(pod)
+                found[voice] = min(found.get(voice, pod.minimum), pod.minimum)
         return found
 
     def _absent(self, ref: GangRef, said: Mapping[str, int]) -> set[str]:
@@ -170,8 +183,14 @@ class World:
         return {role for pod in self._of(ref) for role in pod.together} - set(said)
 
     def _of(self, ref: GangRef) -> Iterator[PodVersion]:
-        every = (self.pods[uid] for uid in self._named[ref])
-        return (pod for pod in every if pod.scheduler == self.ours)
+        named = self.there(ref)
+        done = self._done.get(ref, {})
+        names = {pod.name for pod in named}
+        gone = (pod for uid, pod in done.items() if uid not in self._named[ref] and pod.name not in names)
+        every = [*(done.get(pod.uid, pod) if pod.is_deleting else pod for pod in named), *gone]
+        owners = {pod.owner for pod in every if pod.is_live}
+        # Who ended under another owner was of an earlier run that had the same name.
+        return (pod for pod in every if not owners or pod.is_live or pod.owner in owners)
 
 
 def _voice(pod: PodVersion) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from scheduler.invariants.history import EventVersion, GangRef, GangVersion, History, Violation
+from scheduler.invariants.stood import Stood
 from scheduler.invariants.world import Change, World, replay
 
 
@@ -85,8 +86,11 @@ def said_after_the_fact(history: History) -> list[Violation]:
     found: list[Violation] = []
     is_bound: dict[str, bool] = {}
     bound_of: defaultdict[GangRef | None, set[str]] = defaultdict(set)
+    stood = Stood()
     for world, change in replay(history):
         pod = change.pod
+        if pod is not None and pod.gang is not None:
+            stood.see(world, pod.gang)
         if pod is not None:
             is_bound[pod.uid] = is_bound.get(pod.uid, False) or bool(pod.node)
             if pod.node:
@@ -98,7 +102,8 @@ def said_after_the_fact(history: History) -> list[Violation]:
                 text = f"an Event says that pod {uid} is scheduled, and it is not"
                 found.append(Violation("INV14", change.entry.revision, text))
             case GangVersion(phase="Bound") as gang:
-                found += _called_bound(world, gang, len(bound_of[gang.ref]), change.entry.revision)
+                minimum = stood.by.get(gang.ref, 0)
+                found += _called_bound(world, gang, len(bound_of[gang.ref]), minimum, change.entry.revision)
             case _:
                 pass
     return found
@@ -113,8 +118,13 @@ def _told_falsely(change: Change) -> Iterator[Violation]:
         yield Violation("INV14", change.entry.revision, text)
 
 
-def _called_bound(world: World, gang: GangVersion, bound: int, revision: int) -> Iterator[Violation]:
-    """``bound`` counts members that ever were: one may end or leave before this write lands."""
+def _called_bound(
+    world: World, gang: GangVersion, bound: int, stood: int, revision: int
+) -> Iterator[Violation]:
+    """``bound`` counts members that ever were: one may end or leave before this write lands. ``stood``: by
+    which minimum the gang stands, whatever is asked of it since; 0 for one that never did.
+    """
     minimum = world.minimum(gang.ref) or 1
+    minimum = min(minimum, stood or minimum)
     if world.members(gang.ref) and bound < minimum:
         yield Violation("INV14", revision, f"gang {gang.ref} is called Bound with {bound} of {minimum} bound")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -16,20 +16,26 @@ from structlog.typing import FilteringBoundLogger
 from scheduler.inventory.events import EventWatch, Strike
 from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy, rule_of
 from scheduler.inventory.metrics import AgentMetrics
-from scheduler.inventory.nvml import Nvml
+from scheduler.inventory.nvml import Nvml, NvmlError
 from scheduler.inventory.parse import found_record
+from scheduler.inventory.pod_resources import Grant
 from scheduler.inventory.probe import probe
 from scheduler.inventory.prober import Prober
 from scheduler.inventory.processes import Owner, unknown_owner
 from scheduler.inventory.publish import written_node
-from scheduler.inventory.record import Record, cleared, hung, observed, resumed, struck
+from scheduler.inventory.record import Record, cleared_by, hung, observed, resumed, struck
 from scheduler.inventory.report import DeviceReport, NodeState
-from scheduler.inventory.writer import GPUNodes, Pace
+from scheduler.inventory.surroundings import Surroundings
+from scheduler.inventory.writer import GPUNodes, Pace, words_of
 from scheduler.kube.transport import ClusterError, NotFound, Transport
 from scheduler.kube.wire.inventory import GPUNodeStatus
 
 STRIKES_MAX: Final = 1_024
 RESUME_TRIES: Final = 5
+
+
+async def _no_kubelet() -> None:
+    """Nobody to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,8 @@ class Agent:
     """``await Agent(...).run()`` until told to ``stop``, or nothing is left to do; the last node state.
 
     Ends by itself with NoDriver or NoDevices unless told to wait, and with DriverMismatch, which only a new
-    process cures. What it knew is in the GPUNode, so the next agent goes on from there.
+    process cures. What it knew is in the GPUNode, so the next agent goes on from there. grants: what the
+    kubelet gave to whom, None where it cannot be asked.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class Agent:
         settings: AgentSettings,
         *,
         owner: Owner = unknown_owner,
+        grants: Callable[[], Awaitable[tuple[Grant, ...] | None]] = _no_kubelet,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
         metrics: AgentMetrics | None = None,
@@ -76,7 +84,12 @@ class Agent:
         self._owner = owner
         self._clock = clock
         self._objects = GPUNodes(transport, settings.node_name, counted=self.metrics.write_sent)
-        self._pace = Pace(heartbeat_s=settings.heartbeat_s, gap_s=settings.gap_s, rng=rng or random.Random())
+        rng = rng or random.Random()
+        self._pace = Pace(heartbeat_s=settings.heartbeat_s, gap_s=settings.gap_s, rng=rng)
+        self._look_now = asyncio.Event()
+        self._around = Surroundings(transport, settings.node_name, self._look_now.set, rng)
+        self._ask_kubelet = grants
+        self._grants: tuple[Grant, ...] | None = None
         self._watch = EventWatch(api, self._strike_from_thread)
         self._prober = Prober(lambda: self._probe(api), clock=clock)
         self._strikes: asyncio.Queue[Strike] = asyncio.Queue(STRIKES_MAX)
@@ -93,6 +106,7 @@ class Agent:
         await self._resume()
         probing = asyncio.create_task(self._keep_probing())
         probing.add_done_callback(lambda _: self._alarm.set())
+        following = asyncio.create_task(self._around.run())
         try:
             while not self.is_stopping:
                 self._alarm.clear()
@@ -102,6 +116,7 @@ class Agent:
                     break
         finally:
             probing.cancel()
+            following.cancel()
             self._watch.stop()
             self._prober.close()
         return self.record.state
@@ -116,6 +131,9 @@ class Agent:
         return self._watch.listening(timeout_s)
 
     async def _resume(self) -> None:
+        # Without the right to read nodes the rest is known all the same.
+        with suppress(ClusterError):
+            await self._around.look()
         for _ in range(1 if self._settings.once else RESUME_TRIES):
             try:
                 found = await self._objects.found()
@@ -124,7 +142,11 @@ class Agent:
                 await self._pause(self._settings.gap_s)
                 continue
             if found is not None:
-                self.record = resumed(found_record(found), self._settings.boot_id, self._clock())
+                record = found_record(found)
+                self.record = resumed(record, self._settings.boot_id, self._clock(), self._around.uid)
+                await self._clear(words_of(found))
+                return
+            self.record = replace(self.record, node_uid=self._around.uid)
             return
 
     async def _keep_probing(self) -> None:
@@ -137,11 +159,20 @@ class Agent:
             self._alarm.set()
             # A probe that hangs is waited for at once: what it says in the end is not a period late.
             if is_answered:
-                await asyncio.sleep(begun_s + self._settings.probe_period_s - loop.time())
+                await self._rest(begun_s + self._settings.probe_period_s - loop.time())
+
+    async def _rest(self, seconds: float) -> None:
+        """Until the next look is due, or an event asks for one: what the driver wants done, it says now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._look_now.wait()
+        self._look_now.clear()
 
     async def _look(self) -> bool:
         """One probe, or the word that it hangs; whether NVML answered."""
+        asking = asyncio.ensure_future(self._ask_kubelet())
         answer = await self._prober.ask(self._settings.deadline_s)
+        self._grants = await asking
         before = self.record.state
         if answer is None:
             self.record = hung(self.record, self._prober.age_s)
@@ -155,7 +186,14 @@ class Agent:
         return answer is not None
 
     def _probe(self, api: Nvml) -> DeviceReport:
-        return probe(api, before_open=self._watch.stop)
+        """In the prober's thread. Who wants the devices for himself gets them: NVML is let go of."""
+        why = self._around.pause
+        if not why:
+            return probe(api, before_open=self._watch.stop)
+        self._watch.stop()
+        with suppress(NvmlError):
+            api.nvmlShutdown()
+        return DeviceReport(state="Paused", message=f"the agent steps aside: {why}")
 
     async def _told_all(self) -> bool:
         """Write what is due, or wait until something may be; whether there is nothing left to do."""
@@ -175,7 +213,14 @@ class Agent:
         return False
 
     def _status(self, now_s: float) -> GPUNodeStatus:
-        node = written_node(self.record, self._settings.node_name, now_s, self._owner, self._settings.policy)
+        node = written_node(
+            self.record,
+            self._settings.node_name,
+            now_s,
+            self._owner,
+            self._settings.policy,
+            self._grants,
+        )
         self.metrics.told(node.status)
         return node.status
 
@@ -189,17 +234,19 @@ class Agent:
                 raise
             remedy = "; is the GPUNode CRD installed (deploy/crds)?" if isinstance(error, NotFound) else ""
             self._log.warning("the GPUNode was not written", error=f"{error}{remedy}")
+            # An admin's word reaches the agent whatever is wrong with what it writes.
+            with suppress(ClusterError):
+                await self._clear(words_of(await self._objects.found()))
             return
         self._pace.written(status, self._clock())
-        if wanted:
-            await self._clear(wanted)
+        await self._clear(wanted)
 
     async def _clear(self, words: str) -> None:
         """What an admin says is well: forget its signs, then take the word off."""
-        named = {word.strip() for word in words.split(",")}
-        uuids = [uuid for uuid in self.record.devices if uuid in named or "all" in named]
-        self.record = cleared(self.record, uuids)
-        self._log.info("cleared by annotation", devices=sorted(uuids))
+        if not words:
+            return
+        self.record, uuids = cleared_by(self.record, words)
+        self._log.info("cleared by annotation", devices=uuids)
         # The write that takes it off may fail; then it is read, and taken off, again.
         with suppress(ClusterError):
             await self._objects.take_off(words)
@@ -222,6 +269,7 @@ class Agent:
         if not self._strikes.full():
             self._strikes.put_nowait(strike)
         self._alarm.set()
+        self._look_now.set()
 
     def _take_strikes(self) -> None:
         while not self._strikes.empty():

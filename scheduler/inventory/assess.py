@@ -10,9 +10,11 @@ from typing import Literal
 from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy, Rule, rule_of
 from scheduler.inventory.history import History, Sign
 
-#: Healthy and Noted devices take pods. Quarantined: no new binding, what runs stays. Fatal: its gang moves.
-HealthState = Literal["Healthy", "Noted", "Quarantined", "Fatal"]
+#: Healthy and Noted devices take pods. Unknown: could not be asked; no new binding as long as that lasts,
+#: what runs stays. Quarantined: no new binding, what runs stays. Fatal: its gang moves.
+HealthState = Literal["Healthy", "Noted", "Unknown", "Quarantined", "Fatal"]
 _DOUBLINGS_MAX = 10
+_FAILURES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,25 @@ def assess(history: History, now_s: float, policy: HealthPolicy = DEFAULT_POLICY
     it out.
     """
     return {uuid: _health(signs, now_s, policy) for uuid, signs in history.signs.items()}
+
+
+def unknown(before: Health, failures: Sequence[str], since_s: float | None) -> Health:
+    """Of a device that could not be asked: what is known against it stays, all else is not known now.
+
+    failures: the calls, ``call: code``.
+    """
+    if not before.is_usable:
+        return before
+    rule = rule_of("unreadable")
+    calls = f" ({', '.join(failures[:_FAILURES_MAX])})" if failures else ""
+    return Health(
+        state="Unknown",
+        kind=rule.kind,
+        reason=f"{rule.kind}: {rule.meaning}{calls}",
+        clear=rule.clear,
+        since_s=since_s,
+        isolated=before.isolated,
+    )
 
 
 def fatal_times(signs: Sequence[Sign], policy: HealthPolicy = DEFAULT_POLICY) -> tuple[float, ...]:

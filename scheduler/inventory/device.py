@@ -31,9 +31,8 @@ _LINK_COUNTERS = (nvml.NVLINK_REPLAY, nvml.NVLINK_RECOVERY, nvml.NVLINK_CRC_FLIT
 
 
 def read_device(api: Nvml, reader: Reader, handle: Handle, index: int) -> Device:
-    """One GPU, without what only pairs of devices know. Raises: DriverGone, DeviceLost."""
+    """One GPU, without what only pairs of devices know. Raises: DriverGone, DeviceLost, Unanswered."""
     uuid = reader.must("nvmlDeviceGetUUID", api.nvmlDeviceGetUUID, handle)[:TEXT_MAX]
-    pci = reader.maybe("nvmlDeviceGetPciInfo_v3", api.nvmlDeviceGetPciInfo, handle)
     mig = reader.maybe("nvmlDeviceGetMigMode", api.nvmlDeviceGetMigMode, handle)
     # A MIG parent has no utilisation of its own.
     rates = reader.maybe("nvmlDeviceGetUtilizationRates", api.nvmlDeviceGetUtilizationRates, handle)
@@ -45,7 +44,7 @@ def read_device(api: Nvml, reader: Reader, handle: Handle, index: int) -> Device
         model=(reader.maybe("nvmlDeviceGetName", api.nvmlDeviceGetName, handle) or "")[:TEXT_MAX],
         serial=(reader.maybe("nvmlDeviceGetSerial", api.nvmlDeviceGetSerial, handle) or "")[:TEXT_MAX],
         minor=reader.maybe("nvmlDeviceGetMinorNumber", api.nvmlDeviceGetMinorNumber, handle),
-        pci="" if pci is None else _text(pci.busId),
+        pci=pci_address(api, reader, handle),
         numa=_numa(reader.maybe("nvmlDeviceGetNumaNodeId", api.nvmlDeviceGetNumaNodeId, handle)),
         memory=_memory(api, reader, handle),
         utilisation_gpu=None if rates is None else rates.gpu,
@@ -67,7 +66,14 @@ def read_device(api: Nvml, reader: Reader, handle: Handle, index: int) -> Device
         links=tuple(_links(api, reader, handle)),
         fabric=_fabric(api, reader, handle),
         processes=tuple(_processes(api, reader, handle)),
+        recovery=_recovery(api, reader, handle),
     )
+
+
+def pci_address(api: Nvml, reader: Reader, handle: Handle) -> str:
+    """Where the device is on the bus; empty where that is not told. Raises: DriverGone, DeviceLost."""
+    pci = reader.maybe("nvmlDeviceGetPciInfo_v3", api.nvmlDeviceGetPciInfo, handle)
+    return "" if pci is None else _text(pci.busId)
 
 
 def _memory(api: Nvml, reader: Reader, handle: Handle) -> Memory | None:
@@ -180,7 +186,23 @@ def _fabric(api: Nvml, reader: Reader, handle: Handle) -> Fabric | None:
         clique=int(info.cliqueId),
         state=int(info.state),
         health=int(info.healthSummary),
+        status=int(info.status),
+        mask=int(info.healthMask),
     )
+
+
+def _recovery(api: Nvml, reader: Reader, handle: Handle) -> int | None:
+    """What the driver asks for; drivers before 570 do not know the field."""
+    call = "nvmlDeviceGetFieldValues"
+    told = reader.maybe(call, api.nvmlDeviceGetFieldValues, handle, [nvml.RECOVERY_ACTION])
+    if not told:
+        return None
+    code = int(told[0].nvmlReturn)
+    if code == nvml.SUCCESS:
+        return int(told[0].value.uiVal)
+    if code not in nvml.ABSENT_CODES | nvml.LACKING_CODES:
+        reader.failed(call, code)
+    return None
 
 
 def _processes(api: Nvml, reader: Reader, handle: Handle) -> Iterator[Process]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from scheduler.inventory.health import rule_of
+from scheduler.inventory.health import NONFATAL, rule_of
 
 #: The same trouble within this long is one sign that goes on.
 COALESCE_S = 60.0
@@ -47,6 +47,29 @@ class History:
         stamped = {uuid: tuple(_mended(sign, how, now_s) for sign in signs) for uuid, signs in known.items()}
         return replace(self, signs={**self.signs, **stamped})
 
+    def graded(self, uuid: str, now_s: float) -> History:
+        """After the driver, asked at ``now_s``, wants nothing done: what it was to grade was harmless."""
+        signs = self.signs.get(uuid, ())
+        open_ = [sign for sign in signs if _is_to_grade(sign, now_s)]
+        if not open_:
+            return self
+        told = tuple(sign for sign in signs if sign not in open_)
+        for sign in open_:
+            told = _joined(told, replace(sign, kind=f"{sign.kind}{NONFATAL}"))
+        return replace(self, signs={**self.signs, uuid: told})
+
+    def moved(self, uuid: str, to: str) -> History:
+        """The same hardware under another UUID."""
+        if uuid not in self.signs or to in self.signs:
+            return self
+        return replace(self, signs={to if key == uuid else key: kept for key, kept in self.signs.items()})
+
+    def of(self, uuids: Container[str]) -> History:
+        """Of these devices only."""
+        if all(uuid in uuids for uuid in self.signs):
+            return self
+        return replace(self, signs={uuid: kept for uuid, kept in self.signs.items() if uuid in uuids})
+
     def cleared(self, uuids: Iterable[str]) -> History:
         """Forgetting what an admin says is over; trouble that still holds returns with the next probe."""
         gone = frozenset(uuids)
@@ -54,28 +77,37 @@ class History:
 
 
 def _added(signs: tuple[Sign, ...], kind: str, now_s: float) -> tuple[Sign, ...]:
+    return _joined(signs, Sign(kind=kind, first_s=now_s, last_s=now_s))
+
+
+def _joined(signs: tuple[Sign, ...], new: Sign) -> tuple[Sign, ...]:
+    """One that goes on stays one."""
     for position, sign in enumerate(signs):
-        goes_on = sign.kind == kind and sign.mended_s is None and now_s - sign.last_s <= COALESCE_S
+        goes_on = sign.kind == new.kind and sign.mended_s is None and new.first_s - sign.last_s <= COALESCE_S
         if goes_on:
             longer = replace(
                 sign,
-                first_s=min(sign.first_s, now_s),
-                last_s=max(sign.last_s, now_s),
-                count=min(sign.count + 1, COUNT_MAX),
+                first_s=min(sign.first_s, new.first_s),
+                last_s=max(sign.last_s, new.last_s),
+                count=min(sign.count + new.count, COUNT_MAX),
             )
             return (*signs[:position], longer, *signs[position + 1 :])
-    grown = (*signs, Sign(kind=kind, first_s=now_s, last_s=now_s))
+    grown = (*signs, new)
     return grown if len(grown) <= SIGNS_MAX else _shortened(grown)
 
 
 def _shortened(signs: tuple[Sign, ...]) -> tuple[Sign, ...]:
     """Without the least telling: application errors before notes before what was mended, the oldest first."""
-    worth = {"ignore": 0, "note": 1, "quarantine": 2, "fatal": 3}
+    worth = {"ignore": 0, "note": 1, "unknown": 1, "quarantine": 2, "fatal": 3}
     least = min(
         signs[:-1],
         key=lambda sign: (sign.mended_s is None, worth[rule_of(sign.kind).severity], sign.last_s),
     )
     return tuple(sign for sign in signs if sign is not least)
+
+
+def _is_to_grade(sign: Sign, now_s: float) -> bool:
+    return rule_of(sign.kind).is_graded and sign.mended_s is None and sign.last_s <= now_s
 
 
 def _mended(sign: Sign, how: Mending, now_s: float) -> Sign:

@@ -6,6 +6,7 @@ is whatever loads another library behind it. Calls that NVIDIA announced to remo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
 import pynvml
@@ -18,6 +19,7 @@ NvmlError: type[Exception] = pynvml.NVMLError
 #: Raised where an unversioned call is not in the library.
 LibraryTooOld: type[Exception] = pynvml.NVMLLibraryMismatchError
 
+SUCCESS: Final = 0
 UNINITIALIZED: Final = 1
 INVALID_ARGUMENT: Final = 2
 NOT_SUPPORTED: Final = 3
@@ -33,15 +35,14 @@ LIBRARY_MISMATCH: Final = 18
 NO_DATA: Final = 21
 VERSION_MISMATCH: Final = 25
 DEPRECATED: Final = 26
-GPU_NOT_FOUND: Final = 28
 UNKNOWN: Final = 999
 
 #: About the driver, not about one device or one call.
 DRIVER_CODES: Final = frozenset({UNINITIALIZED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, LIBRARY_MISMATCH})
-#: About the device: no other call on it will do better.
-LOST_CODES: Final = frozenset({GPU_IS_LOST, RESET_REQUIRED, GPU_NOT_FOUND})
+#: About the device, and evidence: no other call on it will do better.
+LOST_CODES: Final = frozenset({GPU_IS_LOST, RESET_REQUIRED})
 #: This device or library does not know that; normal, and no sign of anything.
-ABSENT_CODES: Final = frozenset({NOT_SUPPORTED, NO_PERMISSION, NO_DATA, INVALID_ARGUMENT, NOT_FOUND})
+ABSENT_CODES: Final = frozenset({NOT_SUPPORTED, NO_DATA, INVALID_ARGUMENT, NOT_FOUND})
 #: The library is older than the call.
 LACKING_CODES: Final = frozenset({FUNCTION_NOT_FOUND, VERSION_MISMATCH, DEPRECATED})
 
@@ -55,7 +56,12 @@ P2P_NVLINK: Final = 2
 P2P_OK: Final = 0
 LINK_TO_GPU, LINK_TO_SWITCH = 0, 2
 FABRIC_NOT_SUPPORTED, FABRIC_COMPLETED = 0, 3
-FABRIC_UNHEALTHY: Final = 2
+FABRIC_UNHEALTHY, FABRIC_LIMITED = 2, 3
+#: Of the fabric's health mask: where each pair of bits is, and what it says.
+MASK_DEGRADED_BANDWIDTH, MASK_ROUTE_UNHEALTHY, MASK_CONFIGURATION = 0, 4, 8
+MASK_TRUE: Final = 1
+RECOVERY_ACTION: Final[int] = pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
+RECOVERY_NONE: Final = 0
 TEMPERATURE_GPU: Final = 0
 EVENT_XID: Final = 8
 #: Double-bit ECC, XID, fatal poison, GPU unavailable: what says that a device may have become bad.
@@ -89,6 +95,15 @@ class RunningProcess(Protocol):
     pid: int
     usedGpuMemory: int | None
     gpuInstanceId: int
+
+
+class FieldValue(Protocol):
+    nvmlReturn: int
+    value: UnsignedValue
+
+
+class UnsignedValue(Protocol):
+    uiVal: int
 
 
 class Attributes(Protocol):
@@ -144,6 +159,7 @@ class Nvml(Protocol):
     def nvmlDeviceGetP2PStatus(self, a: Handle, b: Handle, index: int, /) -> int: ...
     def nvmlDeviceGetTopologyCommonAncestor(self, a: Handle, b: Handle, /) -> int: ...
     def nvmlDeviceGetGpuFabricInfoV(self, device: Handle, info: object, /) -> int: ...
+    def nvmlDeviceGetFieldValues(self, device: Handle, fields: list[int], /) -> Sequence[FieldValue]: ...
     def nvmlDeviceGetComputeRunningProcesses(self, device: Handle, /) -> list[RunningProcess]: ...
     def nvmlDeviceGetMPSComputeRunningProcesses(self, device: Handle, /) -> list[RunningProcess]: ...
     def nvmlDeviceGetSupportedEventTypes(self, device: Handle, /) -> int: ...

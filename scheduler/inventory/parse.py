@@ -10,11 +10,12 @@ from scheduler.inventory.health import HealthPolicy, xid
 from scheduler.inventory.history import COUNT_MAX, SIGNS_MAX, History, Sign
 from scheduler.inventory.record import Record
 from scheduler.inventory.report import Device, Memory, NodeState
-from scheduler.inventory.scenario import DEVICES_MAX, INSTANCES_MAX
+from scheduler.inventory.scenario import DEVICES_MAX, INSTANCES_MAX, LINKS_MAX
 from scheduler.inventory.times import read
-from scheduler.kube.wire.inventory import GPUDevice, GPUInstance, GPUNode, GPUSign
+from scheduler.kube.wire.inventory import GPUDevice, GPUHolder, GPUInstance, GPULinks, GPUNode, GPUSign
 
 TEXT_MAX = 512
+HOLDERS_MAX = 64
 NAME_MAX = 128
 BYTES_MAX = 1 << 50
 #: A probe older than this gives no device for new bindings (invariant INV9).
@@ -38,6 +39,7 @@ class InstanceState:
     profile: str
     memory_bytes: int
     is_usable: bool
+    holders: tuple[GPUHolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class DeviceState:
     levels: tuple[int, ...]
     instances: tuple[InstanceState, ...]
     offences_s: tuple[float, ...] = ()
+    holders: tuple[GPUHolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class NodeInventory:
     driver: str
     probed_s: float | None
     devices: tuple[DeviceState, ...]
+    evidence: str = ""
 
     def is_fresh(self, now_s: float, age_s_max: float = PROBE_AGE_S_MAX) -> bool:
         """Whether new bindings may rely on this. A probe from beyond the same bound ahead is not fresh."""
@@ -110,6 +114,7 @@ def parse(node: GPUNode) -> NodeInventory | Refused:
         driver=_text(status.driver, NAME_MAX),
         probed_s=read(status.last_probe),
         devices=tuple(_device(device) for device in devices),
+        evidence=_text(status.evidence, NAME_MAX),
     )
 
 
@@ -118,11 +123,17 @@ def found_record(node: GPUNode) -> Record:
     status = node.status
     devices = [device for device in (status.devices or ())[:DEVICES_MAX] if device.uuid]
     signs = {device.uuid: _signs(device.signs or ()) for device in devices}
+    silent = {device.uuid: read(device.since) for device in devices if device.state == "Unknown"}
     return Record(
         probed_s=read(status.last_probe),
         driver=status.driver,
         cuda=status.cuda,
         boot_id=status.boot_id,
+        node_uid=status.node_uid,
+        seen_in={device.uuid: device.boot_id for device in devices if device.boot_id},
+        links_best={device.uuid: best for device in devices if (best := _links_best(device.links))},
+        held={device.uuid: pods for device in devices if (pods := _used_by(device.holders))},
+        silent_s={uuid: since_s for uuid, since_s in silent.items() if since_s is not None},
         devices={device.uuid: _known(device) for device in devices},
         history=History(signs={uuid: found for uuid, found in signs.items() if found}),
     )
@@ -163,7 +174,12 @@ def _device(device: GPUDevice) -> DeviceState:
         levels=(device.levels or ())[:DEVICES_MAX],
         instances=tuple(_instance(instance, health) for instance in instances[:INSTANCES_MAX]),
         offences_s=fatal_times(_signs(device.signs), _PROOF) if device.signs else (),
+        holders=_holders(device.holders),
     )
+
+
+def _holders(found: tuple[GPUHolder, ...] | None) -> tuple[GPUHolder, ...]:
+    return tuple(holder for holder in (found or ())[:HOLDERS_MAX] if holder.uid or holder.name)
 
 
 def _instance(instance: GPUInstance, health: Health) -> InstanceState:
@@ -172,11 +188,13 @@ def _instance(instance: GPUInstance, health: Health) -> InstanceState:
         profile=_text(instance.profile, NAME_MAX),
         memory_bytes=_bounded(instance.memory_bytes),
         is_usable=health.is_usable and instance.foreign_processes == 0 and bool(instance.uuid),
+        holders=_holders(instance.holders),
     )
 
 
 def _known(device: GPUDevice) -> Device:
     memory = Memory(total_bytes=_bounded(device.memory_bytes), used_bytes=0)
+    is_missing = any(sign.kind == "missing" and sign.mended is None for sign in device.signs or ())
     return Device(
         index=device.index,
         uuid=device.uuid,
@@ -186,7 +204,19 @@ def _known(device: GPUDevice) -> Device:
         pci=device.pci,
         numa=device.numa,
         memory=memory if device.memory_bytes else None,
+        # Since when it is missing goes on; whether it still is, the next probe says.
+        troubles=("missing",) if is_missing and device.state == "Fatal" else (),
     )
+
+
+def _used_by(found: tuple[GPUHolder, ...] | None) -> tuple[str, ...]:
+    """The pods whose processes were on it."""
+    return tuple(holder.uid for holder in _holders(found) if holder.uid)
+
+
+def _links_best(links: GPULinks | None) -> int:
+    """The most that were up: the next agent may start while some are down."""
+    return 0 if links is None else min(max(links.best, links.active, 0), LINKS_MAX)
 
 
 def _signs(signs: tuple[GPUSign, ...]) -> tuple[Sign, ...]:

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from scheduler.inventory import nvml
-from scheduler.inventory.device import read_device
+from scheduler.inventory.device import pci_address, read_device
 from scheduler.inventory.nvml import Handle, Nvml, NvmlError
-from scheduler.inventory.reader import DeviceLost, DriverGone, Reader
-from scheduler.inventory.report import Device, DeviceReport, NodeState
+from scheduler.inventory.reader import DeviceLost, DriverGone, Reader, Unanswered
+from scheduler.inventory.report import Device, DeviceReport, Nameless, NodeState
 from scheduler.inventory.scenario import DEVICES_MAX
+from scheduler.inventory.troubles import links_wanted, troubles
 
 _MESSAGES: dict[int, tuple[NodeState, str]] = {
     nvml.LIBRARY_NOT_FOUND: ("NoDriver", "libnvidia-ml.so.1 is not here: no NVIDIA driver on this node"),
@@ -69,19 +70,21 @@ def _read(api: Nvml) -> DeviceReport:
         return DeviceReport(state="Failed", message=f"the devices could not be counted ({odd})")
     handles: list[Handle | None] = []
     devices: list[Device] = []
-    unidentified = 0
+    nameless: list[Nameless] = []
     for index in range(min(count, DEVICES_MAX)):
         handle, device = _device(api, reader, index)
         handles.append(handle)
-        if device is None:
-            unidentified += 1
-        else:
+        if isinstance(device, Device):
             devices.append(device)
+        else:
+            nameless.append(device)
+    paired = [_paired(api, reader, device, handles) for device in devices]
+    wanted = links_wanted(paired)
     return DeviceReport(
         state="Ready" if count else "NoDevices",
         message="" if count else "the driver has no devices",
-        devices=tuple(_paired(api, reader, device, handles) for device in devices),
-        unidentified=unidentified,
+        devices=tuple(_judged(device, wanted[device.uuid]) for device in paired),
+        nameless=tuple(nameless),
         lacking=tuple(sorted(reader.lacking)),
         odd=tuple(f"{call}: {code}" for call, code in sorted(reader.odd.items())),
         driver=driver or "",
@@ -89,8 +92,9 @@ def _read(api: Nvml) -> DeviceReport:
     )
 
 
-def _device(api: Nvml, reader: Reader, index: int) -> tuple[Handle | None, Device | None]:
-    """The device, with ``troubles`` and little else where it is lost; no device where it has no name."""
+def _device(api: Nvml, reader: Reader, index: int) -> tuple[Handle | None, Device | Nameless]:
+    """The device, with ``troubles`` and little else where it is lost; nameless where it has no UUID."""
+    reader.begin()
     handle: Handle | None = None
     uuid = ""
     try:
@@ -98,26 +102,32 @@ def _device(api: Nvml, reader: Reader, index: int) -> tuple[Handle | None, Devic
         uuid = reader.must("nvmlDeviceGetUUID", api.nvmlDeviceGetUUID, handle)
         device = read_device(api, reader, handle, index)
     except DeviceLost as lost:
-        return None, Device(index=index, uuid=uuid, troubles=(lost.trouble,)) if uuid else None
-    return handle, replace(device, troubles=_troubles(device))
+        return None, _without_answers(reader, index, uuid, "", lost.trouble)
+    except Unanswered:
+        return None, _without_answers(reader, index, uuid, _where(api, reader, handle), "unreadable")
+    return handle, replace(device, unanswered=reader.failures)
 
 
-def _troubles(device: Device) -> tuple[str, ...]:
-    """The levels that hold now; events come from the event set. See ``scheduler.inventory.health``."""
-    remap, retired, ecc, fabric = device.remap, device.retired, device.ecc, device.fabric
-    found = {
-        "unreadable": device.memory is None and not device.model,
-        "remap-failure": remap is not None and remap.failure,
-        "remap-pending": remap is not None and remap.pending,
-        "retired-pending": retired is not None and retired.pending,
-        "sram-threshold": ecc is not None and bool(ecc.sram_exceeded),
-        "repair-pending": device.repair is not None and any(device.repair),
-        "fabric-unready": fabric is not None and fabric.state != nvml.FABRIC_COMPLETED,
-        "fabric-unhealthy": fabric is not None and fabric.health == nvml.FABRIC_UNHEALTHY,
-        "nvlink-down": any(link.active for link in device.links)
-        and not all(link.active for link in device.links),
-    }
-    return tuple(kind for kind, holds in found.items() if holds)
+def _where(api: Nvml, reader: Reader, handle: Handle | None) -> str:
+    """By the bus address a device is known that does not tell its UUID."""
+    if handle is None:
+        return ""
+    try:
+        return pci_address(api, reader, handle)
+    except DeviceLost:
+        return ""
+
+
+def _without_answers(reader: Reader, index: int, uuid: str, pci: str, trouble: str) -> Device | Nameless:
+    failures = reader.failures
+    if not uuid:
+        return Nameless(index=index, trouble=trouble, pci=pci, unanswered=failures)
+    return Device(index=index, uuid=uuid, pci=pci, troubles=(trouble,), unanswered=failures)
+
+
+def _judged(device: Device, wanted_links: int) -> Device:
+    """One that was lost meanwhile has its trouble already."""
+    return device if device.troubles else replace(device, troubles=troubles(device, wanted_links))
 
 
 def _paired(api: Nvml, reader: Reader, device: Device, handles: Sequence[Handle | None]) -> Device:
@@ -125,6 +135,7 @@ def _paired(api: Nvml, reader: Reader, device: Device, handles: Sequence[Handle 
     own = handles[device.index]
     if own is None:
         return device
+    reader.begin()
     peers: list[int] = []
     levels: list[int] = []
     for index, other in enumerate(handles):
@@ -135,7 +146,8 @@ def _paired(api: Nvml, reader: Reader, device: Device, handles: Sequence[Handle 
         levels.append(-1 if level is None else level)
         if linked == nvml.P2P_OK:
             peers.append(index)
-    return replace(device, nvlink_peers=tuple(peers), levels=tuple(levels))
+    unanswered = (*device.unanswered, *reader.failures)
+    return replace(device, nvlink_peers=tuple(peers), levels=tuple(levels), unanswered=unanswered)
 
 
 def _pair(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from scheduler.inventory.report import Device, Process
@@ -40,6 +41,11 @@ def unknown_owner(pid: int) -> str | None:
     return None
 
 
+def asked_once(owner: Owner) -> Owner:
+    """The same answers, each process looked up once."""
+    return lru_cache(maxsize=None)(owner)
+
+
 def owner_by_cgroup(proc: Path = Path("/proc")) -> Owner:
     """Reads the cgroup of a process; needs the node's process namespace (``hostPID``).
 
@@ -51,16 +57,17 @@ def owner_by_cgroup(proc: Path = Path("/proc")) -> Owner:
         if not is_visible:
             return None
         try:
+            name = (proc / str(pid) / "comm").read_text(errors="replace").strip()
+            if name in _SERVICE_NAMES:
+                # Also in a pod, where the device plugin's MPS daemon and DCGM run.
+                return SERVICE
             # Bounded: a cgroup path is a line per hierarchy.
             with (proc / str(pid) / "cgroup").open(encoding="utf-8", errors="replace") as file:
                 found = _POD.search(file.read(CGROUP_BYTES_MAX))
-            if found:
-                return found[1].replace("_", "-").lower()
-            name = (proc / str(pid) / "comm").read_text(errors="replace").strip()
         except OSError:
             # It ended between NVML's answer and this look.
             return None
-        return SERVICE if name in _SERVICE_NAMES else ""
+        return found[1].replace("_", "-").lower() if found else ""
 
     return owner
 

@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from scheduler.inventory.assess import HEALTHY, Health, assess
+from scheduler.inventory.assess import HEALTHY, Health, assess, unknown
 from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy
 from scheduler.inventory.history import Sign
-from scheduler.inventory.processes import Owner, held, unknown_owner
+from scheduler.inventory.holders import Holders, holders
+from scheduler.inventory.identity import AWAY
+from scheduler.inventory.pod_resources import Grant
+from scheduler.inventory.processes import Owner, asked_once, held, unknown_owner
 from scheduler.inventory.record import Record, observed
 from scheduler.inventory.report import Device, DeviceReport, Instance
+from scheduler.inventory.scenario import INSTANCES_MAX
 from scheduler.inventory.times import written
+from scheduler.inventory.troubles import links_up
 from scheduler.kube.wire.base import Metadata
 from scheduler.kube.wire.inventory import (
     GPUDevice,
     GPUErrors,
+    GPUHolder,
     GPUInstance,
     GPULinks,
     GPUNode,
@@ -26,7 +32,18 @@ from scheduler.kube.wire.inventory import (
 
 MESSAGE_MAX = 512
 LACKING_MAX = 64
-_AWAY = frozenset({"lost", "missing"})
+#: What the definition of GPUNode allows; a driver may answer anything.
+_INT64_MAX = (1 << 63) - 1
+_INT32_MAX = (1 << 31) - 1
+_TEXT_MAX = 128
+_WORD_MAX = 64
+_LINKS_MAX = 64
+_INDEX_MAX = 1_023
+_LEVELS = (-1, 255)
+_CELSIUS = (-273, 1_000)
+_CUDA_MAX = 32
+#: A device that is only not readable is still linked to its neighbours.
+_GONE = AWAY - {"unreadable"}
 #: What is not certain now leaves no device to give away.
 _GIVES_DEVICES = frozenset({"Ready"})
 
@@ -39,9 +56,11 @@ def gpu_node(
     before: Record | None = None,
     owner: Owner = unknown_owner,
     policy: HealthPolicy = DEFAULT_POLICY,
+    grants: Sequence[Grant] | None = None,
 ) -> GPUNode:
     """The object after one probe; ``before`` is what was known until then."""
-    return written_node(observed(before or Record(), report, now_s), node_name, now_s, owner, policy)
+    record = observed(before or Record(), report, now_s)
+    return written_node(record, node_name, now_s, owner, policy, grants)
 
 
 def written_node(
@@ -50,12 +69,15 @@ def written_node(
     now_s: float,
     owner: Owner = unknown_owner,
     policy: HealthPolicy = DEFAULT_POLICY,
+    grants: Sequence[Grant] | None = None,
 ) -> GPUNode:
-    """The object for what is known."""
-    health = assess(record.history, now_s, policy)
+    """The object for what is known. grants: what the kubelet gave to whom, None where nobody can tell."""
+    health = _health(record, now_s, policy)
     islands = _islands(record.in_order, health)
+    owner = asked_once(owner)
+    found = holders(record.in_order, grants, owner, record.held)
     devices = tuple(
-        _device(device, health.get(device.uuid, HEALTHY), record, islands.get(device.uuid, ""), owner)
+        _device(device, health.get(device.uuid, HEALTHY), record, islands.get(device.uuid, ""), owner, found)
         for device in record.in_order
     )
     healthy = sum(device.state in ("Healthy", "Noted") for device in devices)
@@ -64,9 +86,10 @@ def written_node(
     status = GPUNodeStatus(
         state=record.state,
         message=record.message[:MESSAGE_MAX],
-        driver=record.driver,
-        cuda=record.cuda,
-        boot_id=record.boot_id,
+        driver=record.driver[:_TEXT_MAX],
+        cuda=record.cuda[:_CUDA_MAX],
+        boot_id=record.boot_id[:_WORD_MAX],
+        node_uid=record.node_uid[:_TEXT_MAX],
         last_probe=written(record.probed_s),
         last_heartbeat=written(now_s),
         model=_model(devices),
@@ -74,10 +97,22 @@ def written_node(
         healthy=healthy if counts else 0,
         usable=usable if counts else 0,
         unidentified=record.unidentified,
-        lacking=record.lacking[:LACKING_MAX] or None,
+        evidence=found.evidence,
+        lacking=tuple(call[:_TEXT_MAX] for call in record.lacking[:LACKING_MAX]) or None,
         devices=devices,
     )
     return GPUNode(metadata=Metadata(name=node_name), status=status)
+
+
+def _health(record: Record, now_s: float, policy: HealthPolicy) -> dict[str, Health]:
+    """By UUID: what is known against each device, and whether it could be asked now."""
+    known = assess(record.history, now_s, policy)
+    found = {}
+    for uuid, device in record.devices.items():
+        found[uuid] = known.get(uuid, HEALTHY)
+        if "unreadable" in device.troubles:
+            found[uuid] = unknown(found[uuid], device.unanswered, record.silent_s.get(uuid))
+    return found
 
 
 def meaning(status: GPUNodeStatus) -> GPUNodeStatus:
@@ -85,17 +120,18 @@ def meaning(status: GPUNodeStatus) -> GPUNodeStatus:
 
     A change in it is written at once; the rest travels with the heartbeat.
     """
-    devices = tuple(_decisive(device) for device in status.devices or ())
+    devices = tuple(_decisive(device, status.evidence) for device in status.devices or ())
     message = "" if status.state == "Hung" else status.message
     return msgspec.structs.replace(
         status, message=message, last_probe=None, last_heartbeat=None, devices=devices
     )
 
 
-def _decisive(device: GPUDevice) -> GPUDevice:
+def _decisive(device: GPUDevice, evidence: str) -> GPUDevice:
     instances = tuple(
         msgspec.structs.replace(
             instance,
+            holders=_decisive_holders(instance.holders, evidence),
             used_bytes=0,
             foreign_bytes=0,
             foreign_processes=min(1, instance.foreign_processes),
@@ -111,6 +147,7 @@ def _decisive(device: GPUDevice) -> GPUDevice:
         foreign_bytes=0,
         foreign_processes=min(1, device.foreign_processes),
         unknown_processes=0,
+        holders=_decisive_holders(device.holders, evidence),
         until=None,
         instances=instances,
         errors=None,
@@ -118,75 +155,105 @@ def _decisive(device: GPUDevice) -> GPUDevice:
     )
 
 
-def _device(device: Device, health: Health, record: Record, island: str, owner: Owner) -> GPUDevice:
+def _decisive_holders(holders: tuple[GPUHolder, ...] | None, evidence: str) -> tuple[GPUHolder, ...]:
+    """Processes come and go with every run of a program.
+
+    Where the kubelet says who holds the device, only more pods on it than it knows of are news.
+    """
+    named = tuple(holder for holder in holders or () if holder.name)
+    used = tuple(holder for holder in holders or () if holder.uid)
+    return named + used if evidence != "kubelet" or len(used) > len(named) else named
+
+
+def _device(
+    device: Device, health: Health, record: Record, island: str, owner: Owner, by: Holders
+) -> GPUDevice:
     foreign = held(device, owner)
     memory = device.memory
     return GPUDevice(
-        index=device.index,
+        index=_fit(device.index, _INDEX_MAX),
         uuid=device.uuid,
         model=device.model,
         serial=device.serial,
-        minor=device.minor,
-        pci=device.pci,
+        minor=_fit_or_none(device.minor, _INT32_MAX),
+        pci=device.pci[:_WORD_MAX],
+        boot_id=record.seen_in.get(device.uuid, "")[:_WORD_MAX],
         numa=device.numa,
-        memory_bytes=0 if memory is None else memory.total_bytes,
-        used_bytes=0 if memory is None else memory.used_bytes,
-        utilisation_percent=device.utilisation_gpu,
-        power_milliwatts=device.power_mw,
-        power_limit_milliwatts=device.power_limit_mw,
-        temperature_celsius=device.temperature_c,
+        memory_bytes=0 if memory is None else _fit(memory.total_bytes),
+        used_bytes=0 if memory is None else _fit(memory.used_bytes),
+        utilisation_percent=_fit_or_none(device.utilisation_gpu, 100),
+        power_milliwatts=_fit_or_none(device.power_mw),
+        power_limit_milliwatts=_fit_or_none(device.power_limit_mw),
+        temperature_celsius=_within(device.temperature_c, *_CELSIUS),
         state=health.state,
-        reason=health.reason,
-        clear=health.clear,
+        reason=health.reason[:MESSAGE_MAX],
+        clear=health.clear[:MESSAGE_MAX],
         since=written(health.since_s),
         until=written(health.until_s),
         fatal_since=written(health.fatal_s),
         foreign_processes=foreign.processes,
-        foreign_bytes=foreign.used_bytes,
+        foreign_bytes=_fit(foreign.used_bytes),
         unknown_processes=foreign.unknown,
+        holders=by.of(device.uuid),
         mig=device.mig_enabled,
-        instances=tuple(_instance(device, instance, owner) for instance in device.instances) or None,
+        instances=tuple(_instance(device, one, owner, by) for one in device.instances[:INSTANCES_MAX])
+        or None,
         island=island,
         clique=device.clique,
-        links=_links(device),
-        levels=device.levels or None,
+        links=_links(device, record.links_best.get(device.uuid, 0)),
+        levels=tuple(min(max(level, _LEVELS[0]), _LEVELS[1]) for level in device.levels) or None,
         errors=_errors(device),
         signs=tuple(_sign(sign) for sign in record.history.signs.get(device.uuid, ())) or None,
     )
 
 
-def _instance(device: Device, instance: Instance, owner: Owner) -> GPUInstance:
+def _instance(device: Device, instance: Instance, owner: Owner, by: Holders) -> GPUInstance:
     foreign = held(device, owner, instance.gpu_instance)
     memory = instance.memory
     return GPUInstance(
         uuid=instance.uuid,
-        profile=instance.profile,
-        gpu_instance=instance.gpu_instance,
-        compute_instance=instance.compute_instance,
-        memory_bytes=0 if memory is None else memory.total_bytes,
-        used_bytes=0 if memory is None else memory.used_bytes,
+        profile=instance.profile[:_WORD_MAX],
+        gpu_instance=_fit(instance.gpu_instance, _INT32_MAX),
+        compute_instance=_fit(instance.compute_instance, _INT32_MAX),
+        memory_bytes=0 if memory is None else _fit(memory.total_bytes),
+        used_bytes=0 if memory is None else _fit(memory.used_bytes),
         foreign_processes=foreign.processes,
-        foreign_bytes=foreign.used_bytes,
+        foreign_bytes=_fit(foreign.used_bytes),
+        holders=by.of(instance.uuid),
     )
 
 
-def _links(device: Device) -> GPULinks | None:
-    if not device.links:
+def _fit(number: int, most: int = _INT64_MAX) -> int:
+    return min(max(0, number), most)
+
+
+def _fit_or_none(number: int | None, most: int = _INT64_MAX) -> int | None:
+    """What no device can mean is not told."""
+    return _within(number, 0, most)
+
+
+def _within(number: int | None, least: int, most: int) -> int | None:
+    return number if number is not None and least <= number <= most else None
+
+
+def _links(device: Device, best: int) -> GPULinks | None:
+    if not device.links and not best:
         return None
-    return GPULinks(total=len(device.links), active=sum(link.active for link in device.links))
+    total = min(len(device.links), _LINKS_MAX)
+    return GPULinks(total=total, active=links_up(device), best=min(best, _LINKS_MAX))
 
 
 def _errors(device: Device) -> GPUErrors | None:
     ecc, remap, retired = device.ecc, device.remap, device.retired
     found = GPUErrors(
-        ecc_corrected=None if ecc is None else ecc.volatile_corrected,
-        ecc_uncorrected=None if ecc is None else ecc.volatile_uncorrected,
-        ecc_corrected_ever=None if ecc is None else ecc.aggregate_corrected,
-        ecc_uncorrected_ever=None if ecc is None else ecc.aggregate_uncorrected,
-        rows_remapped_corrected=None if remap is None else remap.corrected,
-        rows_remapped_uncorrected=None if remap is None else remap.uncorrected,
-        pages_retired=None if retired is None else retired.single + retired.double,
-        nvlink=sum(link.errors for link in device.links) if device.links else None,
+        ecc_corrected=None if ecc is None else _fit_or_none(ecc.volatile_corrected),
+        ecc_uncorrected=None if ecc is None else _fit_or_none(ecc.volatile_uncorrected),
+        ecc_corrected_ever=None if ecc is None else _fit_or_none(ecc.aggregate_corrected),
+        ecc_uncorrected_ever=None if ecc is None else _fit_or_none(ecc.aggregate_uncorrected),
+        rows_remapped_corrected=None if remap is None else _fit(remap.corrected),
+        rows_remapped_uncorrected=None if remap is None else _fit(remap.uncorrected),
+        pages_retired=None if retired is None else _fit(retired.single + retired.double),
+        nvlink=_fit(sum(link.errors for link in device.links)) if device.links else None,
     )
     return None if found == GPUErrors() else found
 
@@ -212,7 +279,7 @@ def _islands(devices: Sequence[Device], health: Mapping[str, Health]) -> dict[st
     A device that is isolated by its health takes its whole island apart: NVLink trouble is rarely of one end.
     """
     # The index of a device that is away may be another's by now.
-    by_index = {device.index: device for device in devices if not _AWAY & set(device.troubles)}
+    by_index = {device.index: device for device in devices if not _GONE & set(device.troubles)}
     islands: dict[str, str] = {}
     seen: set[int] = set()
     for device in devices:

@@ -1,4 +1,4 @@
-"""Asks NVML one thing at a time and tells "not supported" from "lost" from "odd"."""
+"""Asks NVML one thing at a time and tells "not supported" from "lost" from "could not be asked"."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 ODD_MAX = 32
+UNANSWERED_MAX = 16
 
 
 class DriverGone(Exception):
@@ -31,12 +32,26 @@ class DeviceLost(Exception):
         self.code = code
 
 
+class Unanswered(Exception):
+    """What every device knows was not told, for no reason that says anything of the device."""
+
+
 class Reader:
-    """Remembers what could not be asked. One a probe."""
+    """Remembers what could not be asked. One a probe; ``begin`` before each device."""
 
     def __init__(self) -> None:
         self.lacking: set[str] = set()
         self.odd: dict[str, int] = {}
+        self.unanswered: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """What is not answered from now on is of another device."""
+        self.unanswered = {}
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What was not answered since ``begin``, ``call: code``."""
+        return tuple(f"{call}: {code}" for call, code in sorted(self.unanswered.items()))
 
     def maybe(self, call: str, ask: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | None:
         """The answer, or None where there is none. Raises: DriverGone, DeviceLost."""
@@ -57,11 +72,19 @@ class Reader:
         return None
 
     def must(self, call: str, ask: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-        """The answer to what every device knows. Raises: DriverGone, DeviceLost (of trouble "unreadable")."""
+        """The answer to what every device knows. Raises: DriverGone, DeviceLost, Unanswered."""
         answer = self.maybe(call, ask, *args, **named)
         if answer is None:
-            raise DeviceLost("unreadable", self.odd.get(call, nvml.UNKNOWN))
+            self.failed(call, self.odd.get(call, nvml.UNKNOWN))
+            raise Unanswered(call)
         return answer
+
+    def failed(self, call: str, code: int) -> None:
+        """An answer that is none, and no sign of anything."""
+        if len(self.odd) < ODD_MAX:
+            self.odd[call] = code
+        if len(self.unanswered) < UNANSWERED_MAX:
+            self.unanswered[call] = code
 
     def _sort(self, call: str, error: Exception) -> None:
         # The causes are cut off: comparing one of pynvml's errors with another kind of error raises.
@@ -73,5 +96,5 @@ class Reader:
             raise DeviceLost(trouble, code) from None
         if code in nvml.LACKING_CODES:
             self.lacking.add(call)
-        elif code not in nvml.ABSENT_CODES and len(self.odd) < ODD_MAX:
-            self.odd[call] = code
+        elif code not in nvml.ABSENT_CODES:
+            self.failed(call, code)

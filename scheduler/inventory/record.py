@@ -5,31 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from scheduler.inventory.health import rule_of
 from scheduler.inventory.history import History
+from scheduler.inventory.identity import (
+    ANOTHER_NODE,
+    AWAY,
+    FORGET_S,
+    away,
+    bounded,
+    filled,
+    silent,
+    successor,
+)
+from scheduler.inventory.nvml import RECOVERY_NONE
 from scheduler.inventory.report import Device, DeviceReport, NodeState
+from scheduler.inventory.troubles import links_up
 
-#: Told about a device that is listed but not readable; once they are gone, the device came back from a reset.
-_AWAY = frozenset({"lost", "missing", "reset-required", "unreadable"})
 #: States in which the probe said something certain about the node's devices.
 _CERTAIN = frozenset({"Ready", "NoDevices", "NoDriver"})
+_NOT_PROBED = "not probed yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """Devices stay known once they were seen, so that one that vanishes is missed and not forgotten.
 
-    probed_s: when the last successful probe ended; None before the first. driver: the version at the last
-    probe that could read it.
+    Never more of them than one object can hold. seen_in: by UUID, the boot in which the device was last
+    seen, where that is not ``boot_id``. links_best: by UUID, the most NVLinks that were ever up, where that
+    is more than are up now. silent_s: by UUID, since when it could not be asked. held: by UUID, pods whose
+    processes an earlier agent saw on it, until it answers this one. probed_s: when the last
+    successful probe ended; None before the first. driver: the version at the last probe that could read it.
     """
 
     state: NodeState = "Failed"
-    message: str = "not probed yet"
+    message: str = _NOT_PROBED
     probed_s: float | None = None
     driver: str = ""
     cuda: str = ""
     boot_id: str = ""
+    node_uid: str = ""
     devices: Mapping[str, Device] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    seen_in: Mapping[str, str] = field(default_factory=dict)
+    links_best: Mapping[str, int] = field(default_factory=dict)
+    silent_s: Mapping[str, float] = field(default_factory=dict)
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unidentified: int = 0
     lacking: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
@@ -53,12 +73,30 @@ def observed(record: Record, report: DeviceReport, now_s: float) -> Record:
     )
     if report.state != "Ready":
         return told
-    seen = {device.uuid: device for device in _all_known(record, report)}
+    record = _renamed(record, report)
+    seen = _all_known(record, report, now_s)
     history = _mended(record, report, seen, now_s)
     for device in seen.values():
         for trouble in device.troubles:
-            history = history.struck(device.uuid, trouble, now_s)
-    return replace(told, devices=seen, history=history, driver=report.driver, cuda=report.cuda)
+            if rule_of(trouble).severity != "unknown":
+                history = history.struck(device.uuid, trouble, now_s)
+        if device.recovery == RECOVERY_NONE and not AWAY & set(device.troubles):
+            history = history.graded(device.uuid, now_s)
+    return replace(
+        told,
+        devices=seen,
+        history=history.of(seen),
+        seen_in={uuid: record.seen_in[uuid] for uuid in seen if _is_of_before(record, seen[uuid])},
+        links_best=_links_best(record, seen),
+        silent_s={
+            uuid: record.silent_s.get(uuid, now_s)
+            for uuid, device in seen.items()
+            if "unreadable" in device.troubles
+        },
+        held={uuid: pods for uuid, pods in record.held.items() if uuid in seen and _is_away(seen[uuid])},
+        driver=report.driver or record.driver,
+        cuda=report.cuda or record.cuda,
+    )
 
 
 def struck(record: Record, uuids: Iterable[str], kind: str, now_s: float) -> Record:
@@ -80,57 +118,120 @@ def cleared(record: Record, uuids: Iterable[str]) -> Record:
     named = frozenset(uuids)
     gone = {uuid for uuid in named & record.devices.keys() if "missing" in record.devices[uuid].troubles}
     kept = {uuid: device for uuid, device in record.devices.items() if uuid not in gone}
-    return replace(record, devices=kept, history=record.history.cleared(named))
+    best = {uuid: count for uuid, count in record.links_best.items() if uuid not in named}
+    return replace(record, devices=kept, history=record.history.cleared(named), links_best=best)
 
 
-def resumed(found: Record, boot_id: str, now_s: float) -> Record:
-    """What an earlier agent wrote, at the start of this one; a boot since then mends what a boot mends."""
+def cleared_by(record: Record, words: str) -> tuple[Record, list[str]]:
+    """After an admin's word, UUIDs with commas or all, and which devices it meant."""
+    named = {word.strip() for word in words.split(",")}
+    uuids = sorted(uuid for uuid in record.devices if uuid in named or "all" in named)
+    return cleared(record, uuids), uuids
+
+
+def resumed(found: Record, boot_id: str, now_s: float, node_uid: str = "") -> Record:
+    """What an earlier agent wrote, at the start of this one; a boot since then mends what a boot mends.
+
+    node_uid: of the Node as it is now, empty where that is not known. Under the name of another Node ran
+    other hardware.
+    """
     rebooted = bool(found.boot_id) and found.boot_id != boot_id
+    is_other = bool(found.node_uid) and bool(node_uid) and found.node_uid != node_uid
     history = found.history.mended(found.devices, "boot", now_s) if rebooted else found.history
+    seen_in = dict.fromkeys(found.devices, ANOTHER_NODE if is_other else found.boot_id)
+    if not is_other:
+        seen_in.update(found.seen_in)
     return replace(
         found,
         state="Failed",
-        message="not probed yet",
+        message=_NOT_PROBED,
         boot_id=boot_id,
+        node_uid=node_uid or found.node_uid,
         history=history,
+        seen_in={uuid: boot for uuid, boot in seen_in.items() if boot not in ("", boot_id)},
         probed_s=found.probed_s,
     )
 
 
-def _all_known(record: Record, report: DeviceReport) -> Iterable[Device]:
-    """What the probe saw; lost devices keep what was known of them, and missing ones are listed."""
-    present = {device.uuid for device in report.devices}
+def _all_known(record: Record, report: DeviceReport, now_s: float) -> dict[str, Device]:
+    """What the probe saw, with what it could not ask as it was, and those that are away."""
+    seen: dict[str, Device] = {}
     for device in report.devices:
         before = record.devices.get(device.uuid)
-        is_away = bool(_AWAY & set(device.troubles))
-        if is_away and before is not None:
-            yield replace(before, index=device.index, troubles=device.troubles, processes=())
+        if AWAY & set(device.troubles) and not device.model and before is not None:
+            seen[device.uuid] = silent(before, device.index, device.troubles, device.unanswered)
+        elif "lost" in device.troubles or "reset-required" in device.troubles:
+            seen[device.uuid] = device
         else:
-            yield device
-    # An unidentified device is one of those: NVML lists it, and it does not even tell its UUID.
-    trouble = "lost" if report.unidentified else "missing"
-    for device in record.in_order:
-        if device.uuid not in present:
-            yield replace(device, troubles=(trouble,), processes=())
+            best = max(record.links_best.get(device.uuid, 0), _up(before))
+            seen[device.uuid] = filled(device, before, best)
+    missing_s = {uuid: _missing_s(record, uuid, now_s) for uuid in record.devices}
+    is_gone = {
+        uuid: uuid in record.seen_in or now_s - since_s >= FORGET_S for uuid, since_s in missing_s.items()
+    }
+    seen.update({device.uuid: device for device in away(record.devices, report, is_gone)})
+    return bounded(seen, missing_s)
+
+
+def _missing_s(record: Record, uuid: str, now_s: float) -> float:
+    """Since when it is missing without a break; now for one that is not, or not yet."""
+    if "missing" not in record.devices[uuid].troubles:
+        return now_s
+    signs = record.history.signs.get(uuid, ())
+    return min((s.first_s for s in signs if s.kind == "missing" and s.mended_s is None), default=now_s)
+
+
+def _renamed(record: Record, report: DeviceReport) -> Record:
+    """The same hardware under a new UUID keeps its history."""
+    present = {device.uuid for device in report.devices}
+    history = record.history
+    for uuid, device in record.devices.items():
+        if uuid in present:
+            continue
+        heir = successor(device, report.devices)
+        if heir is not None and heir.uuid not in record.devices:
+            history = history.moved(uuid, heir.uuid)
+    return replace(record, history=history)
+
+
+def _is_of_before(record: Record, device: Device) -> bool:
+    """Whether it is not seen in this boot yet, and was in an earlier one."""
+    return device.uuid in record.seen_in and bool(AWAY & set(device.troubles))
+
+
+def _links_best(record: Record, seen: Mapping[str, Device]) -> dict[str, int]:
+    best = {
+        uuid: max(record.links_best.get(uuid, 0), _up(record.devices.get(uuid)), links_up(device))
+        for uuid, device in seen.items()
+    }
+    return {uuid: count for uuid, count in best.items() if count > links_up(seen[uuid])}
+
+
+def _up(device: Device | None) -> int:
+    return 0 if device is None else links_up(device)
 
 
 def _mended(record: Record, report: DeviceReport, seen: Mapping[str, Device], now_s: float) -> History:
     """A driver loaded anew resets all devices; one that was away and is back was reset alone."""
-    is_new_driver = bool(record.driver) and (
-        report.driver != record.driver or (report.opened and _was_open(record))
-    )
+    is_other_version = bool(report.driver) and report.driver != record.driver
+    is_new_driver = bool(record.driver) and (is_other_version or (report.opened and _was_open(record)))
     back = [
         uuid
         for uuid, device in seen.items()
-        if is_new_driver or (_is_away(record.devices.get(uuid)) and not _is_away(device))
+        if is_new_driver or (_was_lost(record.devices.get(uuid)) and not _is_away(device))
     ]
     return record.history.mended(back, "reset", now_s)
 
 
 def _was_open(record: Record) -> bool:
-    """An agent that has just started opens NVML too, and that is no reload."""
-    return record.message != "not probed yet"
+    """An agent that has just started, or that stepped aside, opens NVML too, and that is no reload."""
+    return record.message != _NOT_PROBED and record.state != "Paused"
 
 
-def _is_away(device: Device | None) -> bool:
-    return device is not None and bool(_AWAY & set(device.troubles))
+def _was_lost(device: Device | None) -> bool:
+    """One that could only not be asked was not reset meanwhile."""
+    return device is not None and bool((AWAY - {"unreadable"}) & set(device.troubles))
+
+
+def _is_away(device: Device) -> bool:
+    return bool(AWAY & set(device.troubles))

@@ -108,6 +108,7 @@ def _device(seen: Seen | None, index: int, keep_uuids: bool) -> Device:
         mig=_mig(seen, index, keep_uuids),
         links=tuple(_link(link) for link in seen.links),
         fabric=_fabric(seen),
+        recovery=seen.recovery,
         processes=tuple(
             Process(pid=number + 1, mib=process.used_bytes // _MIB, gpu_instance=process.gpu_instance)
             for number, process in enumerate(seen.processes)
@@ -158,7 +159,14 @@ def _retired(seen: Seen) -> Retired | None:
 def _fabric(seen: Seen) -> Fabric | None:
     if (fabric := seen.fabric) is None:
         return None
-    return Fabric(cluster=fabric.cluster, clique=fabric.clique, state=fabric.state, health=fabric.health)
+    return Fabric(
+        cluster=fabric.cluster,
+        clique=fabric.clique,
+        state=fabric.state,
+        health=fabric.health,
+        status=fabric.status,
+        mask=fabric.mask,
+    )
 
 
 def _link(link: SeenLink) -> Link:

@@ -10,8 +10,9 @@ from typing import Literal
 
 #: Ready: devices could be read. NoDriver: no library or no driver. DriverMismatch: the library in this
 #: process is not the loaded driver's. NoDevices: a driver and nothing to drive. Failed: the driver answers
-#: with errors. Hung: a call did not come back within its deadline (only the prober's clock can tell).
-NodeState = Literal["Ready", "NoDriver", "DriverMismatch", "NoDevices", "Failed", "Hung"]
+#: with errors. Hung: a call did not come back within its deadline (only the prober's clock can tell). Paused:
+#: the agent let go of NVML, so that others can change the driver or cut devices anew.
+NodeState = Literal["Ready", "NoDriver", "DriverMismatch", "NoDevices", "Failed", "Hung", "Paused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +65,17 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fabric:
-    """``cluster`` as 32 hexadecimal digits; with the clique it names the NVLink domain across nodes."""
+    """``cluster`` as 32 hexadecimal digits; with the clique it names the NVLink domain across nodes.
+
+    ``status``: how the registration ended, as an NVML code; it counts once ``state`` is 3, completed.
+    """
 
     cluster: str
     clique: int
     state: int
     health: int
+    status: int = 0
+    mask: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +105,8 @@ class Instance:
 class Device:
     """One GPU. ``troubles`` are kinds of the health table that hold now, such as ``remap-failure``.
 
+    ``unanswered``: calls that failed for no reason that says anything of the device, ``call: code``; what
+    they would have told is not known. ``recovery``: what the driver asks for, None where it cannot tell.
     ``nvlink_peers``: indices of the devices reachable over NVLink. ``levels``: the common PCIe ancestor with
     each device by index, 0 with itself, -1 where unknown.
     """
@@ -127,13 +135,15 @@ class Device:
     levels: tuple[int, ...] = ()
     fabric: Fabric | None = None
     processes: tuple[Process, ...] = ()
+    recovery: int | None = None
     troubles: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
     @property
     def clique(self) -> str:
         """``<cluster UUID>.<clique>`` as in ``nvidia.com/gpu.clique``; empty without a multi-node fabric."""
         fabric = self.fabric
-        if fabric is None or fabric.state != 3 or not fabric.cluster.strip("0"):
+        if fabric is None or fabric.state != 3 or fabric.status or not fabric.cluster.strip("0"):
             return ""
         digits = fabric.cluster
         parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
@@ -141,10 +151,20 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Nameless:
+    """A device that is listed and could not tell its UUID. ``trouble`` and ``unanswered`` as of a Device."""
+
+    index: int
+    trouble: str
+    pci: str = ""
+    unanswered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReport:
     """One probe of a node.
 
-    ``unidentified``: devices that are there and could not even tell their UUID. ``lacking``: calls the
+    ``nameless``: devices that are there and could not even tell their UUID. ``lacking``: calls the
     library does not have. ``odd``: calls that failed for no known reason, ``call: code``. ``opened``: this
     probe had to open NVML, because nobody had or because the driver was loaded anew.
     """
@@ -154,7 +174,11 @@ class DeviceReport:
     driver: str = ""
     cuda: str = ""
     devices: tuple[Device, ...] = ()
-    unidentified: int = 0
+    nameless: tuple[Nameless, ...] = ()
     lacking: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
     opened: bool = False
+
+    @property
+    def unidentified(self) -> int:
+        return len(self.nameless)

@@ -95,12 +95,17 @@ class Link(_Part, frozen=True):
 
 
 class Fabric(_Part, frozen=True):
-    """``cluster``: 32 hexadecimal digits. ``state`` 3 is completed; ``health`` 1 is healthy."""
+    """``cluster``: 32 hexadecimal digits. ``state`` 3 is completed; ``health`` 1 is healthy.
+
+    ``status``: NVML's code for how the registration ended, 0 for success. ``mask``: the health mask's bits.
+    """
 
     cluster: str
     clique: int = 0
     state: int = 3
     health: int = 1
+    status: int = 0
+    mask: int = 0
 
 
 class Process(_Part, frozen=True):
@@ -141,6 +146,8 @@ class Device(_Part, frozen=True):
     mig: Mig | None = None
     links: tuple[Link, ...] = ()
     fabric: Fabric | None = None
+    #: What the driver asks for (nvmlDeviceGpuRecoveryAction_t); None where it is too old to tell.
+    recovery: int | None = 0
     processes: tuple[Process, ...] = ()
     events_supported: int = 0xFFFF
     lost: bool = False

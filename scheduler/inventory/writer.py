@@ -89,7 +89,7 @@ class GPUNodes:
         except NotFound:
             await self._create()
             kept = await self._write(status)
-        return (kept.metadata.annotations or {}).get(CLEAR_ANNOTATION, "")[:CLEAR_LENGTH_MAX]
+        return words_of(kept)
 
     async def take_off(self, words: str) -> None:
         """Remove the annotation, unless it changed meanwhile."""
@@ -123,6 +123,12 @@ class GPUNodes:
             await self._transport.create(PATH, body, ObjectOnly)
         except AlreadyExists:
             return
+
+
+def words_of(found: GPUNode | ObjectOnly | None) -> str:
+    """What CLEAR_ANNOTATION says; empty without it."""
+    annotations = None if found is None else found.metadata.annotations
+    return (annotations or {}).get(CLEAR_ANNOTATION, "")[:CLEAR_LENGTH_MAX]
 
 
 class _Named(msgspec.Struct, frozen=True):

@@ -107,6 +107,7 @@ class Reflector(Generic[T]):
     clock: monotonic, in seconds. rng: uniform in [0, 1).
     A type that is not served (404) counts as synced and empty, and is looked for again now and then, or
     at once after ``look_again``. So does an ``is_optional`` one that we may not list (403).
+    versions: paths of the type's other versions; the first that is served is read.
     unreadable: told the reason when the type turns out to be such, and None when it can be read.
     """
 
@@ -123,9 +124,14 @@ class Reflector(Generic[T]):
         timing: Timing | None = None,
         metrics: WatchMetrics | None = None,
         is_optional: bool = False,
+        versions: Sequence[str] = (),
         unreadable: Callable[[str | None], None] | None = None,
     ) -> None:
+        #: Of the version that is read, or looked for.
         self.path = path
+        self._paths = (path, *versions)
+        #: Versions found missing one after the other.
+        self._absent = 0
         self.synced = asyncio.Event()
         self.is_served = True
         self._reader = reader
@@ -200,6 +206,8 @@ class Reflector(Generic[T]):
             started_s = self._clock()
             await self._watch()
         except NotFound as error:
+            if self._turns_to_another_version():
+                return 0.0
             return self._missing(error, "the API is not served")
         except _Stalled as error:
             self._note(error)
@@ -238,6 +246,13 @@ class Reflector(Generic[T]):
         self._evidence_s = max(self._evidence_s, at_s)
         self._hopeless_since_s = None
         self._backoff.reset()
+
+    def _turns_to_another_version(self) -> bool:
+        """Read the type's next version from here on; whether it is one that was not looked for since."""
+        self._absent = (self._absent + 1) % len(self._paths)
+        self.path = self._paths[(self._paths.index(self.path) + 1) % len(self._paths)]
+        self._needs_list = True
+        return self._absent != 0
 
     def _missing(self, error: ClusterError, why: str) -> float:
         """The type may not be there for us; returns how long to wait before the next step.
@@ -295,6 +310,7 @@ class Reflector(Generic[T]):
         self.is_served = True
         self._was_served = True
         self._missing_since_s = None
+        self._absent = 0
         self._current_at(started_s)
         self.synced.set()
 
@@ -430,6 +446,12 @@ def resource_of(path: str) -> str:
     """``pods``, or ``mpijobs.v1.kubeflow.org``, as kubectl names the type and version of a list's path."""
     parts = path.strip("/").split("/")
     return f"{parts[-1]}.{parts[2]}.{parts[1]}" if parts[0] == "apis" else parts[-1]
+
+
+def group_version_of(path: str) -> str:
+    """``apiVersion`` of the objects under a list's path."""
+    parts = path.strip("/").split("/")
+    return f"{parts[1]}/{parts[2]}" if parts[0] == "apis" else parts[1]
 
 
 def _is_refusal(error: ClusterError) -> bool:

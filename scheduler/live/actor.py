@@ -14,7 +14,7 @@ from scheduler.cycles import unfit
 from scheduler.gangs import events, machine
 from scheduler.gangs.attempt import Attempt, Limits, MemberState, Phase
 from scheduler.gangs.recovery import give_back
-from scheduler.gangs.view import stands
+from scheduler.gangs.standing import stands
 from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
 from scheduler.live.claims import ClaimBook
@@ -32,6 +32,10 @@ log = logger("actor")
 #: The watch shows a Binding within this time, or the pod is read (INV4).
 ASSUME_S_MAX = 30.0
 CONFIRM_EVERY_S = 5.0
+#: Pods of attempts under way with which no further one is begun; as many as one gang may have.
+PODS_MAX = 10_000
+#: A deadline that moved is looked at again no sooner than after this.
+DEADLINE_STEP_S = 0.05
 #: A Binding that waits for a current view is looked at again after this.
 STALE_RETRY_S = 0.5
 
@@ -45,9 +49,17 @@ class Running:
     pods: Mapping[str, Pod]
     #: UIDs of members that stood before the attempt.
     standing: set[str]
+    #: UIDs of members, of either kind, that did their work: they count as long as the attempt goes on.
+    done: set[str] = field(default_factory=set)
     #: UUIDs of the devices chosen for each pod, where they were.
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deadline: asyncio.TimerHandle | None = None
+    #: How many attempts were begun before it: what an earlier one writes goes first.
+    turn: int = 0
+    #: Instructions that wait for a worker and that one carries out, and since when only the former.
+    queued: int = 0
+    in_flight: int = 0
+    idle_since_s: float | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
 
@@ -89,7 +101,13 @@ class Actor:
         self._lost = lost
         self._running: dict[GangKey, Running] = {}
         self._key_of: dict[str, GangKey] = {}
-        self._queue: asyncio.Queue[tuple[Running, events.Instruction]] = asyncio.Queue()
+        #: By turn, then in the order in which they came. Whoever came first so ends first: a gang is partly
+        #: bound for no longer than its own Bindings take, however many others wait.
+        self._queue: asyncio.PriorityQueue[tuple[int, int, Running, events.Instruction]] = (
+            asyncio.PriorityQueue()
+        )
+        self._begun = 0
+        self._queued = 0
         #: Bound by us, not yet seen bound by the watch: uid -> since when.
         self._unconfirmed: dict[str, float] = {}
 
@@ -99,6 +117,12 @@ class Actor:
     @property
     def is_idle(self) -> bool:
         return not self._running
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be sent that nothing more should be begun. Volumes hold up nobody."""
+        every = (r for r in self._running.values() if r.attempt.phase is not Phase.PROVISIONING)
+        return sum(len(running.pods) for running in every) >= PODS_MAX
 
     def start(self, gang: PendingGang, assignments: tuple[Assignment, ...], *, epoch: int) -> None:
         """Begin to place a gang whose capacity the state has already charged."""
@@ -151,7 +175,11 @@ class Actor:
         running = None if key is None else self._running.get(key)
         if running is None:
             return
-        is_gone = pod is None or pod.is_deleting or pod.phase in ("Failed", "Succeeded")
+        if pod is not None and pod.phase == "Succeeded" and not pod.is_deleting:
+            running.done.add(uid)
+        if uid in running.done:
+            return
+        is_gone = pod is None or pod.is_deleting or pod.has_ended
         if uid in running.pods and is_gone:
             self._volumes.drop(running.attempt.key, uid)
             self._deliver(running, events.MemberGone(at_s=self._clock(), uid=uid))
@@ -191,10 +219,13 @@ class Actor:
 
     async def _work(self) -> None:
         while True:
-            running, instruction = await self._queue.get()
+            _, _, running, instruction = await self._queue.get()
+            self._taken_up(running)
             if running.attempt.is_done:
+                self._carried_out(running)
                 continue
             event = await self._perform(running, instruction)
+            self._carried_out(running)
             if isinstance(event, events.LeadershipLost):
                 self._lost()
             if event is not None:
@@ -203,6 +234,9 @@ class Actor:
     def _begin(self, running: Running, todo: tuple[events.Instruction, ...]) -> None:
         key = running.attempt.key
         self._running[key] = running
+        self._begun += 1
+        # Who leaves does so at once, however much there is to bind.
+        running.turn = 0 if running.attempt.tally.get(MemberState.BOUND) else self._begun
         for uid in (*running.pods, *running.standing):
             self._key_of[uid] = key
         self._keep_time(running)
@@ -213,8 +247,8 @@ class Actor:
         """Wake the attempt at its deadline, and no more at an earlier one."""
         if running.deadline is not None:
             running.deadline.cancel()
-        at_s = running.attempt.deadline_s - self._clock()
-        running.deadline = asyncio.get_running_loop().call_later(max(0.0, at_s), self._deadline, running)
+        left_s = max(running.attempt.deadline_s - self._clock(), DEADLINE_STEP_S)
+        running.deadline = asyncio.get_running_loop().call_later(left_s, self._deadline, running)
 
     def _ease(self) -> None:
         """Others are told slowly while Bindings are under way; volumes take minutes and hold up nobody."""
@@ -224,7 +258,30 @@ class Actor:
             self._announcer.pause()
 
     def _deadline(self, running: Running) -> None:
-        self._deliver(running, events.DeadlinePassed(at_s=self._clock()))
+        """The deadline passed, unless it moved meanwhile."""
+        self._count_wait(running)
+        if running.attempt.deadline_s > self._clock():
+            self._keep_time(running)
+        else:
+            self._deliver(running, events.DeadlinePassed(at_s=self._clock()))
+
+    def _count_wait(self, running: Running) -> None:
+        """Time in which nothing of an attempt was under way, because others came first, is not its own."""
+        if running.idle_since_s is not None:
+            now_s = self._clock()
+            running.attempt = machine.delayed(running.attempt, now_s - running.idle_since_s)
+            running.idle_since_s = now_s
+
+    def _taken_up(self, running: Running) -> None:
+        self._count_wait(running)
+        running.idle_since_s = None
+        running.queued -= 1
+        running.in_flight += 1
+
+    def _carried_out(self, running: Running) -> None:
+        running.in_flight -= 1
+        if running.queued and not running.in_flight:
+            running.idle_since_s = self._clock()
 
     def _deliver(self, running: Running, event: events.Event) -> None:
         if running.attempt.is_done:
@@ -238,9 +295,8 @@ class Actor:
         if running.attempt.is_done:
             self._end(running)
             return
-        if running.attempt.deadline_s != before.deadline_s:
-            self._keep_time(running)
         if running.attempt.phase is not before.phase:
+            self._keep_time(running)
             self._ease()
 
     def _dispatch(self, running: Running, todo: tuple[events.Instruction, ...]) -> None:
@@ -259,7 +315,11 @@ class Actor:
                 case events.WakeAttempt(after_s=after_s):
                     running.timers.append(loop.call_later(after_s, self._wake_attempt, running))
                 case _:
-                    self._queue.put_nowait((running, instruction))
+                    self._queued += 1
+                    running.queued += 1
+                    if not running.in_flight and running.idle_since_s is None:
+                        running.idle_since_s = self._clock()
+                    self._queue.put_nowait((running.turn, self._queued, running, instruction))
 
     def _provide(self, running: Running) -> None:
         """Have the volumes of the planned members bound or provisioned, each for its node."""
@@ -288,6 +348,12 @@ class Actor:
         match instruction:
             case events.BindPod():
                 return await self._bind(running, instruction)
+            case events.ReadPod(uid=uid) if uid in running.done:
+                return events.PodRead(
+                    at_s=self._clock(), uid=uid, node=attempt.members[uid].node, has_succeeded=True
+                )
+            case events.EvictPod(uid=uid) if uid in running.done:
+                return events.EvictGone(at_s=self._clock(), uid=uid)
             case events.ReadPod(uid=uid):
                 return await self._binder.read(running.pods[uid])
             case events.EvictPod(uid=uid, reason=reason):

@@ -112,7 +112,8 @@ class Binder:
             at_s=self._clock(),
             uid=pod.uid,
             node=found.spec.node_name,
-            is_gone=meta.uid != pod.uid or found.status.phase in ("Succeeded", "Failed"),
+            is_gone=meta.uid != pod.uid or found.status.phase == "Failed",
+            has_succeeded=found.status.phase == "Succeeded",
             is_deleting=meta.deletion_timestamp is not None,
             resource_version=meta.resource_version,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ DIALECT = "stowplan.dev/dialect"
 NAME_MAX = 253
 MESSAGE_MAX = 1024
 RETRY_S = 0.5
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MERGE_PATCH = "application/merge-patch+json"
 _GANG = msgspec.json.Decoder(wire.Gang)
 
@@ -51,16 +53,20 @@ class Claim:
     placement: tuple[tuple[str, str, str], ...]
     reason: str
     message: str
+    #: The minimum under which the gang started, 0 while it never stood.
+    started: int = 0
 
 
 def object_name(key: GangKey) -> str:
     """The Gang object's name: the gang's own, with its dialect where that is not stowplan's."""
     parts = key.name.replace("/", ".")
     name = parts if key.dialect == "own" else f"{parts}.{key.dialect}"
-    if len(name) <= NAME_MAX:
+    is_legal = _SUBDOMAIN.fullmatch(name) is not None
+    if is_legal and len(name) <= NAME_MAX:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"{name[: NAME_MAX - 17]}.{digest}"
+    like = name if is_legal else re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"{like[: NAME_MAX - 17].rstrip('.-')}.{digest}"
 
 
 def claim_of(found: wire.Gang) -> Claim | None:
@@ -79,6 +85,7 @@ def claim_of(found: wire.Gang) -> Claim | None:
         placement=tuple((p.uid, p.pod, p.node) for p in status.placement or ()),
         reason=status.reason,
         message=status.message,
+        started=status.started_min_member,
     )
 
 
@@ -173,6 +180,8 @@ class ClaimBook:
         }
         if written.phase == "Pending":
             status["placement"] = []
+        if attempt.leaves_it_whole:
+            status["startedMinMember"] = attempt.min_member
         try:
             if not self._may_act():
                 return events.LeadershipLost(at_s=self._clock())
@@ -200,6 +209,7 @@ class ClaimBook:
             "message": message[:MESSAGE_MAX],
             "epoch": epoch,
             "minMember": gang.min_member,
+            "startedMinMember": gang.stood,
             "members": gang.standing + len(gang.pods),
             "bound": gang.standing,
         }
@@ -304,6 +314,7 @@ def _intent(attempt: Attempt, gang: PendingGang) -> dict[str, object]:
         "reason": "Claimed",
         "message": f"{first}binding {len(attempt.members)} pods",
         "minMember": attempt.min_member,
+        "startedMinMember": gang.stood,
         "members": attempt.standing + len(gang.pods),
         "bound": attempt.standing,
     }

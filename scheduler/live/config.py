@@ -13,11 +13,12 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from quotas.units import UnitTable
-from scheduler.gangs.healing import PARTIAL_S, Healing
+from scheduler.gangs.healing import PARTIAL_S, REPLACE_S, Healing
 from scheduler.gangs.registry import DIALECT_NAMES
 from scheduler.live.logs import printable
 from scheduler.model.devices import CordonPolicy
-from scheduler.model.plan import Policy, Prices
+from scheduler.model.plan import SYSTEM_SPREAD, Policy, Prices
+from scheduler.model.selection import SpreadConstraint
 from scheduler.provisioning import ProvisioningPolicy
 
 API_VERSION: Final = "stowplan.dev/v1alpha1"
@@ -100,7 +101,10 @@ class Api(Section):
 
 class Gangs(Section):
     partial_seconds: float = Field(default=PARTIAL_S, gt=0, le=30)
-    """A gang still partly bound after this long is unwound; invariant INV2 allows 30."""
+    """A gang that never stood is unwound when it is partly bound and nothing was bound for this long; INV2
+    allows 30."""
+    replace_seconds: float = Field(default=REPLACE_S, ge=0, le=86_400)
+    """For this long a lost member's room is kept for the pod that replaces it, and the others stay."""
     restart_on_loss: list[str] = Field(default_factory=list, max_length=len(DIALECT_NAMES))
     """Dialects whose gangs restart whole when they lose a member, unless their pods say otherwise."""
 
@@ -114,7 +118,11 @@ class Gangs(Section):
 
     def as_healing(self) -> Healing:
         """As the scheduling cycles take it."""
-        return Healing(partial_s=self.partial_seconds, restarting=frozenset(self.restart_on_loss))
+        return Healing(
+            partial_s=self.partial_seconds,
+            replace_s=self.replace_seconds,
+            restarting=frozenset(self.restart_on_loss),
+        )
 
 
 class Volumes(Section):
@@ -156,6 +164,38 @@ class PriceSection(Section):
         return Prices(label=self.label, values=tuple(sorted(self.values.items())))
 
 
+class SpreadConstraintSection(Section):
+    topology_key: str = Field(pattern=_LABEL_KEY)
+    max_skew: int = Field(ge=1, le=100_000)
+    when_unsatisfiable: Literal["ScheduleAnyway"] = "ScheduleAnyway"
+    """Soft only: what must hold is written in the pods."""
+
+    def as_constraint(self) -> SpreadConstraint:
+        return SpreadConstraint(
+            topology_key=self.topology_key, max_skew=self.max_skew, is_required=False, selector=None
+        )
+
+
+class SpreadSection(Section):
+    """As ``PodTopologySpreadArgs`` of kube-scheduler."""
+
+    defaulting_type: Literal["System", "List"] = "System"
+    """System: kube-scheduler's own, maxSkew 3 over nodes, 5 over zones. List: defaultConstraints."""
+    default_constraints: list[SpreadConstraintSection] = Field(default_factory=list, max_length=16)
+    """For pods of ReplicaSets, ReplicationControllers and StatefulSets that ask for no device."""
+
+    @model_validator(mode="after")
+    def _listed(self) -> SpreadSection:
+        if self.default_constraints and self.defaulting_type == "System":
+            raise ValueError("defaultConstraints are used with defaultingType List only; set it")
+        return self
+
+    def as_constraints(self) -> tuple[SpreadConstraint, ...]:
+        if self.defaulting_type == "System":
+            return SYSTEM_SPREAD
+        return tuple(each.as_constraint() for each in self.default_constraints)
+
+
 class PolicySection(Section):
     strategy: Literal["pack", "spread"] = "pack"
     order: Literal["oldest", "shortest-time", "shortest-service", "least-service"] = "oldest"
@@ -170,6 +210,8 @@ class PolicySection(Section):
     cordon: Cordon = Cordon()
     prices: list[PriceSection] = Field(default_factory=list, max_length=16)
     """The first that knows a node tells its price; of nodes liked equally the cheapest come first."""
+    spread: SpreadSection = SpreadSection()
+    """Topology spread of pods that write none."""
 
     def as_policy(self) -> Policy:
         """As the planner takes it."""
@@ -179,6 +221,7 @@ class PolicySection(Section):
             displaces=self.displaces,
             backfill=self.backfill,
             prices=tuple(each.as_prices() for each in self.prices),
+            default_spread=self.spread.as_constraints(),
         )
 
     def as_cordon(self) -> CordonPolicy | None:

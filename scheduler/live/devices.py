@@ -119,7 +119,8 @@ class DeviceReporter:
     async def tell(self) -> None:
         """What is new, a bounded number of Events at a time; one that could not be written is tried again."""
         found = dict(self._state.labels.disagreements)
-        self._metrics.devices(self._state.devices.uses(), len(found))
+        differences = sum(1 for _ in self._state.devices.differences())
+        self._metrics.devices(self._state.devices.uses(), len(found), differences)
         self._told = {node: words for node, words in self._told.items() if node in found}
         news = [(node, words) for node, words in found.items() if self._told.get(node) != words]
         for node, words in news[:EVENTS_MAX]:

@@ -29,8 +29,6 @@ log = logger("loop")
 
 #: Between the first news and the cycle, so that a burst of events costs one cycle and is seen whole.
 CYCLE_MIN_S = 0.01
-#: Without any event a cycle still runs this often, for what time alone changes.
-CYCLE_MAX_S = 1.0
 #: Members of a gang arrive one by one: that some are missing is told only when no more come.
 QUIET_S = 1.0
 #: Gangs started before what they write is let go out.
@@ -65,6 +63,7 @@ class Loop:
         teamboard: Teamboard,
         provisioner: Provisioner,
         volumes: VolumeBinder,
+        cycle_max_s: Callable[[], float],
         recorder: Callable[[bytes], None] | None = None,
     ) -> None:
         self._state = state
@@ -81,6 +80,7 @@ class Loop:
         self._teamboard = teamboard
         self._provisioner = provisioner
         self._volumes = volumes
+        self._cycle_max_s = cycle_max_s
         self._recorder = recorder
         self._wake = asyncio.Event()
         self._is_paused = False
@@ -104,7 +104,7 @@ class Loop:
                 self._wake.clear()
                 await self._cycle(epoch)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CYCLE_MAX_S):
+                async with asyncio.timeout(self._cycle_max_s()):
                     await self._wake.wait()
             # After the first news, not before: what belongs together, such as a node and the pods that were
             # on it, comes by several watches, and half of it is no ground to evict anybody.
@@ -158,6 +158,10 @@ class Loop:
         """Start an attempt for every place that still holds when its turn comes."""
         for first in range(0, len(planned.places), STARTS_AT_ONCE):
             if not self._may_act() or self._is_paused:
+                return
+            if self.actor.is_full:
+                # The rest has its turn when these are bound; until then nothing is held for it.
+                log.info("enough under way", left=len(planned.places) - first)
                 return
             places = planned.places[first : first + STARTS_AT_ONCE]
             accepted, dropped = self._cycles.admit(places, self.actor.is_running)

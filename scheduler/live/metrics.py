@@ -72,6 +72,9 @@ class Metrics:
         self._teams = self._gauge("team_gpus", "Normalised GPUs of a team, by what they are", "team", "what")
         self._told_teams: set[str] = set()
         self._devices = self._gauge("devices", "Devices that agents report, by use", "use")
+        self._differences = self._gauge(
+            "device_differences", "Pods that hold other devices than their annotation names, by evidence"
+        )
         self._disagreements = self._gauge(
             "inventory_disagreements", "Nodes whose labels say something else of their devices than NVML"
         )
@@ -120,10 +123,11 @@ class Metrics:
     def eviction(self, outcome: EvictOutcome) -> None:
         self._evictions.labels(outcome).inc()
 
-    def devices(self, uses: Mapping[Use, int], disagreements: int) -> None:
+    def devices(self, uses: Mapping[Use, int], disagreements: int, differences: int = 0) -> None:
         for use, count in uses.items():
             self._devices.labels(use).set(count)
         self._disagreements.set(disagreements)
+        self._differences.set(differences)
 
     def replaced(self, gangs: int) -> None:
         self._replacements.inc(gangs)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from scheduler.gangs.recovery import TAKING_BACK
 from scheduler.kube.transport import ApiError, ClusterError
-from scheduler.live.claims import MESSAGE_MAX, ClaimBook
+from scheduler.live.claims import MESSAGE_MAX, Claim, ClaimBook
 from scheduler.live.logs import logger
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Verdict
@@ -65,7 +65,7 @@ class Noticeboard:
                 continue
             if not state.members(key):
                 self._want(key, Notice(None))
-            elif claim.phase in _OPEN and state.view(key) is None and key not in partial:
+            elif state.view(key) is None and key not in partial and _is_old(claim, state.gangs.stood(key)):
                 gang, pods = state.remains(key)
                 # A gang whose last waiting members left, as when it shrinks, stands with the others.
                 if pods or claim.phase != "Pending":
@@ -83,7 +83,8 @@ class Noticeboard:
         if notice.gang is None or claim is None:
             is_said = notice.gang is None and claim is None
         else:
-            is_said = (claim.phase, claim.reason, claim.message) == (notice.phase, notice.reason, message)
+            said = (claim.phase, claim.reason, claim.message, claim.started)
+            is_said = said == (notice.phase, notice.reason, message, notice.gang.stood)
         is_held = self._held_s.get(key, 0.0) > asyncio.get_running_loop().time()
         if is_said or is_held or key in self._writing or len(self._wanted) >= QUEUE_MAX:
             return
@@ -125,3 +126,8 @@ class Noticeboard:
             reason=notice.reason,
             message=notice.message,
         )
+
+
+def _is_old(claim: Claim, stood: int) -> bool:
+    """Whether the object of a gang that waits for nothing does not say so, or by which minimum it stands."""
+    return claim.phase in _OPEN or (bool(stood) and claim.started != stood)

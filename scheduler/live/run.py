@@ -46,14 +46,22 @@ log = logger("run")
 
 #: After SIGTERM, attempts under way may end for this long.
 DRAIN_S = 5.0
+#: Of the lease alone, so that no renewal waits behind anything else that is written or read.
+LEASE_CONNECTIONS = 2
 
 
 class Scheduler:
     """One process: views that fill the state, a lease, and the loop that acts while the lease is ours."""
 
     def __init__(
-        self, config: SchedulerConfiguration, transport: Client, surroundings: Surroundings | None = None
+        self,
+        config: SchedulerConfiguration,
+        transport: Client,
+        surroundings: Surroundings | None = None,
+        *,
+        lease: Client | None = None,
     ) -> None:
+        """lease: by which the lease is renewed, where that has connections of its own."""
         self._config = config
         self._transport = transport
         self._around = around = surroundings or Surroundings()
@@ -61,39 +69,14 @@ class Scheduler:
         self.metrics = Metrics()
         self.state = ClusterState(config.scheduler_name, config.teams.units())
         self._lost = asyncio.Event()
-        election = config.leader_election
-        self._elector = Elector(
-            transport,
-            namespace=election.namespace,
-            name=election.name,
-            me=f"{around.instance}_{around.serial}",
-            terms=Terms(
-                lease_s=float(election.lease_seconds),
-                renew_deadline_s=election.renew_deadline_seconds,
-                retry_s=election.retry_seconds,
-                write_timeout_s=config.api.write_timeout_seconds,
-            ),
-            clock=self._clock,
-            rng=around.chance,
-            stamp=lambda: datetime.fromtimestamp(around.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            epoch_floor=lambda: max((claim.epoch for claim in self.claims.all()), default=0),
-        )
+        self._elector = self._make_elector(lease or transport)
         self.claims = ClaimBook(
             transport,
             clock=self._clock,
             may_act=self._holds_lease,
             write_timeout_s=config.api.write_timeout_seconds,
         )
-        self.views = Views(
-            transport,
-            self.state,
-            self.claims,
-            registry=self.metrics.registry,
-            seen=self._seen,
-            wake=self._wake,
-            clock=self._clock,
-            chance=around.chance,
-        )
+        self.views = self._make_views()
         self.announcer = Announcer(
             transport,
             metrics=self.metrics,
@@ -217,6 +200,39 @@ class Scheduler:
         if pod is None:
             self.announcer.withdraw((uid,))
 
+    def _make_elector(self, transport: Client) -> Elector:
+        config, around = self._config, self._around
+        election = config.leader_election
+        return Elector(
+            transport,
+            namespace=election.namespace,
+            name=election.name,
+            me=f"{around.instance}_{around.serial}",
+            terms=Terms(
+                lease_s=float(election.lease_seconds),
+                renew_deadline_s=election.renew_deadline_seconds,
+                retry_s=election.retry_seconds,
+                write_timeout_s=config.api.write_timeout_seconds,
+            ),
+            clock=self._clock,
+            rng=around.chance,
+            stamp=lambda: datetime.fromtimestamp(around.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            epoch_floor=lambda: max((claim.epoch for claim in self.claims.all()), default=0),
+        )
+
+    def _make_views(self) -> Views:
+        return Views(
+            self._transport,
+            self.state,
+            self.claims,
+            registry=self.metrics.registry,
+            seen=self._seen,
+            wake=self._wake,
+            clock=self._clock,
+            chance=self._around.chance,
+            timing=self._around.timing,
+        )
+
     def _make_reporter(self, events: NodeEvents) -> DeviceReporter:
         self.state.devices.needs_report = self._config.policy.inventory == "required"
         return DeviceReporter(self.state, metrics=self.metrics, events=events, may_act=self._holds_lease)
@@ -300,6 +316,7 @@ class Scheduler:
             teamboard=self.teamboard,
             provisioner=self.provisioner,
             volumes=self.volumes,
+            cycle_max_s=self._around.cycle_max_s,
             recorder=self._recorder(),
         )
 
@@ -340,7 +357,8 @@ async def run(config: SchedulerConfiguration, endpoint: Endpoint) -> int:
         transport = await stack.enter_async_context(
             Transport(endpoint, connections_max=config.api.connections)
         )
-        scheduler = Scheduler(config, transport)
+        lease = await stack.enter_async_context(Transport(endpoint, connections_max=LEASE_CONNECTIONS))
+        scheduler = Scheduler(config, transport, lease=lease)
         server = await stack.enter_async_context(
             HealthServer(
                 scheduler.health,

@@ -28,6 +28,12 @@ class Source(Generic[T]):
     parse: Callable[[T], Group]
 
 
+#: Versions of Kubernetes' own PodGroup. A cluster serves one of them, or some with the same content.
+POD_GROUP: tuple[str, ...] = tuple(
+    f"scheduling.k8s.io/{version}" for version in ("v1beta1", "v1", "v1alpha3", "v1alpha2")
+)
+
+
 def _kubeflow(kind: GroupKind, resource: str, version: str = "v1") -> Source[workloads.KubeflowJob]:
     api_version = f"kubeflow.org/{version}"
     return Source(

@@ -1,4 +1,6 @@
-"""What an earlier leader wrote that it takes back, and did not live to: done to the end, each member once."""
+"""What an earlier leader wrote: by which minimum gangs stand, where their members were to go, and what it
+takes back and did not live to, which is done to the end, each member once.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,10 @@ class Takeover:
 
         To be called before anything is planned: who replaces a member waits for the others to leave.
         """
+        if self._is_first:
+            for claim in self._claims.all():
+                where = {uid: node for uid, _, node in claim.placement}
+                self._state.gangs.recall(claim.key, claim.started, where)
         begun = sum(
             self._take_over(claim, epoch)
             for claim in self._claims.all()

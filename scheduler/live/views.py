@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from scheduler.gangs.groups import GroupKind
+from scheduler.gangs.groups import Group, GroupKind
 from scheduler.gangs.registry import BY_NAME
 from scheduler.kube import wire
 from scheduler.kube.client import Client
 from scheduler.kube.decoding import HasMetadata
-from scheduler.kube.reflector import Reflector, Timing, resource_of
+from scheduler.kube.reflector import Reflector, Timing, group_version_of, resource_of
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.claims import ClaimBook
@@ -31,7 +32,7 @@ from scheduler.live.feeds import (
     TeamQuotaFeed,
     Waking,
 )
-from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, RAY, VOLCANO, Source
+from scheduler.live.sources import JOBSET, KAI, KOORDINATOR, KUBEFLOW, LWS, POD_GROUP, RAY, VOLCANO, Source
 from scheduler.live.storage_feeds import StorageFeeds
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
@@ -57,14 +58,15 @@ class AnyReflector(Protocol):
     async def run(self) -> None: ...
 
 
-SCHEDULING = "scheduling.k8s.io/v1beta1"
+POD_GROUPS = tuple(f"/apis/{version}/podgroups" for version in POD_GROUP)
+COSCHEDULING = "/apis/scheduling.x-k8s.io/v1alpha1/podgroups"
 STORAGE = "storage.k8s.io/v1"
 
 #: An API found missing longer ago than this may have come with the pods that speak it.
 LOOKED_AGE_S_MAX = 1.0
 #: What decides about capacity must be current to seconds; the rest changes rarely and is probed rarely,
 #: so that an idle scheduler asks the API server for little.
-SLOW = Timing(probe_after_s=20.0)
+SLOW_PROBE_AFTER_S = 20.0
 SLOW_AGE_S_MAX = 60.0
 
 
@@ -85,15 +87,24 @@ class Views:
         wake: Callable[[], None],
         clock: Callable[[], float],
         chance: Callable[[], float],
+        timing: Timing | None = None,
     ) -> None:
         self._chance = chance
+        self._timing = timing = timing or Timing()
+        slow_timing = replace(timing, probe_after_s=max(timing.probe_after_s, SLOW_PROBE_AFTER_S))
         self.pods = PodFeed(state, seen, self._speaks)
         self.storage = StorageFeeds(state)
         self._state = state
         metrics = WatchMetrics(registry)
 
         def watch(
-            path: str, kind: type[T], feed: Feed[T], *, keeps_odd: bool = False, is_slow: bool = False
+            path: str,
+            kind: type[T],
+            feed: Feed[T],
+            *,
+            keeps_odd: bool = False,
+            is_slow: bool = False,
+            versions: Sequence[str] = (),
         ) -> Reflector[T]:
             return Reflector(
                 transport,
@@ -102,21 +113,20 @@ class Views:
                 Waking(feed, wake, keeps_odd=keeps_odd),
                 clock=clock,
                 rng=self._chance,
-                timing=SLOW if is_slow else None,
+                timing=slow_timing if is_slow else timing,
                 metrics=metrics,
+                versions=versions,
             )
 
-        native = partial(parse_pod_group, api_version=SCHEDULING)
+        native = GroupFeed(state, "PodGroup", self._read_pod_group)
+        self._pod_groups = watch(POD_GROUPS[0], wire.PodGroup, native, versions=POD_GROUPS[1:])
+        plugin = GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling)
         self._fast: tuple[AnyReflector, ...] = (
             watch("/api/v1/pods", wire.Pod, self.pods, keeps_odd=True),
             watch("/api/v1/nodes", wire.Node, NodeFeed(state)),
             watch("/apis/batch/v1/jobs", wire.Job, GroupFeed(state, "Job", parse_job)),
-            watch(f"/apis/{SCHEDULING}/podgroups", wire.PodGroup, GroupFeed(state, "PodGroup", native)),
-            watch(
-                "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
-                wire.CoschedulingPodGroup,
-                GroupFeed(state, "CoschedulingPodGroup", parse_coscheduling),
-            ),
+            self._pod_groups,
+            watch(COSCHEDULING, wire.CoschedulingPodGroup, plugin),
         )
         slow = partial(watch, is_slow=True)
         self._slow: tuple[AnyReflector, ...] = (
@@ -134,7 +144,6 @@ class Views:
         )
 
         self._optional: dict[GroupKind, AnyReflector] = {}
-
         self._look_for_other_projects(transport, wake, clock, metrics)
         self._fast += tuple(self._optional.values())
 
@@ -153,6 +162,7 @@ class Views:
                 Waking(GroupFeed(self._state, source.kind, source.parse), wake),
                 clock=clock,
                 rng=self._chance,
+                timing=self._timing,
                 metrics=metrics,
                 is_optional=True,
                 unreadable=partial(self._note_unreadable, source.kind, wake),
@@ -166,6 +176,10 @@ class Views:
         look(JOBSET)
         look(RAY)
         look(LWS)
+
+    def _read_pod_group(self, found: wire.PodGroup) -> Group:
+        """As read under the version that is served."""
+        return parse_pod_group(found, api_version=group_version_of(self._pod_groups.path))
 
     def _note_unreadable(self, kind: GroupKind, wake: Callable[[], None], why: str | None) -> None:
         self._state.set_unreadable(kind, why)

@@ -31,6 +31,9 @@ WORKERS = 8
 #: Between two looks, so that a burst of events costs one; and without any event.
 LOOK_MIN_S = 0.05
 LOOK_MAX_S = 1.0
+#: A look that takes long is not repeated at once: so many times its own length passes first.
+LOOK_SHARE = 4.0
+PODS_AT_ONCE = 200
 #: What names a node without an attempt that waits for it is withdrawn after this.
 ORPHAN_S = 30.0
 ORPHANS_EVERY_S = 5.0
@@ -54,6 +57,7 @@ class Job:
     busy: set[Key] = field(default_factory=set)
     #: Why a write for a claim was refused.
     refused: dict[Key, str] = field(default_factory=dict)
+    has_failed: bool = False
     is_over: bool = False
 
 
@@ -172,28 +176,37 @@ class VolumeBinder:
                 group.create_task(self._work())
             while True:
                 self._woken.clear()
-                self._look()
+                began_s = self._clock()
+                await self._look()
+                pause_s = max(LOOK_MIN_S, LOOK_SHARE * (self._clock() - began_s))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_MAX_S):
                         await self._woken.wait()
-                await asyncio.sleep(LOOK_MIN_S)
+                await asyncio.sleep(pause_s)
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         if not self._may_act():
             return
         self._given = {a.volume for job in self._jobs.values() for a in job.asked.values() if a.volume}
         for key, job in list(self._jobs.items()):
-            self._look_at(key, job)
+            await self._look_at(key, job)
         self._withdraw()
         self._forgive()
 
-    def _look_at(self, key: GangKey, job: Job) -> None:
-        """One step for each claim of the attempt; an answer where it has failed or all is there."""
+    async def _look_at(self, key: GangKey, job: Job) -> None:
+        """One step for each claim of the attempt; an answer where it has failed or all is there.
+
+        Others get their turn in between, so that a large gang holds up nobody.
+        """
         is_late, is_ready = self._clock() >= job.until_s, True
         offered = offers(self._asking(job), self._state.claims, self._given)
-        for uid, name in sorted(job.nodes.items()):
+        for count, (uid, name) in enumerate(sorted(job.nodes.items()), start=1):
+            if count % PODS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if job.is_over:
                 return
+            if uid not in job.nodes:
+                continue
             row = self._state.columns.row.get(name)
             if row is None:
                 self._fail(job, uid, f"node {name} is gone")
@@ -225,6 +238,9 @@ class VolumeBinder:
             for key in self._state.volumes.keys(uid):
                 claim = self._claim(key)
                 if node is None or claim is None or claim.volume or key in job.asked or key in found:
+                    continue
+                claims = self._state.claims
+                if claim.storage_class not in claims.open_volumes and key not in claims.reserved:
                     continue
                 wanted = wanted_of(claim, self._state.claims)
                 if wanted is not None and not wanted.selected_node:
@@ -366,15 +382,17 @@ class VolumeBinder:
         if wanted is None or len(self._avoided) >= AVOIDED_MAX:
             return
         wanted = replace(wanted, selected_node="")
+        until_s, known = self._clock() + AVOID_S, self._avoided.setdefault(wanted, {})
+        if known.get(node.name, (0.0, ""))[0] >= until_s - LOOK_MAX_S:
+            return
         storage = self._state.claims.classes.get(wanted.storage_class)
         driver = "" if storage is None else storage.driver
         keys = self._state.claims.topology_keys.get(driver, ())
         place = [node.labels.get(key) for key in keys]
         alike = [n.name for n in self._state.columns.nodes if [n.labels.get(k) for k in keys] == place]
-        until_s = self._clock() + AVOID_S
-        self._avoided.setdefault(wanted, {}).update(
-            dict.fromkeys(alike if keys else [node.name], (until_s, why))
-        )
+        known.update(dict.fromkeys(alike if keys else [node.name], (until_s, why)))
+        # Before the failure is told: what is planned next has to know it.
+        self._forgive()
 
     def _forgive(self) -> None:
         now_s = self._clock()
@@ -394,11 +412,12 @@ class VolumeBinder:
 
     def _fail(self, job: Job, uid: str, reason: str) -> None:
         job.nodes.pop(uid, None)
-        # Before it is told: what is planned next has to know it.
-        self._forgive()
         job.answer(VolumesFailed(at_s=self._clock(), uid=uid, reason=reason))
 
     def _told(self, job: Job, key: Key, reason: str) -> str:
+        if job.has_failed:
+            return f"persistentvolumeclaim {'/'.join(key)} {reason}"
+        job.has_failed = True  # The first failure is the attempt's, and tells what was triggered.
         asked = len(job.asked)
         bound = sum(self._is_bound(each) for each in job.asked)
         triggered = f"; of {asked} claims asked for {bound} have their volumes" if asked else ""

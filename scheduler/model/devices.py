@@ -32,6 +32,15 @@ class DeviceAsk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A pod that holds a device, by evidence: its name, or its UID where only its processes were seen."""
+
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """A device or MIG instance that can be given to pods.
 
@@ -47,6 +56,8 @@ class Slot:
     island: str = ""
     fatal_s: float | None = None
     reason: str = ""
+    #: Who holds it, as the agent saw.
+    holders: tuple[Holder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

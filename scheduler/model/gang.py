@@ -102,6 +102,18 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vacancy:
+    """Room that a member of a running gang left, kept for the one that comes in its place."""
+
+    gang: GangKey
+    #: Of the member that left.
+    uid: str
+    node: str
+    shape: Shape
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRole:
     """Unbound pods of one role and one shape, in the order in which they get their places.
 
@@ -137,6 +149,17 @@ class PendingGang:
     blocked: Rejected | Waiting | None = None
     #: As ``GangSpec.notice``.
     notice: str = ""
+    #: Nodes whose kubelet turned down a pod of it, for a time (``scheduler.state.refusals``).
+    avoided: tuple[str, ...] = ()
+    #: The minimum by which it stands since it started, 0 while it never stood; more may be asked of it since.
+    stood: int = 0
+    #: It does not stand by that any more: what it waits for comes in the place of lost members.
+    is_broken: bool = False
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it holds something that is of no use without the rest."""
+        return self.standing > 0 and self.need > 0 and (self.is_broken or not self.stood)
 
     @property
     def need(self) -> int:

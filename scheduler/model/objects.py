@@ -93,6 +93,8 @@ class Shape:
     spot: SpotWish = ""
     #: Resources of the requests that are not written in the pod: its team's default counts. Sorted.
     by_default: tuple[str, ...] = ()
+    #: Features that it needs of its node's kubelet, sorted.
+    features: tuple[str, ...] = ()
     #: Shapes are keys of many dictionaries; the hash is computed once.
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
@@ -115,11 +117,24 @@ class Shape:
             self.ask,
             self.spot,
             self.by_default,
+            self.features,
         )
         object.__setattr__(self, "_hash", hash(parts))
 
     def __hash__(self) -> int:
         return self._hash
+
+    @property
+    def looks_at_pods(self) -> bool:
+        """Whether a required rule of these pods looks at other pods' labels."""
+        return bool(self.pod_affinity or self.pod_anti_affinity or any(c.is_required for c in self.spread))
+
+    @property
+    def speaks_of_pods(self) -> bool:
+        """Whether pods of this shape have terms that newcomers must keep, or by which they should go."""
+        return bool(
+            self.pod_affinity or self.pod_anti_affinity or self.preferred_pods or self.preferred_anti_pods
+        )
 
     @property
     def sees_pods(self) -> bool:
@@ -162,6 +177,15 @@ class Pod:
     created_s: float
     #: When it was bound, by the API server's clock; None while it is not, or while nobody noted it.
     started_s: float | None = None
+    #: When its containers were last seen to end, as far as its status tells; 0 while it has not ended.
+    ended_s: float = 0.0
+    #: ``status.reason`` of a failed pod: who or what failed it, such as ``Evicted`` or ``OutOfcpu``.
+    reason: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Its containers are done, well or not; it will not run again."""
+        return self.phase in ("Succeeded", "Failed")
 
     @property
     def holds_capacity(self) -> bool:
@@ -179,3 +203,5 @@ class Node:
     is_unschedulable: bool
     #: Same units as Shape.requests; always holds "pods".
     allocatable: Mapping[str, int]
+    #: What its kubelet declares that it can do (``status.declaredFeatures``).
+    features: frozenset[str] = frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from binpacking.answer import Certificate
 from scheduler.model.device_view import DeviceView
 from scheduler.model.disruption import DisruptionBudget
-from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.gang import GangKey, PendingGang, Vacancy
 from scheduler.model.objects import Node, Pod, Shape
+from scheduler.model.selection import SpreadConstraint
 from scheduler.model.team import RunningGang, Teams
 from scheduler.model.volumes import Claims
 
@@ -27,6 +28,18 @@ class Placed:
     #: Index into ``Snapshot.nodes``.
     node: int
     shape: Shape
+    #: It is being deleted: spread does not count it any more, affinity does.
+    is_leaving: bool = False
+    #: UID of the controller over whose pods it spreads by default; empty for none.
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nominated:
+    """A waiting pod of another scheduler to which a node was promised (``status.nominatedNodeName``)."""
+
+    priority: int
+    placed: Placed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,11 +79,23 @@ class Snapshot:
     providing: tuple[tuple[Shape, str], ...] = ()
     #: Nodes that attach a volume of several pods, by (driver, volume), as far as waiting pods mount it.
     attached: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
+    #: Rooms that are kept for members who come in the place of lost ones; ``free`` counts them as free.
+    vacancies: tuple[Vacancy, ...] = ()
+    #: What other schedulers promised to their pods: a gang of no higher priority leaves it to them.
+    nominated: tuple[Nominated, ...] = ()
 
     @property
     def has_volumes(self) -> bool:
         return bool(self.providing or self.attached)
 
+
+#: ``systemDefaultConstraints`` of kube-scheduler's topology spread.
+SYSTEM_SPREAD: Final = (
+    SpreadConstraint(topology_key="kubernetes.io/hostname", max_skew=3, is_required=False, selector=None),
+    SpreadConstraint(
+        topology_key="topology.kubernetes.io/zone", max_skew=5, is_required=False, selector=None
+    ),
+)
 
 Ordering = Literal["oldest", "shortest-time", "shortest-service", "least-service"]
 
@@ -96,6 +121,8 @@ class Policy:
     backfill: bool = True
     #: The first that knows a node's label tells its price; cheaper nodes come first among equals.
     prices: tuple[Prices, ...] = ()
+    #: Soft spread over the pods of their controller, for pods that ask for no device and write none.
+    default_spread: tuple[SpreadConstraint, ...] = SYSTEM_SPREAD
     gangs_max: int = 20_000
 
 

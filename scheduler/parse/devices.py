@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 from scheduler.inventory.parse import DeviceState, NodeInventory, Refused, parse
-from scheduler.kube.wire.inventory import GPUNode
-from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, DeviceAsk, Inventory, Slot
+from scheduler.kube.wire.inventory import GPUHolder, GPUNode
+from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, DeviceAsk, Holder, Inventory, Slot
 from scheduler.model.objects import Rejected
 from scheduler.parse.quantity import parse_quantity
 from scheduler.parse.refusal import Refusal, shown
@@ -116,6 +116,10 @@ def parse_inventory(found: GPUNode) -> Inventory | Rejected:
     )
 
 
+def _holders(found: tuple[GPUHolder, ...]) -> tuple[Holder, ...]:
+    return tuple(Holder(namespace=one.namespace, name=one.name, uid=one.uid) for one in found)
+
+
 def _slots(node: NodeInventory, device: DeviceState) -> list[Slot]:
     """A whole device, or its MIG instances, which the plugin counts under their profiles' names."""
     if not device.is_mig:
@@ -128,6 +132,7 @@ def _slots(node: NodeInventory, device: DeviceState) -> list[Slot]:
                 island=device.island,
                 fatal_s=device.fatal_s,
                 reason=device.reason,
+                holders=_holders(device.holders),
             )
         ]
     return [
@@ -138,6 +143,7 @@ def _slots(node: NodeInventory, device: DeviceState) -> list[Slot]:
             is_usable=instance.is_usable,
             fatal_s=device.fatal_s,
             reason=device.reason,
+            holders=_holders(instance.holders),
         )
         for instance in device.instances
         if instance.uuid

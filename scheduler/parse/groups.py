@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scheduler.gangs.groups import CoschedulingPodGroup, Job, PodGroup
 from scheduler.kube import wire
+from scheduler.parse.pod import seconds_of
 
 
 def parse_pod_group(found: wire.PodGroup, api_version: str) -> PodGroup:
@@ -51,6 +52,23 @@ def parse_job(found: wire.Job) -> Job:
         parallelism=1 if spec.parallelism is None else spec.parallelism,
         completions=spec.completions,
         succeeded=found.status.succeeded or 0,
+        failed=_indexes(found.status.failed_indexes or ""),
+        created_s=seconds_of(found.metadata.creation_timestamp),
         is_suspended=bool(spec.suspend),
         parent=parent.name,
     )
+
+
+def _indexes(text: str) -> int:
+    """How many indexes a text such as ``1,3-5`` names; what is no index counts as none."""
+    count = 0
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        low, high = _index(first), _index(last or first)
+        if low is not None and high is not None and low <= high:
+            count += high - low + 1
+    return count
+
+
+def _index(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -12,6 +12,7 @@ from scheduler.parse.shape import EFFECTS
 
 TAINTS_MAX = 256
 RESOURCES_MAX = 256
+FEATURES_MAX = 1_000
 
 
 def parse_node(found: wire.Node) -> Node | Rejected:
@@ -41,6 +42,7 @@ def parse_node(found: wire.Node) -> Node | Rejected:
         taints=tuple(taints),
         is_unschedulable=bool(found.spec.unschedulable),
         allocatable={PODS: 0} | {name: amount for name, amount in amounts.items() if amount},
+        features=frozenset((found.status.declared_features or ())[:FEATURES_MAX]),
     )
 
 

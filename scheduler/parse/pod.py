@@ -19,6 +19,7 @@ LABELS_MAX = 256
 VALUE_MAX = 4 * 1024
 GATES_MAX = 64
 INT32_MAX = 2**31 - 1
+REASON_MAX = 64
 
 #: Prefixes of the annotations that gang dialects and the planner read; others are dropped.
 KEPT = (
@@ -47,6 +48,7 @@ KEPT = (
     "cluster-autoscaler.kubernetes.io/consume-",
 )
 
+_ENDED = ("Succeeded", "Failed")
 _PHASES: Mapping[str, Phase] = {
     "": "Pending",
     "Pending": "Pending",
@@ -101,6 +103,8 @@ def _pod(found: wire.Pod, labels: Labels, reading: Reading) -> Pod:
         gates=tuple(sorted(gate.name for gate in spec.scheduling_gates)) if spec.scheduling_gates else (),
         created_s=seconds_of(metadata.creation_timestamp),
         started_s=_started_s(found) if spec.node_name else None,
+        ended_s=_ended_s(found) if found.status.phase in _ENDED else 0.0,
+        reason=(found.status.reason or "")[:REASON_MAX] if found.status.phase == "Failed" else "",
     )
 
 
@@ -111,6 +115,16 @@ def _started_s(found: wire.Pod) -> float:
             noted_s = seconds_of(condition.last_transition_time)
             return noted_s or seconds_of(found.metadata.creation_timestamp)
     return seconds_of(found.metadata.creation_timestamp)
+
+
+def _ended_s(found: wire.Pod) -> float:
+    """When the kubelet noted that the pod was ready no more; one that never was ended at least not before."""
+    noted_s = [
+        seconds_of(condition.last_transition_time)
+        for condition in found.status.conditions or ()
+        if condition.type == "Ready" and condition.status == "False"
+    ]
+    return max(noted_s, default=0.0)
 
 
 def _fault(found: wire.Pod, labels: Labels) -> Rejected | None:

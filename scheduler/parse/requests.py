@@ -6,12 +6,14 @@ pod-level resources) and the API server's defaults in ``pkg/apis/core/v1/default
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from scheduler.kube import wire
 from scheduler.model.objects import CPU, MEMORY, PODS, Rejected
 from scheduler.parse.quantity import AMOUNT_MAX, MILLI, ceil_to, read_nanos
 from scheduler.parse.refusal import reject, shown
+from scheduler.parse.resize import Granted
 
 Requests = tuple[tuple[str, int], ...]
 
@@ -75,24 +77,66 @@ class Adder:
         return limits | requests
 
 
-def add_up(
-    containers: Iterable[wire.Container],
-    init_containers: Iterable[wire.Container],
-    overhead: Mapping[str, wire.Quantity] | None,
-    pod_level: wire.Resources | None,
-) -> tuple[Requests, Rejected | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """All of a pod that says what it asks for. granted: what it holds, where its spec does not say that."""
+
+    containers: Sequence[wire.Container]
+    init_containers: Sequence[wire.Container]
+    overhead: Mapping[str, wire.Quantity] | None = None
+    pod_level: wire.Resources | None = None
+    granted: Granted | None = None
+
+
+#: What one container counts for; the field is for the words of a refusal.
+Counted = Callable[[str, wire.Container], dict[str, int]]
+
+
+def add_up(asking: Asking) -> tuple[Requests, Rejected | None]:
     """The pod's requests in units of ``Shape.requests``, and what is wrong with them, if anything.
 
     The requests are always usable: a fault leaves out what cannot be read and caps what is absurd.
     """
     adder = Adder()
-    total: dict[str, int] = {}
-    for i, container in enumerate(containers):
-        _add(total, adder.container(f"spec.containers[{i}]", container))
-    _start_up(adder, total, init_containers)
-    _override(adder, total, pod_level)
-    _add(total, adder.amounts("spec.overhead", overhead))
+    total = _in_all(adder, asking, adder.container)
+    if asking.granted is not None:
+        total = _held(adder, asking, asking.granted, total)
+    _override(adder, total, asking.pod_level, asking.granted)
+    _add(total, adder.amounts("spec.overhead", asking.overhead))
     return _settled(adder, total), adder.fault
+
+
+def _in_all(adder: Adder, asking: Asking, counted: Counted) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for i, container in enumerate(asking.containers):
+        _add(total, counted(f"spec.containers[{i}]", container))
+    _start_up(total, asking.init_containers, counted)
+    return total
+
+
+def _held(adder: Adder, asking: Asking, granted: Granted, spec: dict[str, int]) -> dict[str, int]:
+    """The most of what is wished, allocated and in force; a wish that the node refused does not count."""
+
+    def allocated(field: str, container: wire.Container) -> dict[str, int]:
+        told = granted.allocated.get(container.name)
+        if told is not None:
+            return adder.amounts("status.containerStatuses.allocatedResources", told)
+        return {} if granted.is_infeasible else adder.container(field, container)
+
+    def actuated(field: str, container: wire.Container) -> dict[str, int]:
+        told = granted.actuated.get(container.name)
+        if told is not None:
+            return adder.amounts("status.containerStatuses.resources.requests", told)
+        return allocated(field, container)
+
+    held = {} if granted.is_infeasible else dict(spec)
+    if granted.total_allocated is not None and granted.total_actuated is not None:
+        _raise(held, adder.amounts("status.resources.requests", granted.total_actuated))
+        _raise(held, adder.amounts("status.allocatedResources", granted.total_allocated))
+    else:
+        _raise(held, _in_all(adder, asking, actuated))
+        _raise(held, _in_all(adder, asking, allocated))
+    return held
 
 
 def is_counted(name: str) -> bool:
@@ -120,12 +164,12 @@ def thousandths_of(name: str) -> int:
     return 1 if name == CPU else THOUSAND
 
 
-def _start_up(adder: Adder, total: dict[str, int], init_containers: Iterable[wire.Container]) -> None:
+def _start_up(total: dict[str, int], init_containers: Sequence[wire.Container], counted: Counted) -> None:
     """Raise the total to the largest need while starting: sidecars so far plus one init container."""
     sidecars: dict[str, int] = {}
     peak: dict[str, int] = {}
     for i, container in enumerate(init_containers):
-        own = adder.container(f"spec.initContainers[{i}]", container)
+        own = counted(f"spec.initContainers[{i}]", container)
         if container.restart_policy == "Always":
             _add(total, own)
             _add(sidecars, own)
@@ -136,7 +180,9 @@ def _start_up(adder: Adder, total: dict[str, int], init_containers: Iterable[wir
     _raise(total, peak)
 
 
-def _override(adder: Adder, total: dict[str, int], pod_level: wire.Resources | None) -> None:
+def _override(
+    adder: Adder, total: dict[str, int], pod_level: wire.Resources | None, granted: Granted | None
+) -> None:
     """Pod-level resources replace the sum; a pod-level limit stands in where nothing is requested."""
     if pod_level is None:
         return
@@ -144,7 +190,12 @@ def _override(adder: Adder, total: dict[str, int], pod_level: wire.Resources | N
         adder.reject("spec.resources.claims", "stowplan does not place resource claims (DRA) yet")
     requests = adder.amounts("spec.resources.requests", pod_level.requests)
     limits = adder.amounts("spec.resources.limits", pod_level.limits)
-    for name, amount in requests.items():
+    held = requests
+    if granted is not None and granted.has_total and any(is_pod_level(name) for name in requests):
+        held = {} if granted.is_infeasible else dict(requests)
+        _raise(held, adder.amounts("status.resources.requests", granted.total_actuated))
+        _raise(held, adder.amounts("status.allocatedResources", granted.total_allocated))
+    for name, amount in held.items():
         if is_pod_level(name):
             total[name] = amount
     for name, amount in limits.items():

@@ -21,7 +21,8 @@ from scheduler.parse import selectors
 from scheduler.parse.affinity import Affinities, Who, keys_of, label_keys, parse_affinity, parse_spread
 from scheduler.parse.devices import Words, device_words, parse_ask
 from scheduler.parse.refusal import Refusal, reject, shown
-from scheduler.parse.requests import CONTAINERS_MAX, Requests, add_up
+from scheduler.parse.requests import CONTAINERS_MAX, Asking, Requests, add_up
+from scheduler.parse.resize import Granted, granted
 from scheduler.parse.spot import SPOT, parse_spot
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ class Spec(wire.Wire, frozen=True, array_like=True):
     words: Words
     #: ``stowplan.dev/spot``, None where it is not given.
     spot: str | None
+    granted: Granted | None
+    host_users: bool | None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -88,6 +91,8 @@ def read_shape(pod: wire.Pod, labels: Labels) -> Reading:
         spec.host_network,
         device_words(pod.metadata.annotations),
         (pod.metadata.annotations or {}).get(SPOT),
+        granted(pod),
+        spec.host_users,
     )
     # Labels and names differ from pod to pod: they are part of the key only where they matter.
     names_pods = bool(spread) or b"pod" in affinity or b"\\u" in affinity
@@ -135,6 +140,7 @@ def _read(spec: Spec, affinity: bytes, spread: bytes, namespace: str, labels: La
         labels=tuple(item for item in labels if item[0] in keys),
         ask=reader.ask(spec.words, requests),
         spot=reader.spot(spec.spot),
+        features=features_of(spec),
     )
     return Reading(_interned(shape), reader.fault)
 
@@ -187,9 +193,34 @@ class _Reader:
         if spec.resource_claims:
             told = "stowplan does not place resource claims (DRA) yet: ask for devices under resources.limits"
             self.fault = self.fault or reject("spec.resourceClaims", told)
-        requests, fault = add_up(containers, starters, spec.overhead, spec.resources)
+        requests, fault = add_up(
+            Asking(
+                containers=containers,
+                init_containers=starters,
+                overhead=spec.overhead,
+                pod_level=spec.resources,
+                granted=spec.granted,
+            )
+        )
         self.fault = self.fault or fault
         return requests
+
+
+def features_of(spec: Spec) -> tuple[str, ...]:
+    """What the pod needs its node's kubelet to declare (``nodedeclaredfeatures``, 1.37), sorted.
+
+    Mount options of bind mounts, an alpha feature, are not read.
+    """
+    rules = [
+        r
+        for c in (*(spec.containers or ()), *(spec.init_containers or ()))
+        for r in c.restart_policy_rules or ()
+    ]
+    asked = {
+        "RestartAllContainersOnContainerExits": any(r.action == "RestartAllContainers" for r in rules),
+        "UserNamespacesHostNetworkSupport": bool(spec.host_network) and spec.host_users is False,
+    }
+    return tuple(name for name, is_asked in asked.items() if is_asked)
 
 
 def parse_node_selector(found: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -9,6 +9,7 @@ from scheduler.gangs.groups import ROLES_MAX, CoschedulingPodGroup, GroupKind, R
 from scheduler.kube import wire
 from scheduler.kube.wire import workloads
 from scheduler.parse.groups import parse_coscheduling
+from scheduler.parse.pod import seconds_of
 
 #: A role more than a dialect accepts is kept, so that it sees that there are too many.
 _KEPT = ROLES_MAX + 1
@@ -38,6 +39,7 @@ def _workload(
         name=metadata.name,
         uid=metadata.uid,
         generation=metadata.generation,
+        created_s=seconds_of(metadata.creation_timestamp),
         roles=tuple(roles)[:_KEPT],
         min_member=min_member,
         is_suspended=is_suspended,

@@ -13,8 +13,8 @@ Asked = tuple[tuple[tuple[Shape, int, int], ...], int, tuple[TopologySpec, ...]]
 
 
 def asked(pending: PendingGang) -> Asked | None:
-    """What an equal gang would ask for, or None where some of it stands already."""
-    if pending.standing_nodes:
+    """What an equal gang would ask for, or None where some of it stands or is kept from nodes."""
+    if pending.standing_nodes or pending.avoided:
         return None
     roles = tuple((role.shape, len(role.pods), role.minimum) for role in pending.roles)
     return roles, pending.need, pending.topology
@@ -37,8 +37,10 @@ def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
         snapshot.teams is None
         and policy.backfill
         and not policy.displaces
-        and not snapshot.placed
+        and not snapshot.vacancies
+        and not snapshot.nominated
         and not any(shape.sees_pods for shape in snapshot.masks)
+        and not any(pod.shape.pod_anti_affinity for pod in snapshot.placed)
     )
 
 

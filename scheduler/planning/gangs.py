@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from binpacking.answer import Certificate, Optimal, Unknown
 from binpacking.device_model import DeviceDemand
-from binpacking.greedy import place_greedy
 from binpacking.problem import Gang
 from binpacking.prove import prove_unfit
 from binpacking.solve import solve_gang
@@ -14,6 +13,7 @@ from scheduler.in_turn import place_in_turn
 from scheduler.model.gang import PendingGang
 from scheduler.planning.room import room_for
 from scheduler.planning.run import Placement, Run, Solver, accept, assign, certificate_of, with_devices
+from scheduler.softly import place_softly
 from scheduler.teams.desk import Mask
 
 
@@ -39,7 +39,7 @@ def _may_have_room_made(run: Run, pending: PendingGang) -> bool:
 
 
 def _is_in_turn(run: Run, pending: PendingGang) -> bool:
-    return roles_see_each_other(pending) or run.translation.volumes.contends(pending)
+    return not run.translation.is_counted(pending) or run.translation.volumes.contends(pending)
 
 
 def _place_whole(run: Run, pending: PendingGang, within: Mask | None) -> None:
@@ -57,7 +57,7 @@ def _place_whole(run: Run, pending: PendingGang, within: Mask | None) -> None:
 
 def _find(run: Run, pending: PendingGang, gang: Gang) -> tuple[Placement | None, Certificate, Solver]:
     """Greedy first; where it fails although nothing forbids the gang, CP-SAT settles it."""
-    placement = place_greedy(run.packing, gang, prefer=run.translation.preference(pending.roles))
+    placement = place_softly(run.translation, run.packing, pending.roles, gang)
     if placement is not None:
         return placement, Optimal(), "greedy"
     return _settle(run, pending, gang)
@@ -115,9 +115,3 @@ def _place_mixed(run: Run, pending: PendingGang, within: Mask | None) -> None:
         run.packing.give_all(gang, placement)
         certificate = Unknown(run.budget.per_gang)
     run.verdicts.append(run.explainer.unfit(run.packing, pending, gang, certificate))
-
-
-def roles_see_each_other(pending: PendingGang) -> bool:
-    return len(pending.roles) > 1 and any(
-        role.shape.pod_affinity or role.shape.pod_anti_affinity or role.shape.spread for role in pending.roles
-    )

@@ -13,6 +13,7 @@ from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Assignment, Budget, Place, Policy, Verdict
 from scheduler.planning.equals import Failures, asked
+from scheduler.planning.kept_rooms import KeptRooms
 from scheduler.planning.meter import Meter
 from scheduler.teams.desk import Desk, Mask
 from scheduler.translation import Translation
@@ -31,6 +32,7 @@ class Run:
     packing: Packing
     explainer: Explainer
     meter: Meter
+    rooms: KeptRooms
     #: None where there are no teams, and nobody may be evicted for anybody.
     desk: Desk | None = None
     failures: Failures = field(default_factory=Failures)
@@ -52,8 +54,8 @@ class Run:
         ask = asked(pending)
         if ask is None or self.translation.volumes.contends(pending):
             return None
-        seen = tuple(self.translation.seen_as(role) for role in pending.roles)
-        return ask, seen, None if within is None else within.tobytes()
+        rights = self.rooms.rights(pending)
+        return ask, rights, self.translation.who(pending), None if within is None else within.tobytes()
 
     def recall(self, key: Hashable) -> Verdict | None:
         """What was found of an equal gang."""

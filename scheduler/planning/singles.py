@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from binpacking.answer import Optimal, Unknown
 from binpacking.capacity import slots
-from binpacking.greedy import place_greedy
 from binpacking.prove import prove_unfit
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Assignment
 from scheduler.planning.room import room_for
 from scheduler.planning.run import Run, accept, with_devices
+from scheduler.softly import place_softly
 from scheduler.teams.desk import Mask
 
 
@@ -43,7 +43,7 @@ def _fill(run: Run, batch: list[PendingGang], within: Mask | None) -> list[Pendi
     gang = run.translation.gang(first, count=count, minimum=0, within=within)
     if not slots(run.packing.free, gang.roles[0]).any():
         return batch
-    placement = place_greedy(run.packing, gang, prefer=run.translation.preference(first.roles))
+    placement = place_softly(run.translation, run.packing, first.roles, gang)
     nodes: list[str] = []
     if placement is not None:
         run.packing.take(gang.roles[0], placement[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from quotas.order import Entry, order
 from scheduler.model.gang import GangKey, PendingGang
@@ -15,7 +15,7 @@ def in_order(gangs: Sequence[PendingGang], by: Ordering = "oldest", at_s: float 
     """The gangs as they are to be considered, first served first."""
     entries = [
         Entry(
-            is_started=g.standing > 0 and g.need > 0,
+            is_started=g.is_started,
             priority=g.priority,
             rank=0.0 if by == "oldest" else rank(by, g.pods, at_s),
             created_s=g.created_s,
@@ -30,7 +30,7 @@ def in_batches(
     run: Run, order: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]
 ) -> Iterator[list[PendingGang]]:
     """As ``batches``; where it matters to a quota on which model a pod goes, pods are planned one by one."""
-    for batch in batches(order, settled, by_labels=run.translation.sees_labels):
+    for batch in run.rooms.apart(batches(order, settled, run.translation.kind)):
         if run.desk is None or len(batch) == 1:
             yield batch
             continue
@@ -46,16 +46,18 @@ def in_batches(
 
 
 def batches(
-    gangs: Sequence[PendingGang], settled: Mapping[GangKey, Verdict], *, by_labels: bool
+    gangs: Sequence[PendingGang],
+    settled: Mapping[GangKey, Verdict],
+    kind: Callable[[PendingGang], Hashable],
 ) -> Iterator[list[PendingGang]]:
     """Runs of neighbours that are decided together: single pods of one shape count as one role.
 
-    by_labels: whether some rule between pods can tell pods of one shape apart by their labels.
+    kind: by which pods of one shape are told apart; None for those that are always planned alone.
     """
     batch: list[PendingGang] = []
     for gang in gangs:
         is_settled = gang.key in settled or (bool(batch) and batch[0].key in settled)
-        if batch and (is_settled or not _is_alike(batch[0], gang, by_labels)):
+        if batch and (is_settled or not _is_alike(batch[0], gang, kind)):
             yield batch
             batch = []
         batch.append(gang)
@@ -63,12 +65,11 @@ def batches(
         yield batch
 
 
-def _is_alike(first: PendingGang, other: PendingGang, by_labels: bool) -> bool:
+def _is_alike(first: PendingGang, other: PendingGang, kind: Callable[[PendingGang], Hashable]) -> bool:
     if not (first.key.is_single and other.key.is_single) or first.blocked or other.blocked:
         return False
     one, two = first.roles[0].pods[0], other.roles[0].pods[0]
-    if one.shape is not two.shape and one.shape != two.shape:
+    if (one.shape is not two.shape and one.shape != two.shape) or first.avoided != other.avoided:
         return False
-    return not by_labels or (
-        not one.shape.sees_pods and one.namespace == two.namespace and one.labels == two.labels
-    )
+    known = kind(first)
+    return known is not None and known == kind(other)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from binpacking.problem import DomainLimit, Skew
 from scheduler.model.objects import Node, Shape
 from scheduler.model.plan import Placed
@@ -29,6 +32,31 @@ class Interpod:
     limits: tuple[DomainLimit, ...] = ()
     skews: tuple[Skew, ...] = ()
     same_domain: tuple[str, ...] = ()
+
+
+def keeps(rules: Interpod, crowd: Crowd, rows: Sequence[int]) -> bool:
+    """Whether pods of the role on these nodes, one a row, keep the rules together."""
+    at = np.array(rows, dtype=np.int64)
+    if rules.mask is not None and not rules.mask[at].all():
+        return False
+    for key in rules.same_domain:
+        of = crowd.domains(key).of[at]
+        if (of < 0).any() or len(np.unique(of)) > 1:
+            return False
+    for limit in rules.limits:
+        of = limit.domain_of[at]
+        if (of < 0).any() or (np.bincount(of, minlength=len(limit.most)) > limit.most).any():
+            return False
+    return all(_is_even(skew, at) for skew in rules.skews)
+
+
+def _is_even(skew: Skew, at: NDArray[np.int64]) -> bool:
+    of = skew.domain_of[at]
+    if (of < 0).any():
+        return False
+    come = np.bincount(of, minlength=len(skew.have)).astype(np.int64)
+    after = skew.have + come
+    return bool((after[come > 0] - skew.floor(after, skew.eligible()) <= skew.max_skew).all())
 
 
 def constrain(

@@ -103,9 +103,9 @@ class _Column:
             case "NotIn":
                 return ~self._among(requirement.values)
             case "Exists":
-                return self._codes != 0
+                return np.not_equal(self._codes, 0)
             case "DoesNotExist":
-                return self._codes == 0
+                return np.equal(self._codes, 0)
             case _:
                 verdicts = np.fromiter(
                     (holds(requirement, value) for value in self._code), dtype=np.bool_, count=len(self._code)
@@ -115,5 +115,5 @@ class _Column:
     def _among(self, values: Sequence[str]) -> Mask:
         codes = [code for value in values if (code := self._code.get(value)) is not None]
         if len(codes) == 1:
-            return self._codes == codes[0]
+            return np.equal(self._codes, codes[0])
         return np.isin(self._codes, codes)

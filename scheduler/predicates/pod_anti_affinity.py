@@ -25,7 +25,7 @@ def forbidden_by_placed(
     for terms, rows in crowd.keeping_apart():
         for term in terms:
             if term_applies(term, namespace, labels, namespaces):
-                here = crowd.domains(term.topology_key).has(rows)
+                here = crowd.domains(term.topology_key).has(np.array(rows, dtype=np.int64))
                 forbidden = here if forbidden is None else forbidden | here
     return forbidden
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from scheduler.model.objects import Node, Shape
 from scheduler.model.volumes import Claims
-from scheduler.predicates import node_affinity, node_unschedulable, taints, volumes
+from scheduler.predicates import declared_features, node_affinity, node_unschedulable, taints, volumes
 from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.predicate import Mask, Predicate
 
@@ -18,6 +18,7 @@ STATIC: tuple[Predicate, ...] = (
     taints.RULE,
     node_affinity.RULE,
     volumes.RULE,
+    declared_features.RULE,
 )
 
 

@@ -70,9 +70,10 @@ def existing(
         eligible &= _tolerated(shape, crowd.nodes)
     domains = _only(crowd.domains(constraint.topology_key), eligible)
     selector = constraint.selector
-    # kube-scheduler counts nothing for an empty selector, although it matches everything.
+    # kube-scheduler counts no pod on a node for an empty selector, although it matches everything
+    # (``countPodsMatchSelector``), but each that was promised one (``updateWithPod``).
     if selector is not None and not selector.requirements:
-        return domains, np.zeros(domains.count, dtype=np.int64)
+        return domains, domains.counts(crowd.promised_in(namespace))
     return domains, domains.counts(crowd.selected(selector, namespace))
 
 

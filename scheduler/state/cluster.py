@@ -5,7 +5,7 @@ Both shells feed the same state. It holds no client and no clock; every method i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,17 +18,22 @@ from scheduler.device_state import DeviceState
 from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.gangs.groups import Group, GroupKind, PodGroup
+from scheduler.gangs.standing import stands
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.moment import Moment
 from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
 from scheduler.model.volumes import Claims, Wanted
 from scheduler.parse.teamquota import TeamQuota
+from scheduler.predicates.default_spread import spread_by
 from scheduler.records import Record, gang_words, looks_alike, same_for_masks
 from scheduler.state.disruption import Disruption
 from scheduler.state.gangs import Gangs
+from scheduler.state.last_look import LastLook
 from scheduler.state.masks import Masks
+from scheduler.state.nominated import Nominations
 from scheduler.state.placed import PlacedPods
+from scheduler.state.refusals import Refusals
 from scheduler.state.volumes import Kind, Volumes
 from scheduler.teams.defaults import Defaults
 from scheduler.teams.roll import Roll
@@ -47,23 +52,29 @@ class ClusterState(DeviceState):
         self._pods: dict[str, Record] = {}
         self.gangs = Gangs(self._pods, scheduler_name)
         self.volumes = Volumes(self._pods, self.columns)
+        self.refusals = Refusals()
         self.follows = False  # whether the order alone may have somebody evicted
         self._masks = Masks(self.columns)
         self._placed = PlacedPods(self._pods, self.columns)
+        self._last_look = LastLook(self._placed, self.columns)
+        self._nominations = Nominations(scheduler_name)
+        #: How much had come and gone when the last snapshot was taken.
+        self._planned_at = 0
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
         #: Of these the ones that gave capacity back and changed nothing else.
-        self._freed = 0
+        self._given_back = 0
         self._arrivals = 0
+        self._dropped = 0
 
     @property
     def moment(self) -> Moment:
-        return Moment(self.releases, self.releases - self._freed, self._arrivals)
+        return Moment(self.releases, self.releases - self._given_back, self._arrivals)
 
-    def free_up(self) -> None:
+    def free_up(self, count: int = 1) -> None:
         """Capacity came free, or what was planned for it goes nowhere."""
-        self.releases += 1
-        self._freed += 1
+        self.releases += count
+        self._given_back += count
 
     @property
     def claims(self) -> Claims:
@@ -87,6 +98,8 @@ class ClusterState(DeviceState):
             return False
         else:
             self._masks.node_changed(node)
+            self.refusals.node_changed(node.name)
+            self._last_look.nodes_changed()
         self.releases += 1
         return True
 
@@ -94,6 +107,7 @@ class ClusterState(DeviceState):
         self.labels.gone(name)
         if self.columns.remove(name) is not None:
             self.roll.nodes_changed()
+            self.refusals.node_changed(name)
             self._rows_moved()
             self.releases += 1
 
@@ -108,28 +122,39 @@ class ClusterState(DeviceState):
         others = self.volumes.mounts(pod, filled)
         pod = self.volumes.resolved(pod, filled)
         record = self._pods.get(pod.uid)
+        is_gain = stands(pod) and (record is None or not stands(record.observed))
         if record is None:
             record = Record(pod, pod, rejected, None, asked, filled)
             self._pods[pod.uid] = record
             self.gangs.join(record)
         else:
+            if stands(record.observed) and not stands(pod):
+                self.gangs.catch_up(record.key)
             record.observed, record.rejected, record.asked, record.filled = pod, rejected, asked, filled
         record.see_devices(pod, self.scheduler_name)
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""
         self.roll.saw(pod)
         is_news = self._settle(record)
+        if is_gain:
+            self.gangs.gained(record.key)
+        if self._nominations.see(pod):
+            self.releases += 1
+            is_news = True
         self.roll.touch(record.key)
         return self._reshape(others) or is_news
 
     def remove_pod(self, uid: str) -> None:
-        record = self._pods.pop(uid, None)
+        record = self._pods.get(uid)
         if record is not None:
+            self.gangs.catch_up(record.key)
+            del self._pods[uid]
             self._charge(record, "")
             self.roll.touch(record.key)
             self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.forget(uid)
             self.gangs.leave(record)
+            self.releases += self._nominations.drop(uid)
 
     def set_group(self, group: Group) -> None:
         for key in self.gangs.set_group(group):
@@ -187,6 +212,7 @@ class ClusterState(DeviceState):
     def remove_namespace(self, name: str) -> None:
         self.namespaces.pop(name, None)
         self.roll.namespaces_changed()
+        self.releases += 1
 
     def set_team_quota(self, quota: TeamQuota) -> bool:
         """Take a TeamQuota as observed; whether a plan can see the difference."""
@@ -205,6 +231,7 @@ class ClusterState(DeviceState):
         record = self._pods.get(assignment.pod.uid)
         if record is not None and not record.observed.node_name:
             record.assumed, record.devices = assignment.node, assignment.devices
+            record.planned_at = self._placed.meanwhile.count
             self._settle(record)
 
     def forget(self, uid: str) -> None:
@@ -238,10 +265,26 @@ class ClusterState(DeviceState):
             return "capacity was taken meanwhile"
         if (objection := self.volumes.objection(place.assignments)) is not None:
             return objection
+        if not self._fits_beside_promised(place, rows):
+            return "capacity was promised to others meanwhile"
+        broken = self._last_look.objection(place, self._planned_at, self.namespaces)
+        if broken is not None:
+            return broken
         view = self.view(place.gang.key)
         if view is None or view.generation != place.gang.generation or view.blocked is not None:
             return "the gang's description changed meanwhile"
         return self.devices.lost(place.assignments)
+
+    def dropped(self, place: Place) -> None:
+        """A planned place goes nowhere: what was planned beside it is to be looked at again."""
+        self._last_look.drop(place)
+
+    def broken_rule(self, placed: Assignment) -> str | None:
+        """Why, by what came since, a rule between pods forbids a pod the node it is charged to, or None."""
+        record = self._pods.get(placed.pod.uid)
+        if record is None or record.charged != placed.node:
+            return None
+        return self._last_look.unfit(placed, record.planned_at, self.namespaces)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -256,6 +299,10 @@ class ClusterState(DeviceState):
             pod = self.pod(key.name)
             return [] if pod is None else [pod]
         return self.gangs.observed(key)
+
+    def counted(self, key: GangKey) -> Sequence[Pod]:
+        """The members of a gang as observed, and those that succeeded and are gone."""
+        return self.gangs.counted(key, self.members(key))
 
     def gang_keys(self) -> list[GangKey]:
         """Gangs of more than one pod of which some member exists."""
@@ -317,8 +364,10 @@ class ClusterState(DeviceState):
         """
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
-        views = self.gangs.views()
-        gangs = tuple(views.values())
+        self._planned_at = self._placed.meanwhile.count
+        views, vacancies = self.gangs.views(), self.gangs.holds()
+        self.free_up(self._freed())
+        gangs = self.refusals.kept_away(views, at_s)
         shapes = {role.shape for gang in gangs for role in gang.roles}
         self.roll.settle(views)
         teams = self.roll.teams(at_s)
@@ -339,7 +388,7 @@ class ClusterState(DeviceState):
             total=total,
             masks=self._masks.at(shapes, self.claims),
             gangs=gangs,
-            placed=self._placed.seen_by(shapes),
+            placed=self._placed.seen_by(shapes, {spread_by(g.roles[0].pods[0]) for g in gangs if g.roles}),
             room=room,
             budgets=() if teams is None and room is None else self.disruption.all(),
             at_s=at_s,
@@ -350,9 +399,16 @@ class ClusterState(DeviceState):
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
             served=served,
+            vacancies=vacancies,
+            nominated=self._nominations.on_nodes(self.columns),
         )
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _freed(self) -> int:
+        """Rooms that were kept for somebody when this was last asked, and are not any more."""
+        dropped, self._dropped = self.gangs.vacancies.dropped - self._dropped, self.gangs.vacancies.dropped
+        return dropped
 
     def _settle(self, record: Record) -> bool:
         """Make what follows from a record true again: its charge, its gang's view."""
@@ -368,10 +424,21 @@ class ClusterState(DeviceState):
             self.gangs.leave(record)
             self.gangs.join(record)
         record.effective = after
-        self._charge(record, record.effective.node_name if record.effective.holds_capacity else "")
+        node = after.node_name if after.holds_capacity else ""
+        if node and record.charged == node and record.charged_shape is after.shape:
+            self.releases += self._placed.changed(record, before)
+        else:
+            self._charge(record, node, before)
         if record.key is not None:
-            self.gangs.touch(record.key)
+            self.gangs.touch(record.key, pod)
+            self.refusals.saw(record.key, pod)
         return True
+
+    def _fits_beside_promised(self, place: Place, rows: list[int]) -> bool:
+        """Whether there is room beside the pods that other schedulers promised it to."""
+        requests = [a.pod.shape.requests for a in place.assignments]
+        promised, asked = self._nominations.before(place.gang.priority, rows, self.columns)
+        return not promised or self.columns.fits(rows, requests, promised, asked)
 
     def _reshape(self, uids: Iterable[str]) -> bool:
         """What these pods' claims come to may be something else; whether a plan can see the difference."""
@@ -393,7 +460,8 @@ class ClusterState(DeviceState):
         for row in [self.columns.row[name] for name in names if name in self.columns.row]:
             self._take_node(self.columns.nodes[row])
 
-    def _charge(self, record: Record, node: str) -> None:
+    def _charge(self, record: Record, node: str, before: Pod | None = None) -> None:
+        """before: the pod as it was while it was charged where it is; None for as it is."""
         pod, others = record.effective, set[str]()
         if record.charged == node and (not node or record.charged_shape is pod.shape):
             return
@@ -402,14 +470,25 @@ class ClusterState(DeviceState):
             self.columns.charge(record.charged, record.charged_shape, -1)
             self.roll.charge(pod, record.charged_shape, record.charged, -1, is_ours=is_ours)
             self.devices.release(record.charged, pod.uid)
-            self._placed.released(pod.uid)
+            self._placed.released(before or pod, record.charged)
             others |= self.volumes.charge(pod, record.filled, record.charged_shape, record.charged, -1)
+            self.gangs.vacate(record.key, pod, record.charged, record.charged_shape)
             self.free_up()
         record.charged, record.charged_shape = node, pod.shape if node else None
         if node:
             self.columns.charge(node, pod.shape, +1)
             self.roll.charge(pod, pod.shape, node, +1, is_ours=is_ours)
-            self.devices.charge(node, pod.uid, pod.shape, record.devices)
+            self.devices.charge(
+                node,
+                pod.uid,
+                pod.shape,
+                record.devices,
+                pod=(pod.namespace, pod.name),
+                runs=pod.phase == "Running",
+                may_use=record.rejected is not None,
+            )
+            if record.key is not None:
+                self.gangs.vacancies.fill(record.key, node, pod.shape)
             self._arrivals += self._placed.charged(record)
             others |= self.volumes.charge(pod, record.filled, pod.shape, node, +1)
         self._reshape(others)

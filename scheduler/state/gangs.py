@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.gangs.groups import Group, GroupKind
+from scheduler.gangs.groups import Group, GroupKind, Job
 from scheduler.gangs.registry import DIALECTS, resolve, warning
-from scheduler.gangs.view import as_remains, is_pending, outsiders, pending_gang, shortfall, single
-from scheduler.model.gang import SINGLE, GangKey, PendingGang, Waiting
-from scheduler.model.objects import Pod, Rejected
+from scheduler.gangs.standing import Shortage
+from scheduler.gangs.view import as_remains, is_pending, look, outsiders, pending_gang, single
+from scheduler.model.gang import SINGLE, GangKey, GangSpec, PendingGang, Vacancy, Waiting
+from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.records import Record
+from scheduler.state.ended import Ended
+from scheduler.state.vacancies import Vacancies
 
 #: Warnings not yet taken by the shell; more are dropped.
 WARNINGS_MAX = 1_000
@@ -28,15 +31,25 @@ class Gangs:
         self._groups: dict[tuple[GroupKind, str, str], Group] = {}
         self._unreadable: dict[GroupKind, str] = {}
         self.members: dict[GangKey, dict[str, None]] = {}
-        #: Gangs by the namespace and name of the object that describes them.
+        self._ended = Ended()
+        #: Gangs by the namespace and name of an object that describes them, or of a Job that made their pods.
         self._described: dict[tuple[str, str], dict[GangKey, None]] = {}
+        #: Those Jobs, by gang.
+        self._jobs: dict[GangKey, dict[tuple[str, str], None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
         #: Our pods that could not be parsed or resolved to a gang.
         self._refused: dict[str, Record] = {}
         self._holds: dict[GangKey, Waiting] = {}
-        #: Partly bound gangs: (bound live members, minimum).
-        self._partial: dict[GangKey, tuple[int, int]] = {}
+        #: Gangs that hold capacity and do not stand, by what the watch shows.
+        self._short: dict[GangKey, Shortage] = {}
+        #: Gangs that were seen whole and still hold capacity: the description by which they stand.
+        self._stood: dict[GangKey, GangSpec] = {}
+        #: What is written down of gangs that stood, not yet compared with what they are.
+        self._remembered: dict[GangKey, int] = {}
+        #: Gangs of which a member was seen bound since they were last looked at.
+        self._gained: dict[GangKey, None] = {}
+        self.vacancies = Vacancies()
         #: The last notice of a gang that was passed on.
         self._noticed: dict[GangKey, str] = {}
         #: What owners are still to be told of pods that are scheduled all the same.
@@ -47,6 +60,8 @@ class Gangs:
 
     def set_group(self, group: Group) -> list[GangKey]:
         """The gangs that it describes, which look different from now on."""
+        for key in self._described_by(group):
+            self.catch_up(key)
         self._groups[(group.kind, group.namespace, group.name)] = group
         return self._touch_described(group)
 
@@ -89,6 +104,7 @@ class Gangs:
             self.members.setdefault(found, {})[pod.uid] = None
             if not found.is_single:
                 self._described.setdefault((found.namespace, found.object_name), {})[found] = None
+                self._note_job(pod, found)
             if not pod.node_name:
                 self._warn(pod, warning(pod, found))
         if record.rejected is not None:
@@ -107,18 +123,64 @@ class Gangs:
                 del self.members[key]
                 self._noticed.pop(key, None)
                 self._forget_described(key)
+                self._forget_standing(key)
+                self._ended.forget(key)
         self._dirty.add(key)
         record.key = None
 
     def is_refused(self, uid: str) -> bool:
         return uid in self._refused
 
-    def touch(self, key: GangKey) -> None:
+    def touch(self, key: GangKey, pod: Pod) -> None:
         """Something of a member changed."""
+        self._ended.saw(key, pod)
         self._dirty.add(key)
         if key.is_single:
             # One at a time as they come, not tens of thousands when a plan is next made.
             self._refresh(key)
+
+    def gained(self, key: GangKey | None) -> None:
+        """A member was seen to stand, assumed before or not."""
+        if key is not None and not key.is_single:
+            self._gained[key] = None
+
+    def catch_up(self, key: GangKey | None) -> None:
+        """Look at a gang before it loses a member or is described anew, so that it is known to have stood."""
+        if key in self._gained:
+            self._look(key)
+
+    def remember(self, key: GangKey, min_member: int) -> None:
+        """The gang stood with this minimum, as was written down or as the API server acknowledged."""
+        if key not in self._stood and key in self.members:
+            self._remembered[key] = min_member
+            self._dirty.add(key)
+
+    def recall(self, key: GangKey, min_member: int, placement: Mapping[str, str]) -> None:
+        """What an earlier leader wrote: the minimum that the gang stood with, 0 if it never did, and where
+        its members were to go. The rooms of those that are not there are kept, of a lost one for any member.
+        """
+        if min_member:
+            self.remember(key, min_member)
+        self.refresh()
+        short = self._short.get(key)
+        if short is None or short.is_assumed:
+            return
+        records = [self._pods[uid] for uid in self.members[key]]
+        model = next((r.effective for r in records if is_pending(r.effective)), records[0].effective)
+        lost = short.minimum - short.standing
+        for uid, node in placement.items():
+            known = self._pods.get(uid)
+            pod = model if known is None else known.effective
+            if (known is None and lost <= 0) or (known is not None and not is_pending(pod)):
+                continue
+            lost -= known is None
+            self.vacancies.add(Vacancy(gang=key, uid=uid, node=node, shape=pod.shape, priority=pod.priority))
+
+    def stood(self, key: GangKey) -> int:
+        """The minimum by which the gang stands, 0 for one that never stood or holds nothing any more."""
+        self._catch_all_up()
+        spec = self._stood.get(key)
+        return 0 if spec is None else spec.min_member
 
     def hold(self, key: GangKey, why: Waiting) -> None:
         """Keep a gang from being planned until ``unhold``."""
@@ -139,6 +201,12 @@ class Gangs:
         """The members as they count: those that we are about to bind stand on their nodes."""
         return [self._pods[uid].effective for uid in self.members.get(key, ())]
 
+    def counted(self, key: GangKey, members: Sequence[Pod]) -> Sequence[Pod]:
+        """The members, and those of the gang that succeeded and are gone."""
+        places = self._jobs.get(key, ())
+        jobs = [job for place in places if isinstance(job := self._groups.get(("Job", *place)), Job)]
+        return self._ended.counted(key, members, jobs)
+
     def rejected(self) -> list[tuple[Pod, Rejected]]:
         """Our unbound pods that no gang shows: not parsed, not resolved, or strangers to the gang."""
         refused = [
@@ -149,13 +217,51 @@ class Gangs:
         return refused + [pair for pairs in self._outsiders.values() for pair in pairs]
 
     def partial(self) -> Mapping[GangKey, tuple[int, int]]:
-        """Gangs some of whose members are bound although fewer than the minimum stand."""
+        """Gangs some of whose members are bound although fewer than the minimum stand or are being bound."""
+        return {key: (s.bound, s.minimum) for key, s in self.short().items() if not s.is_assumed}
+
+    def short(self) -> Mapping[GangKey, Shortage]:
+        """Gangs some of whose members are bound although fewer than the minimum stand, by the watch alone."""
         self.refresh()
-        return dict(self._partial)
+        return dict(self._short)
+
+    def holds(self) -> tuple[Vacancy, ...]:
+        """Rooms of lost members, each kept for the one that comes in its place."""
+        self.refresh()
+        return tuple(
+            vacancy
+            for key, vacancies in self.vacancies.by_gang.items()
+            if (short := self._short.get(key)) is not None and not short.is_assumed
+            for vacancy in vacancies.values()
+        )
+
+    def vacate(self, key: GangKey | None, pod: Pod, node: str, shape: Shape) -> None:
+        """A member left its node: the room is kept where the gang stood."""
+        if key in self._stood:
+            priority = self._stood[key].priority
+            self.vacancies.add(
+                Vacancy(
+                    gang=key,
+                    uid=pod.uid,
+                    node=node,
+                    shape=shape,
+                    priority=pod.priority if priority is None else priority,
+                )
+            )
 
     def remains(self, key: GangKey) -> tuple[PendingGang, tuple[Pod, ...]]:
         """A gang as one to be given back, and its members that hold capacity, seen bound or told so."""
-        return as_remains(key, self.effective(key), self)
+        return as_remains(key, self.counted(key, self.effective(key)), self, self.stood(key))
+
+    def as_if_new(self, key: GangKey) -> PendingGang | None:
+        """The gang as if all its members waited, or None while too few exist to start."""
+        members = [
+            replace(pod, node_name="", phase="Pending")
+            for pod in self.effective(key)
+            if not pod.is_deleting and pod.phase in ("Pending", "Running")
+        ]
+        gang = pending_gang(key, members, self)
+        return None if gang is None or gang.blocked is not None else gang
 
     def view(self, key: GangKey) -> PendingGang | None:
         if key in self._dirty:
@@ -170,6 +276,7 @@ class Gangs:
     def refresh(self) -> None:
         for key in list(self._dirty):
             self._refresh(key)
+        self._catch_all_up()
 
     def warnings(self) -> list[tuple[Pod, str]]:
         """What pods' owners should know of their gangs, each once; the pods are scheduled all the same."""
@@ -180,6 +287,8 @@ class Gangs:
 
     def _refresh(self, key: GangKey) -> None:
         self._dirty.discard(key)
+        if not key.is_single:
+            self._look(key)
         view = self._build(key)
         held = self._holds.get(key)
         if view is None:
@@ -189,11 +298,39 @@ class Gangs:
             if view.notice and self._noticed.get(key) != view.notice:
                 self._noticed[key] = view.notice
                 self._warn(view.pods[0], view.notice)
-        short = None if key.is_single else shortfall(key, self.observed(key), self)
-        if short is None:
-            self._partial.pop(key, None)
-        else:
-            self._partial[key] = short
+
+    def _catch_all_up(self) -> None:
+        for key in list(self._gained):
+            self._look(key)
+
+    def _look(self, key: GangKey) -> None:
+        """Work out how the gang stands."""
+        self._gained.pop(key, None)
+        records = [self._pods[uid] for uid in self.members.get(key, ())]
+        effective = {r.observed.uid: r.effective for r in records}
+        seen = self.counted(key, [r.observed for r in records])
+        members = [(pod, pod if pod.has_ended else effective.get(pod.uid, pod)) for pod in seen]
+        stood = self._stood.get(key)
+        found = look(key, members, self, stood, self._remembered.pop(key, 0) if stood is None else 0)
+        if found is None:
+            self._forget_standing(key)
+            return
+        short = found.short
+        if found.spec is not None and (
+            found.is_whole or (stood is None and (short is None or short.is_broken))
+        ):
+            self._stood[key] = found.spec
+        if short is not None and short.bound:
+            self._short[key] = short
+            return
+        self._short.pop(key, None)
+        if found.spec is not None:
+            self.vacancies.drop(key)
+
+    def _forget_standing(self, key: GangKey) -> None:
+        for known in (self._short, self._stood, self._remembered, self._gained):
+            known.pop(key, None)
+        self.vacancies.drop(key)
 
     def _build(self, key: GangKey) -> PendingGang | None:
         records = [self._pods[uid] for uid in self.members.get(key, ())]
@@ -203,29 +340,37 @@ class Gangs:
         if not any(is_pending(pod) for pod in members):
             self._outsiders.pop(key, None)
             return None
+        members = [*self.counted(key, members)]
         refused = [(r.observed.name, r.rejected) for r in records if r.rejected is not None]
         strangers = tuple(pair for pair in outsiders(key, members, self) if is_pending(pair[0]))
         if strangers:
             self._outsiders[key] = strangers
         else:
             self._outsiders.pop(key, None)
-        return pending_gang(key, members, self, refused)
+        return pending_gang(key, members, self, refused, self._stood.get(key))
 
     def _touch_described(self, group: Group) -> list[GangKey]:
-        found = [
-            key
-            for name in (group.name, group.parent)
-            for key in self._described.get((group.namespace, name), ())
-        ]
+        found = self._described_by(group)
         self._dirty.update(found)
         return found
 
+    def _described_by(self, group: Group) -> list[GangKey]:
+        names = (group.name, group.parent)
+        return [key for name in names for key in self._described.get((group.namespace, name), ())]
+
     def _forget_described(self, key: GangKey) -> None:
-        place = (key.namespace, key.object_name)
-        keys = self._described.get(place, {})
-        keys.pop(key, None)
-        if not keys:
-            self._described.pop(place, None)
+        for place in ((key.namespace, key.object_name), *self._jobs.pop(key, ())):
+            keys = self._described.get(place, {})
+            keys.pop(key, None)
+            if not keys:
+                self._described.pop(place, None)
+
+    def _note_job(self, pod: Pod, key: GangKey) -> None:
+        """What a Job's status says of its pods concerns their gang, whatever describes it."""
+        if pod.owner is not None and pod.owner.kind == "Job":
+            place = (pod.namespace, pod.owner.name)
+            self._described.setdefault(place, {})[key] = None
+            self._jobs.setdefault(key, {})[place] = None
 
     def _warn(self, pod: Pod, text: str | None) -> None:
         if text and len(self._warnings) < WARNINGS_MAX:

@@ -20,6 +20,7 @@ from scheduler.model.plan import Snapshot, Victim
 from scheduler.model.team import Teams
 from scheduler.parse.teamquota import check_pod
 from scheduler.teams.measure import charge_of, gauged, gpu_milli, without_model
+from scheduler.teams.split import Counts, Splitter
 
 #: A resource that several teams have no limit on may still run out in one place: packing says that better.
 PACKING_SAYS = "capacity"
@@ -55,13 +56,13 @@ class Allowance:
     # -- order ---------------------------------------------------------------------------------
 
     def in_order(self, gangs: Sequence[PendingGang]) -> list[Position]:
-        """The gangs' turns. One that room was made for comes with those that have started."""
+        """The gangs' turns. Those that room was made for come first."""
         return order_fairly([self._entry(gang) for gang in gangs], self.books)
 
     def _entry(self, gang: PendingGang) -> Entry:
-        is_promised = bool(self.nominated(gang))
         return Entry(
-            is_started=is_promised or (gang.standing > 0 and gang.need > 0),
+            is_started=gang.is_started,
+            is_promised=bool(self.nominated(gang)),
             priority=gang.priority,
             created_s=gang.created_s,
             name=str(gang.key),
@@ -173,6 +174,12 @@ class Allowance:
             return None, None
         wrong = [m for m in models if m not in good]
         return ~np.isin(self.teams.model_of, wrong), None
+
+    def split(self, gang: PendingGang, *, is_strict: bool = False) -> tuple[Counts, ...] | None:
+        """For each role the most pods on each model, where no model will do for all; None where none do."""
+        if len(gang.pods) < 2 or len(self.models_of(gang)) < 2:
+            return None
+        return Splitter(self, gang, is_strict=is_strict).split()
 
     def denied(self, gang: PendingGang, request: Amounts, *, is_strict: bool = False) -> Denied | None:
         """By a limit, or by what is kept for others; whether there is room is for the packing to say.

@@ -9,12 +9,14 @@ from binpacking.greedy import Packing
 from binpacking.problem import Gang
 from quotas.amounts import add_amounts
 from quotas.entitlement import Denied
-from scheduler.model.gang import GangKey, PendingGang, PendingRole
+from scheduler.model.gang import GangKey, PendingGang, PendingRole, Vacancy
 from scheduler.model.plan import Assignment, Budget, Clearing, Policy, Snapshot, Verdict
 from scheduler.model.team import Teams
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.clearing import Clearer
 from scheduler.teams.clearing import Mask as Mask
+from scheduler.teams.entitled import may_take
+from scheduler.teams.split import Counts
 from scheduler.teams.unlimited import Unlimited
 from scheduler.translation import Translation
 
@@ -28,6 +30,8 @@ class Admitted:
 
     gangs: list[PendingGang]
     within: Mask | None
+    #: For each role of the only gang the most pods on each GPU model, where they must go to several.
+    split: tuple[Counts, ...] | None
     verdicts: list[Verdict]
     #: Those that a quota forbids, to be told with ``refuse`` once the others have their places.
     refusals: list[tuple[PendingGang, Denied]]
@@ -74,6 +78,7 @@ class Desk:
         verdicts: list[Verdict] = []
         refusals: list[tuple[PendingGang, Denied]] = []
         within: Mask | None = None
+        split: tuple[Counts, ...] | None = None
         charged: list[tuple[PendingGang, dict[str, int]]] = []
         for gang in gangs:
             refused = self.allowance.too_large(gang)
@@ -83,7 +88,11 @@ class Desk:
                 )
                 continue
             tried, within, denied = self._sized(gang)
-            if denied is not None:
+            if denied is not None or (within is not None and len(gang.roles) == 1):
+                parted, split = self._split(gang) if len(gangs) == 1 else (gang, None)
+                if split is not None:
+                    tried, within = parted, None
+            if denied is not None and split is None:
                 refusals.append((tried, denied))
                 continue
             admitted.append(tried)
@@ -91,7 +100,24 @@ class Desk:
             self.allowance.charge(*charged[-1])
         for gang, amounts in charged:
             self.allowance.release(self.allowance.team(gang), amounts)
-        return Admitted(gangs=admitted, within=within, verdicts=verdicts, refusals=refusals)
+        return Admitted(gangs=admitted, within=within, split=split, verdicts=verdicts, refusals=refusals)
+
+    def _split(self, gang: PendingGang) -> tuple[PendingGang, tuple[Counts, ...] | None]:
+        """The largest part of it that may start on several GPU models, and how many pods on each."""
+        least, most = _least(gang), len(gang.pods)
+        found: tuple[PendingGang, tuple[Counts, ...] | None] = (gang, None)
+        rules = self._translation
+        if not rules.is_counted(gang) or rules.volumes.contends(gang) or rules.devices.is_mixed(gang):
+            return found
+        fits, size = least - 1, most
+        while fits < size:
+            some = trimmed(gang, size)
+            counts = self.allowance.split(some, is_strict=size > least)
+            if counts is not None:
+                fits, found = size, (some, counts)
+            most = most if counts is not None else size - 1
+            size = (fits + most + 1) // 2
+        return found
 
     def _sized(self, gang: PendingGang) -> tuple[PendingGang, Mask | None, Denied | None]:
         """The gang with as many pods as its team may start, at least what it needs; else why not."""
@@ -113,8 +139,7 @@ class Desk:
         """Whether anybody could be evicted for the gang, or could have been by now."""
         if self.has_teams or self._displaces:
             return True
-        is_higher = self._lowest is not None and gang.priority > self._lowest
-        return is_higher and all(pod.can_preempt for pod in gang.pods)
+        return self._lowest is not None and gang.priority > self._lowest
 
     def is_promised(self, gang: PendingGang) -> bool:
         """Whether room is being made for the gang."""
@@ -139,6 +164,12 @@ class Desk:
         pods = {pod.uid: pod for pod in gang.pods}
         self.allowance.charge(gang, self.allowance.placed(pods, nodes))
         return _waits(gang, HELD, nodes)
+
+    def may_take(self, gang: PendingGang, vacancy: Vacancy) -> bool:
+        """Whether the gang could have had the member evicted whose room is kept."""
+        if self.has_teams:
+            return may_take(self.allowance, gang, vacancy)
+        return gang.priority > vacancy.priority and all(pod.can_preempt for pod in gang.pods)
 
     def can_batch(self, gang: PendingGang) -> bool:
         """Whether nothing is promised to the pod, and what it counts for does not depend on where it goes."""

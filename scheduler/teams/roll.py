@@ -48,7 +48,9 @@ class Pods(Protocol):
     def charged(self) -> Iterable[tuple[Pod, str]]:
         """Every pod that holds or is about to hold capacity, and the node it is charged to."""
 
-    def members(self, key: GangKey) -> list[Pod]: ...
+    def counted(self, key: GangKey) -> Sequence[Pod]:
+        """The gang's members, and those that succeeded and are gone."""
+
     def pod(self, uid: str) -> Pod | None: ...
     def gang_of(self, uid: str) -> GangKey | None: ...
     def charge_shape(self, uid: str) -> tuple[str, Shape] | None:
@@ -333,7 +335,7 @@ class Roll:
         return charge_of(shape, model, memory_mib, self.units)
 
     def _look(self, key: GangKey) -> None:
-        gang = running_gang(key, self._cluster.members(key), self._cluster)
+        gang = running_gang(key, self._cluster.counted(key), self._cluster)
         if gang is None:
             self._running.pop(key, None)
         else:

@@ -26,7 +26,7 @@ class Budgets:
     def take(self, pod: Json) -> bool:
         """Whether the pod may be evicted; if it may, its budget has one less."""
         found = [key for key, budget in self._of(pod["metadata"]["namespace"]) if _selects(budget, pod)]
-        if not found or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        if not found or pod.get("status", {}).get("phase") in ("Succeeded", "Failed", "Pending"):
             return True
         allowed = self._store.at(BUDGETS).objects[found[0]].read().get("status", {})
         if len(found) > 1 or allowed.get("disruptionsAllowed", 0) < 1:

@@ -74,7 +74,7 @@ class Clear(Client):
 class Link(Client):
     """``shown``: by path of a list, the revision up to which the process has been shown everything.
 
-    sending: told of each request as it leaves.
+    sending: told of each request as it leaves. shows: how an answer or a line looks to the process.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Link(Client):
         weather: Weather,
         story: Story,
         sending: Callable[[Link, Call], None],
+        shows: Callable[[bytes], bytes] = lambda raw: raw,
     ) -> None:
         self.whom = whom
         self.shown: dict[str, int] = {}
@@ -94,6 +95,7 @@ class Link(Client):
         self._weather = weather
         self._story = story
         self._sending = sending
+        self._shows = shows
         self._loop = asyncio.get_running_loop()
         self._is_cut = False
         self._open: dict[asyncio.Event, None] = {}
@@ -135,7 +137,7 @@ class Link(Client):
             raise (OutcomeUnknown if call.is_write else Unreachable)(f"{call}: no answer")
         if answer.status >= 300:
             raise failure(str(call), answer.status, answer.body, answer.retry_after, is_write=call.is_write)
-        return answer.body
+        return self._shows(answer.body)
 
     def _send(self, call: Call, fate: Fate, now_s: float, until_s: float) -> asyncio.Future[Answer | None]:
         """The answer, or None where none comes, at the time when the client knows."""
@@ -238,7 +240,7 @@ class Link(Client):
             follow = self._follow(collection, moved, shown - 20 * early, until_s, read_timeout_s)
             async for lines, revision in follow:
                 self._show(path, revision)
-                yield lines
+                yield [self._shows(line) for line in lines]
         finally:
             collection.leave(moved)
             self._open.pop(moved, None)

@@ -19,12 +19,25 @@ COLLECT_S: Final = 5.0
 class Nodes:
     """until_s: when nothing is changed on purpose any more; kubelets go on.
 
+    begins_s: how long a kubelet takes to see a pod, from and to. ends_s: how long it takes to stop one.
+
     Each kubelet counts for itself: it admits a pod where its node has room by its own count, and rejects it
     otherwise, whoever bound it there.
     """
 
-    def __init__(self, server: Server, story: Story, *, chance: random.Random, until_s: float) -> None:
+    def __init__(
+        self,
+        server: Server,
+        story: Story,
+        *,
+        chance: random.Random,
+        until_s: float,
+        begins_s: tuple[float, float] = (0.05, 1.5),
+        ends_s: Callable[[Json, random.Random], float] = lambda pod, chance: chance.uniform(0.2, 3.0),
+    ) -> None:
         self.rejected = 0
+        self._begins_s = begins_s
+        self._ends_s = ends_s
         self._server = server
         self._store = server.store
         self._story = story
@@ -34,6 +47,7 @@ class Nodes:
         #: Pods that a kubelet has admitted and not yet let go, by UID: node and what they hold.
         self._held: dict[str, tuple[str, dict[str, int]]] = {}
         self._seen: set[str] = set()
+        self._stopping: set[str] = set()
         self._silent: set[str] = set()
         self._store.told.append(self._told)
 
@@ -51,6 +65,14 @@ class Nodes:
             },
         )
 
+    def silence(self, name: str) -> None:
+        """The kubelet of a node does nothing any more."""
+        self._silent.add(name)
+
+    def speak(self, name: str) -> None:
+        """It goes on."""
+        self._silent.discard(name)
+
     # -- kubelets ----------------------------------------------------------------------------------
 
     def _told(self, collection: Collection, change: Change, pod: Json) -> None:
@@ -61,9 +83,11 @@ class Nodes:
             self._held.pop(uid, None)
         elif node and uid not in self._seen:
             self._seen.add(uid)
-            self._loop.call_later(self._chance.uniform(0.05, 1.5), self._admit, change.key, uid)
-        if change.type == "MODIFIED" and pod["metadata"].get("deletionTimestamp") and node:
-            self._loop.call_later(self._chance.uniform(0.2, 3.0), self._stop, change.key, uid)
+            self._loop.call_later(self._chance.uniform(*self._begins_s), self._admit, change.key, uid)
+        is_stopped = pod["metadata"].get("deletionTimestamp") and node and uid not in self._stopping
+        if change.type == "MODIFIED" and is_stopped:
+            self._stopping.add(uid)
+            self._loop.call_later(self._ends_s(pod, self._chance), self._stop, change.key, uid)
 
     def _admit(self, key: Key, uid: str) -> None:
         pod = self._pod(key, uid)
@@ -119,6 +143,11 @@ class Nodes:
             number += 1
             self._change(self._chance.choice(names), number, len(names))
         self._silent.clear()
+
+    def change(self, number: int) -> None:
+        """One change of some node, of those that ``meddle`` makes."""
+        names = [key[1] for key in self._store.at(NODES).objects]
+        self._change(self._chance.choice(names), number, len(names))
 
     def _change(self, name: str, number: int, count: int) -> None:
         key = ("", name)

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Final
 
 from scheduler.kube.errors import ClusterError
+from scheduler.kube.reflector import Timing
 from scheduler.live.config import SchedulerConfiguration
 from scheduler.live.run import Scheduler, serve
-from scheduler.live.surroundings import Surroundings
+from scheduler.live.surroundings import CYCLE_MAX_S, Surroundings
 from simulations.faults.network import Link
 from simulations.faults.server import Call, Server
 from simulations.faults.store import EPOCH_S
@@ -38,6 +39,9 @@ class Replica:
         weather: Weather,
         story: Story,
         sending: Callable[[Link, Call], None],
+        cycle_max_s: Callable[[], float] = lambda: CYCLE_MAX_S,
+        timing: Timing | None = None,
+        shows: Callable[[bytes], bytes] = lambda raw: raw,
     ) -> None:
         self.name = name
         self.lives = 0
@@ -50,6 +54,9 @@ class Replica:
         self._weather = weather
         self._story = story
         self._sending = sending
+        self._cycle_max_s = cycle_max_s
+        self._timing = timing or Timing()
+        self._shows = shows
         self._stop = asyncio.Event()
         self._task: asyncio.Task[int] | None = None
         self._chance = random.Random(f"{seed} {name}")
@@ -93,6 +100,8 @@ class Replica:
             chance=chance.random,
             instance=self.name,
             serial=whom,
+            cycle_max_s=self._cycle_max_s,
+            timing=self._timing,
         )
         self.link = Link(
             self._server,
@@ -101,6 +110,7 @@ class Replica:
             weather=self._weather,
             story=self._story,
             sending=self._sending,
+            shows=self._shows,
         )
         self._stop = asyncio.Event()
         self._story.tell(self.name, f"process {self.lives} starts")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from scheduler.invariants import History, PodVersion, World, replay
+from scheduler.invariants import History, PodVersion, World, replay, unfinished
 from simulations.faults.process import Replica
 from simulations.faults.server import GPU_NODES, PODS, Server
 from simulations.faults.users import GPU, OURS, free
@@ -13,16 +13,15 @@ from simulations.faults.users import GPU, OURS, free
 _UNIT = 1000
 
 
-def is_settled(world: World) -> bool:
-    """Nobody leaves, all that is bound has started, no gang is partly bound, who waits was told why."""
+def is_settled(world: World, history: Callable[[], History]) -> bool:
+    """Nobody leaves, all that is bound has started, no gang is half bound, who waits was told why."""
     pods = [pod for pod in world.pods.values() if pod.scheduler == OURS]
     return not any(
         pod.is_deleting
         or (pod.waits and (pod.told is None or pod.told[0] != "False"))
         or (pod.node and pod.phase == "Pending")
-        or _is_partial(world, pod)
         for pod in pods
-    )
+    ) and not unfinished(history())
 
 
 def unplaced(server: Server, world: World) -> list[str]:
@@ -84,13 +83,6 @@ def over_limit(history: History, limits: Mapping[str, int]) -> list[str]:
             text = f"team {pod.namespace} holds {held // _UNIT} of at most {limits[pod.namespace]} GPUs"
             found.append(f"INV7 at revision {change.entry.revision}: {pod.title} was bound, and {text}")
     return found
-
-
-def _is_partial(world: World, pod: PodVersion) -> bool:
-    if pod.gang is None or not pod.holds:
-        return False
-    missing = world.missing(pod.gang, lambda member: member.stands)
-    return missing is None or missing > 0
 
 
 def _room(server: Server, world: World) -> dict[str, int]:

@@ -99,12 +99,13 @@ def _quotas(chance: random.Random) -> tuple[list[Json], dict[str, int]]:
 
 def _configuration(chance: random.Random) -> SchedulerConfiguration:
     solver = 0.05 if chance.random() < 0.15 else 0.0
+    partial_s = chance.choice((5.0, 15.0))
     return SchedulerConfiguration(
         leader_election=LeaderElection(
             lease_seconds=LEASE_S, renew_deadline_seconds=DEADLINE_S, retry_seconds=RETRY_S
         ),
         api=Api(write_timeout_seconds=WRITE_S, binds_in_flight=8),
-        gangs=Gangs(partial_seconds=chance.choice((5.0, 15.0))),
+        gangs=Gangs(partial_seconds=partial_s, replace_seconds=partial_s),
         watch=Watch(stale_seconds=STALE_S),
         policy=PolicySection(
             strategy=chance.choice(("pack", "spread")), solver=Solver(per_gang=solver, total=3 * solver)

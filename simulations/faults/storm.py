@@ -224,7 +224,7 @@ class Storm:
             leaders = [replica for replica in self._replicas if replica.is_leading]
             unplaced = [] if self._scenario.limits else rest.unplaced(self._server, auditor.world)
             wrong = [*unplaced, *rest.misremembered(self._server, auditor.world, leaders)]
-            is_quiet = bool(leaders) and rest.is_settled(auditor.world) and not wrong
+            is_quiet = bool(leaders) and rest.is_settled(auditor.world, auditor.history) and not wrong
             looks = looks + 1 if is_quiet else 0
             if looks == 2:
                 return []

@@ -58,7 +58,10 @@ class Spell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """``odds``: how likely each fate of a request is at any time; ``until_s``: when all trouble ends."""
+    """``odds``: how likely each fate of a request is at any time; ``until_s``: when all trouble ends.
+
+    delay_s: the most that a request takes on its way, and an answer.
+    """
 
     spells: tuple[Spell, ...]
     odds: Mapping[Fate, float]

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -68,8 +69,11 @@ class Bench:
 
     def feed(self, pods: Sequence[Pod]) -> None:
         for first in range(0, len(pods), SLICE):
-            some = pods[first : first + SLICE]
-            self.held.hold("events", lambda some=some: [self.state.set_pod(one) for one in some])
+            self.held.hold("events", partial(self._take, pods[first : first + SLICE]))
+
+    def _take(self, pods: Sequence[Pod]) -> None:
+        for one in pods:
+            self.state.set_pod(one)
 
     def cycle(self) -> Plan:
         self.at_s += 1.0

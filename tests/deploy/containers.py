@@ -149,9 +149,11 @@ class Kubelet:
     def _config_maps(self, place: Path, spec: Json, container: Json, port: int) -> list[tuple[Path, str]]:
         mounts = []
         for volume in spec.get("volumes", []):
-            data: Json = named(self.documents, "ConfigMap", volume["configMap"]["name"])["data"]
             folder = place / volume["name"]
             folder.mkdir()
+            # A folder of the node is empty here: no kubelet serves a socket in it.
+            name = volume.get("configMap", {}).get("name", "")
+            data: Json = named(self.documents, "ConfigMap", name)["data"] if name else {}
             for key, text in data.items():
                 # Containers of one machine cannot share a port as pods can.
                 (folder / key).write_text(

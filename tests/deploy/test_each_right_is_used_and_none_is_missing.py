@@ -97,4 +97,5 @@ async def test_what_is_granted_is_what_is_used(tmp_path: Path) -> None:
             refused = [one for one in seen if one.status == 403 and "epoch fence" not in one.told]
             assert refused == []
             assert used(seen) - granted(IDENTITY) == set()
+            await stage.until_settled()
             await stage.judge()

@@ -11,6 +11,7 @@ import msgspec
 
 from deploy.local.cluster import Cluster
 from deploy.local.nodes.actor import NodeActor, Settings
+from deploy.local.nodes.mischief import EVERYWHERE, Mischief
 from deploy.local.nodes.pools import Pool
 from scheduler.invariants import PodVersion, World
 from scheduler.inventory.scenario import Event, Process, Scenario
@@ -38,13 +39,24 @@ class Scene:
         self.process: SchedulerProcess
         self.health_url = ""
 
-    async def nodes(self, *pools: Pool, period_s: float = 0.5) -> list[str]:
-        """Ready nodes that have reported their devices, and then a scheduler; their names."""
+    async def nodes(
+        self, *pools: Pool, period_s: float = 0.5, serves: bool = False, other_devices: bool = False
+    ) -> list[str]:
+        """Ready nodes that have reported their devices, and then a scheduler; their names.
+
+        serves: agents ask kubelets over their sockets. other_devices: plugins choose devices for themselves.
+        """
         self.actor = await self._stack.enter_async_context(
             NodeActor(
                 self.stage.api,
                 pools,
-                settings=Settings(logs=self._folder, inventory=True, inventory_period_s=period_s),
+                settings=Settings(
+                    logs=self._folder,
+                    inventory=True,
+                    inventory_period_s=period_s,
+                    pod_resources=serves,
+                ),
+                mischief={EVERYWHERE: Mischief(other_devices=other_devices)},
             )
         )
         self.process = await self.stage.start()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scheduler.invariants import World
 from scheduler.inventory import nvml
-from scheduler.inventory.scenario import Ecc, Event, Process, Remap, Repair, Scenario
+from scheduler.inventory.scenario import Ecc, Event, Fabric, Process, Remap, Repair, Scenario
 from scheduler.inventory.writer import CLEAR_ANNOTATION, PATH
 from tests.devices.scene import Json, Scene, manifest
 from tests.inventory.scenes import changed
@@ -72,7 +72,6 @@ OUT = frozenset({ILL})
 
 TROUBLES = (
     Trouble(name="foreign", strike=of_device(processes=FOREIGN)),
-    Trouble(name="pods-own", strike=of_device(processes=(Process(pid=7, mib=9, pod="a-pod"),)), given=BOTH),
     Trouble(name="ecc-counts", strike=of_device(ecc=Ecc(volatile_uncorrected=3)), given=BOTH),
     Trouble(name="ecc-sram", strike=of_device(ecc=Ecc(sram_exceeded=True)), kept=OUT),
     Trouble(name="ecc-double-bit", strike=event(0, 0x2), kept=OUT),
@@ -87,6 +86,9 @@ TROUBLES = (
     Trouble(name="xid-777", strike=event(777), kept=OUT),
     Trouble(name="lost", strike=of_device(lost=True), kept=OUT),
     Trouble(name="reset", strike=of_device(fail={"nvmlDeviceGetName": nvml.RESET_REQUIRED}), kept=OUT),
+    Trouble(name="not-asked", strike=of_device(fail={"nvmlDeviceGetUUID": nvml.UNKNOWN})),
+    Trouble(name="recovery", strike=of_device(recovery=1), kept=OUT),
+    Trouble(name="fabric", strike=of_device(fabric=Fabric(cluster="0" * 32, status=nvml.UNKNOWN)), kept=OUT),
     Trouble(name="hang", strike=of_node(hang=("all",)), given=NOTHING),
     Trouble(name="hang-of-one", strike=of_device(hang=("nvmlDeviceGetTemperatureV",)), given=NOTHING),
     Trouble(name="no-driver", strike=unloaded, given=NOTHING),

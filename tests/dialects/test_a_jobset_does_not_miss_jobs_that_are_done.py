@@ -21,9 +21,11 @@ def name_of(body: Body) -> str:
 
 
 def end(stage: Stage, body: Body, *, is_deleted: bool = True) -> None:
-    stage.change(name_of(body), phase="Succeeded")
+    """A pod succeeds and stays, or is deleted before anybody who leads now has seen that it had succeeded."""
     if is_deleted:
         stage.state.remove_pod(f"uid-{name_of(body)}")
+    else:
+        stage.change(name_of(body), phase="Succeeded")
 
 
 def again(stage: Stage, lost: Body) -> None:

@@ -76,12 +76,19 @@ def test_nodes_are_counted_by_the_rule_that_keeps_the_pod_off() -> None:
 
 
 def test_without_backfill_whoever_comes_behind_a_blocked_gang_waits_for_it() -> None:
-    nodes = [node("n", gpu=4)]
-    pods = [pod("big", gpu=8, priority=5), pod("small", gpu=1)]
+    nodes = [node("n", gpu=8)]
+    runs = pod("runs", gpu=4, node="n", phase="Running", priority=9)
+    pods = [runs, pod("big", gpu=8, priority=5), pod("small", gpu=1)]
     found = {v.key.name: v for v in verdicts(nodes, pods, Policy(backfill=False))}
-    assert found["uid-team-big"].reason == "NeverFits"
+    assert found["uid-team-big"].reason == "Unschedulable"
     assert "waits behind" in found["uid-team-small"].message
     assert [v.key.name for v in verdicts(nodes, pods)] == ["uid-team-big"]
+
+
+def test_without_backfill_too_nobody_waits_behind_a_gang_that_can_never_start() -> None:
+    pods = [pod("big", gpu=8, priority=5), pod("small", gpu=1)]
+    found = verdicts([node("n", gpu=4)], pods, Policy(backfill=False))
+    assert [(v.key.name, v.reason) for v in found] == [("uid-team-big", "NeverFits")]
 
 
 def test_pods_of_one_shape_share_the_words_of_their_verdict() -> None:

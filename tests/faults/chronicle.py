@@ -95,6 +95,21 @@ class Chronicle:
     def bind(self, uid: str, node: str) -> None:
         self.change(replace(self.pods[uid], node=node, epoch=self.epoch, told=("True", "", "")))
 
+    def evict(self, uid: str, why: str = "", *, leaves: bool = True) -> None:
+        """The Eviction API marks the pod, then it goes; an Event says why, where anything does."""
+        self.change(replace(self.pods[uid], is_evicted=True))
+        if why:
+            self.write(
+                "Event", f"event-{uid}-{self.revision}", EventVersion(uid=uid, reason="Evicted", note=why)
+            )
+        if leaves:
+            self.remove(uid)
+
+    def fail(self, uid: str) -> None:
+        """It ends by itself, and is cleared away."""
+        self.change(replace(self.pods[uid], phase="Failed"))
+        self.remove(uid)
+
     def remove(self, uid: str) -> None:
         self.write("Pod", uid, None)
         del self.pods[uid]

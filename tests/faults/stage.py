@@ -17,7 +17,7 @@ from deploy.local.cluster import Cluster
 from deploy.local.nodes.pools import Pool, specs
 from deploy.local.nodes.register import register
 from deploy.local.nodes.writer import Writer
-from scheduler.invariants import PodVersion, World
+from scheduler.invariants import PodVersion, World, unfinished
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import JSON, MERGE_PATCH, ApiError, NotFound, Transport
 from tests.faults.proxy import Proxy, lease_renewal
@@ -158,12 +158,12 @@ class Stage:
         await self.until(holds, f"{names or 'every pod'} bound", timeout_s=timeout_s)
 
     async def until_settled(self, *, timeout_s: float = SETTLE_S) -> None:
-        """Until every pod is bound and staying, or waits and was told why, and no gang is partly bound."""
+        """Until every pod is bound and staying, or waits and was told why, and no gang is half bound."""
 
-        def holds(world: World) -> bool:
+        def holds(_: World) -> bool:
             pods = self.pods().values()
             is_told = all(pod.node or (pod.told is not None and pod.told[0] == "False") for pod in pods)
-            return is_told and not any(self._is_partial(world, pod) for pod in pods)
+            return is_told and not unfinished(self.auditor.history())
 
         await self.until(holds, "settled", timeout_s=timeout_s)
 
@@ -178,13 +178,6 @@ class Stage:
         found = [str(violation) for violation in await self.auditor.violations(partial_s=partial_s)]
         found += self._launcher.complaints()
         assert not found, "\n".join(found)
-
-    def _is_partial(self, world: World, pod: PodVersion) -> bool:
-        if pod.gang is None:
-            return False
-        members = world.members(pod.gang)
-        standing = sum(member.stands for member in members)
-        return any(member.holds for member in members) and standing < (world.minimum(pod.gang) or 1)
 
 
 def pod(name: str, *, gpus: int = 1, annotations: Mapping[str, str] | None = None, **spec: Any) -> Json:

@@ -121,16 +121,6 @@ def _half_a_gang_for_ever(told: Chronicle) -> None:
     told.now_s += 31.0
 
 
-def _a_gang_that_lost_a_member(told: Chronicle) -> None:
-    ref, uids = told.gang("lame", 3)
-    told.node("n0", 64)
-    told.place(ref, uids, "n0")
-    told.change(replace(told.pods[uids[0]], phase="Failed"))
-    told.now_s += 31.0
-    for uid in uids[1:]:
-        told.remove(uid)
-
-
 def _begun_too_early(told: Chronicle) -> None:
     ref, uids = told.gang("early", 2, minimum=3)
     told.node("n0", 64)
@@ -255,7 +245,6 @@ SINS: dict[Callable[[Chronicle], None], set[str]] = {
     _on_a_sick_device: {"INV8"},
     _half_a_gang: {"INV2"},
     _half_a_gang_for_ever: {"INV2", "INV12"},
-    _a_gang_that_lost_a_member: {"INV2"},
     _begun_too_early: {"INV2"},
     _bound_without_a_size: {"INV2"},
     _moved: {"INV3"},
@@ -329,4 +318,29 @@ def test_who_stores_an_object_anew_is_no_leader(seed: int) -> None:
             told.tell(uid)
     for ref in told.claims:
         told.store_anew(ref)
+    assert _judged(told.history()) == set()
+
+
+@few
+@given(SEEDS)
+def test_a_gang_that_stood_and_lost_a_member_is_not_half_bound(seed: int) -> None:
+    told = honest(seed)
+    ref, uids = told.gang("lame", 3)
+    told.node("n0", 64)
+    told.place(ref, uids, "n0")
+    told.change(replace(told.pods[uids[0]], phase="Failed"))
+    told.now_s += 1000.0
+    assert _judged(told.history()) == set()
+
+
+@few
+@given(SEEDS)
+def test_a_gang_of_which_more_is_bound_again_and_again_is_on_its_way(seed: int) -> None:
+    told = honest(seed)
+    ref, uids = told.gang("long", 4)
+    told.node("n0", 64)
+    told.claim(ref, dict.fromkeys(uids, "n0"))
+    for uid in uids:
+        told.now_s += 29.0
+        told.bind(uid, "n0")
     assert _judged(told.history()) == set()

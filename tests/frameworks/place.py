@@ -96,6 +96,12 @@ class Place:
         path = f"{self._pods}/{pod.name}/status"
         await self._admin.request("PATCH", path, body=body, content_type=MERGE_PATCH)
 
+    async def fail(self, pod: PodVersion) -> None:
+        """The pod's container has ended with an error."""
+        body = msgspec.json.encode({"status": {"phase": "Failed"}})
+        path = f"{self._pods}/{pod.name}/status"
+        await self._admin.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+
     async def lose(self, pod: PodVersion) -> None:
         """The pod goes at once and without a word."""
         await self._admin.delete(f"{self._pods}/{pod.name}", grace_s=0)

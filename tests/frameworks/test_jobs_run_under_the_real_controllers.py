@@ -24,6 +24,9 @@ POOLS: Final = (
     Pool(name="racks", count=8, gpus=1, racks=2),
     Pool(name="restarts", count=4, gpus=1),
     Pool(name="limit", count=4, gpus=1),
+    Pool(name="again", count=1, gpus=4),
+    Pool(name="grows", count=1, gpus=4),
+    Pool(name="gives-up", count=1, gpus=4),
 )
 
 
@@ -158,4 +161,62 @@ async def test_half_a_gang_is_given_back_when_nothing_takes_the_lost_ones_place(
         await place.until(lambda: len(place.waiting()) == 4, "all wait, none holds a GPU")
         assert place.evicted() == before - {lost.uid}
         # Also that nobody held part of it for more than 30 s.
+        await place.judge()
+
+
+async def test_a_gangs_name_used_by_the_next_job_starts_whole_or_not_at_all(site: Places) -> None:
+    """As a CronJob with a history does: the pods of the run before are kept."""
+    async with site.at("again") as place:
+        words = {"gang": "nightly", "gang-min-member": "3"}
+        for name in ("nightly-1", "nightly-2"):
+            manifest = {**example("job/independent.yaml", completions=3, parallelism=3)}
+            manifest["metadata"] = {"name": name}
+            before = {pod.uid for pod in place.pods()}
+            await place.create(manifest, **words)
+            if before:
+                await place.until(
+                    lambda: len(place.waiting()) == 3, "the second run waits for all of its room"
+                )
+                assert len(place.running()) == 2
+                for pod in place.running():
+                    await place.end(pod)
+            await place.until(lambda: len(place.running()) == 3, f"{name} runs")
+            for pod in place.running()[:3] if name == "nightly-1" else ():
+                await place.end(pod)
+            if name == "nightly-1":
+                await place.until_said("Complete")
+                # Somebody else takes half of the room.
+                other = example("job/independent.yaml", completions=2, parallelism=2)
+                await place.create({**other, "metadata": {"name": "other"}})
+                await place.until(lambda: len(place.running()) == 2, "the others run")
+        assert place.evicted() == set()
+        await place.judge()
+
+
+async def test_a_set_that_is_scaled_says_its_new_size_through_its_newest_pods(site: Places) -> None:
+    async with site.at("grows") as place:
+        manifest, words = gang_of_a_set(2)
+        manifest = {**manifest, "spec": {**manifest["spec"], "updateStrategy": {"type": "OnDelete"}}}
+        await place.create(manifest, **words)
+        await place.until_whole(2)
+        before = {pod.uid for pod in place.pods()}
+        template = {"metadata": {"annotations": {"stowplan.dev/gang-min-member": "4"}}}
+        await place.change(replicas=4, template=template)
+        await place.until(lambda: len(place.running()) == 4, "the newcomers run")
+        assert before <= {pod.uid for pod in place.pods()}
+        assert place.evicted() == set()
+        await place.judge()
+
+
+async def test_an_index_that_failed_for_good_ends_nobody_else(site: Places) -> None:
+    async with site.at("gives-up") as place:
+        spec = {"backoffLimitPerIndex": 0, "maxFailedIndexes": 4}
+        await place.create(example("job/indexed.yaml", **spec))
+        await place.until_whole(4)
+        await place.fail(place.pods()[1])
+        await place.until(lambda: len(place.pods()) == 3, "one has failed")
+        for pod in place.pods():
+            await place.end(pod)
+        await place.until_said("Failed")
+        assert place.evicted() == set()
         await place.judge()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scheduler.gangs import events as ev
 from scheduler.gangs.attempt import Limits, Phase, verify
 from scheduler.gangs.faults import BrokenInvariant
-from scheduler.gangs.machine import start
+from scheduler.gangs.machine import delayed, start
 from tests.gangs.gang_cases import after, begin, gang_of, planned
 
 
@@ -143,6 +144,35 @@ def test_the_deadline_takes_a_partly_bound_gang_back_without_waiting_for_the_res
     assert not kinds(todo, ev.Forget), "the second Binding is under way and may still land"
     attempt, _ = after(attempt, [ev.EvictAcked(at_s=20.1, uid="w-0")])
     assert attempt.phase is Phase.UNWINDING
+
+
+def test_each_binding_moves_the_deadline_and_so_does_time_behind_others() -> None:
+    attempt, _ = after(begin(3)[0], [ev.ClaimAcked(at_s=15.0)])
+    assert attempt.deadline_s == 35.0
+    for i in (0, 1):
+        attempt, _ = after(attempt, [ev.BindAcked(at_s=30.0 + 19.0 * i, uid=f"w-{i}")])
+        assert attempt.deadline_s == 50.0 + 19.0 * i
+    assert delayed(attempt, 5.0).deadline_s == 74.0
+
+
+def test_of_those_who_come_in_the_place_of_lost_members_each_is_of_use_alone() -> None:
+    gang = replace(gang_of({"w": (2, 2)}, min_member=4, standing=2), stood=4, is_broken=True)
+    attempt, _ = start(gang, planned(gang), epoch=1, at_s=0.0)
+    attempt, _ = after(attempt, [*acked("w-0"), ev.StandingGone(at_s=0.3)])
+    attempt, todo = after(
+        attempt, [ev.BindRefused(at_s=0.4, uid="w-1", reason="the node is full", is_permanent=False)]
+    )
+    assert attempt.phase is Phase.BOUND
+    assert not kinds(todo, ev.EvictPod)
+    assert not attempt.leaves_it_whole
+
+
+def test_who_is_added_to_a_gang_that_stands_does_not_leave_with_another() -> None:
+    gang = replace(gang_of({"w": (2, 2)}, min_member=6, standing=4), stood=4)
+    attempt, _ = start(gang, planned(gang), epoch=1, at_s=0.0)
+    attempt, todo = after(attempt, [*acked("w-0"), ev.StandingGone(at_s=0.3), *acked("w-1")[1:]])
+    assert attempt.phase is Phase.BOUND
+    assert not kinds(todo, ev.EvictPod)
 
 
 def test_nothing_is_bound_again_while_the_gang_is_taken_back() -> None:

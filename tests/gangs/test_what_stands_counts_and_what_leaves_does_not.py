@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from scheduler.gangs import words
 from scheduler.gangs.registry import resolve
-from scheduler.gangs.view import pending_gang, single, stands
+from scheduler.gangs.standing import stands
+from scheduler.gangs.view import pending_gang, single
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Phase, Pod, Rejected, Shape
 from tests.gangs.gang_cases import LARGE, SMALL, Objects, pod

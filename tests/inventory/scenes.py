@@ -126,7 +126,10 @@ def _device(index: int) -> st.SearchStrategy[Device]:
             clique=st.integers(0, 2**31 - 1),
             state=st.integers(1, 3),
             health=st.integers(0, 3),
+            status=st.sampled_from([0, 0, 17, 999]),
+            mask=st.integers(0, 2**16 - 1),
         ),
+        recovery=st.none() | st.integers(0, 8),
         processes=processes.map(tuple),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
@@ -16,10 +16,10 @@ import pynvml
 from deploy.local.cluster import Cluster
 from deploy.local.nvml.library import FakeLibrary, FakeNode, shipped
 from scheduler.inventory.agent import Agent, AgentSettings
-from scheduler.inventory.nvml import Nvml
-from scheduler.inventory.writer import PATH
+from scheduler.inventory.nvml import Nvml, NvmlError, code_of
+from scheduler.inventory.writer import CLEAR_ANNOTATION, PATH
 from scheduler.kube.endpoint import Endpoint
-from scheduler.kube.transport import NotFound, Transport
+from scheduler.kube.transport import Invalid, NotFound, Transport
 from scheduler.kube.wire.inventory import GPUNode, GPUNodeStatus
 
 PATIENCE_S = 20.0
@@ -32,6 +32,8 @@ class Stage:
         self.name = f"gpu-{uuid.uuid4().hex[:10]}"
         self.node = FakeNode(folder, self.name, shipped("h100-nvswitch"))
         self.api = api
+        #: The API server refuses what agents of this stage write about their devices.
+        self.refuses_status = False
         self._nvml = cast(Nvml, _OnNode(library, self.node))
 
     def agent(
@@ -54,7 +56,25 @@ class Stage:
             once=once,
             wait_for_driver=wait_for_driver,
         )
-        return Agent(self._nvml, self.api, settings, owner=self.node.pod_of, rng=random.Random(1))
+        api = cast(Transport, _Refusing(self))
+        return Agent(self._nvml, api, settings, owner=self.node.pod_of, rng=random.Random(1))
+
+    def error_of(self, call: str) -> int:
+        """NVML's answer to a call of this process that opens nothing."""
+        try:
+            getattr(self._nvml, call)()
+        except NvmlError as error:
+            return code_of(error)
+        return 0
+
+    async def until_cleared(self) -> None:
+        """Until no admin's word is on the object any more."""
+        async with asyncio.timeout(PATIENCE_S):
+            while CLEAR_ANNOTATION in ((await self._object()).metadata.annotations or {}):
+                await asyncio.sleep(0)
+
+    async def _object(self) -> GPUNode:
+        return await self.api.get(f"{PATH}/{self.name}", GPUNode)
 
     @asynccontextmanager
     async def running(self, agent: Agent) -> AsyncIterator[Agent]:
@@ -83,6 +103,22 @@ class Stage:
         await self.api.request(
             "PATCH", f"{PATH}/{self.name}", body=body, content_type="application/merge-patch+json"
         )
+
+
+class _Refusing:
+    """The API, which may have another idea of what a GPUNode is than the agent."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stage.api, name)
+
+    async def patch(self, path: str, *more: object, **words: object) -> object:
+        if path.endswith("/status") and self._stage.refuses_status:
+            raise Invalid(422, "Invalid", "not as the definition says")
+        patch = cast(Callable[..., Awaitable[object]], self._stage.api.patch)
+        return await patch(path, *more, **words)
 
 
 class _OnNode:

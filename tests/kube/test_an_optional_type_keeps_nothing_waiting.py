@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 import pytest
 
@@ -13,8 +13,10 @@ from scheduler.kube.reflector import Reflector, Timing
 from scheduler.kube.transport import ApiError, Forbidden, NotFound
 from simulations.faults.virtual_time import elapse, run_virtually
 from tests.kube.mirror import Mirror
+from tests.kube.store import MemoryReader, Store
 from tests.kube.test_a_watch_is_never_trusted_for_long import PATH, Refusing, expired
 
+V1, V2, V3 = PATH, PATH.replace("/v1/", "/v2/"), PATH.replace("/v1/", "/v3/")
 MISSING_S = Timing().missing_s
 
 
@@ -116,3 +118,95 @@ def test_an_api_server_that_starts_anew_takes_no_type_away(error: ApiError, is_o
         assert one.mirror.objects == {}
 
     told(None, story, is_optional=is_optional)
+
+
+class Versioned(MemoryReader):
+    """Serves a type under some of its versions; ``asked`` are the paths in the order of the requests."""
+
+    def __init__(self, *served: str) -> None:
+        super().__init__(Store())
+        self.served = set(served)
+        self.asked: list[str] = []
+
+    def _look(self, path: str) -> None:
+        self.asked.append(path)
+        if path not in self.served:
+            raise NotFound(404)
+
+    async def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, timeout_s: float = 10.0
+    ) -> bytes:
+        self._look(path)
+        return await super().request(method, path, params=params, timeout_s=timeout_s)
+
+    def stream_batches(
+        self, path: str, *, params: Mapping[str, str], read_timeout_s: float
+    ) -> AsyncGenerator[list[bytes], None]:
+        self._look(path)
+        return super().stream_batches(path, params=params, read_timeout_s=read_timeout_s)
+
+
+def versioned(
+    reader: Versioned, story: Callable[[Reflector[wire.Namespace], Mirror], Awaitable[None]]
+) -> None:
+    async def play() -> None:
+        mirror = Mirror()
+        reflector = Reflector(
+            reader,
+            V1,
+            wire.Namespace,
+            mirror,
+            clock=asyncio.get_running_loop().time,
+            rng=random.Random(7).random,
+            versions=(V2, V3),
+        )
+        running = asyncio.create_task(reflector.run())
+        await story(reflector, mirror)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtually(play())
+
+
+@pytest.mark.parametrize("served", [V1, V2, V3])
+def test_whichever_version_is_served_is_read_from_the_start(served: str) -> None:
+    reader = Versioned(served)
+    reader.store.put("a")
+
+    async def story(reflector: Reflector[wire.Namespace], mirror: Mirror) -> None:
+        await elapse(0.5)
+        assert reflector.synced.is_set()
+        assert reflector.path == served
+        assert mirror.objects == reader.store.contents()
+        reader.store.put("b")
+        await elapse(0.5)
+        assert mirror.objects == reader.store.contents()
+
+    versioned(reader, story)
+
+
+def test_an_upgrade_that_takes_a_version_away_loses_nothing() -> None:
+    reader = Versioned(V1)
+    reader.store.put("a")
+
+    async def story(reflector: Reflector[wire.Namespace], mirror: Mirror) -> None:
+        await elapse(0.5)
+        reader.served = {V3}
+        reader.store.put("b")
+        await elapse(1200.0)
+        assert reflector.path == V3
+        assert mirror.objects == reader.store.contents()
+
+    versioned(reader, story)
+
+
+def test_of_a_type_without_any_version_each_is_asked_for_once_a_look() -> None:
+    reader = Versioned()
+
+    async def story(reflector: Reflector[wire.Namespace], mirror: Mirror) -> None:
+        await elapse(10.0)
+        assert reflector.synced.is_set()
+        assert not reflector.is_served
+        assert reader.asked == [V1, V2, V3]
+
+    versioned(reader, story)

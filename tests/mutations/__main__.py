@@ -23,11 +23,14 @@ from rich.table import Table
 
 from tests.mutations.device_guards import DEVICE_GUARDS
 from tests.mutations.dialect_guards import DIALECT_GUARDS
+from tests.mutations.drift_guards import DRIFT_GUARDS
 from tests.mutations.flood_guards import FLOOD_GUARDS
 from tests.mutations.guards import GUARDS, Mutation
+from tests.mutations.healing_guards import HEALING_GUARDS
 from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
+from tests.mutations.truth_guards import TRUTH_GUARDS
 from tests.mutations.victim_guards import VICTIM_GUARDS
 from tests.mutations.volume_guards import VOLUME_GUARDS
 
@@ -44,8 +47,11 @@ MUTATIONS = (
     *TEAM_GUARDS,
     *VICTIM_GUARDS,
     *PROVISIONING_GUARDS,
+    *HEALING_GUARDS,
     *FLOOD_GUARDS,
     *VOLUME_GUARDS,
+    *TRUTH_GUARDS,
+    *DRIFT_GUARDS,
     *IN_STORMS,
 )
 

@@ -119,8 +119,8 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="labels that disagree with the inventory are counted",
         file="scheduler/live/devices.py",
-        old="self._metrics.devices(self._state.devices.uses(), len(found))",
-        new="self._metrics.devices(self._state.devices.uses(), 0)",
+        old="self._metrics.devices(self._state.devices.uses(), len(found), differences)",
+        new="self._metrics.devices(self._state.devices.uses(), 0, differences)",
         test=LYING,
     ),
     Mutation(
@@ -132,8 +132,8 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="a device that is no longer listed is missed",
-        file="scheduler/inventory/record.py",
-        old="            yield replace(device, troubles=(trouble,), processes=())",
+        file="scheduler/inventory/identity.py",
+        old='            yield replace(device, troubles=("missing",), unanswered=())',
         new="            yield device",
         test=TROUBLES,
     ),

@@ -152,13 +152,6 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         test=PRIORITY,
     ),
     Mutation(
-        name="without teams who may not preempt waits",
-        file="scheduler/teams/desk.py",
-        old="return is_higher and all(pod.can_preempt for pod in gang.pods)",
-        new="return is_higher",
-        test=f"{PRIORITY}::test_who_may_not_preempt_waits",
-    ),
-    Mutation(
         name="the teams' page reads what describes gangs",
         file="scheduler/cli/teams.py",
         old="    await tell_groups(transport, state)\n",

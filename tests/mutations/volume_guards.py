@@ -11,6 +11,7 @@ ATTACHES: Final = "tests/volumes/test_a_node_attaches_only_so_many_volumes.py"
 EXCLUSIVE: Final = "tests/volumes/test_a_read_write_once_pod_claim_has_one_user.py"
 COURSE: Final = "tests/volumes/test_a_gang_starts_when_all_its_volumes_are_there.py"
 STEPS: Final = "tests/volumes/test_each_claim_is_taken_one_step_further.py"
+PHASE: Final = "tests/gangs/test_volumes_have_a_time_of_their_own.py"
 REAL: Final = "tests/volumes/test_on_the_control_plane_volumes_come_first.py"
 
 VOLUME_GUARDS: tuple[Mutation, ...] = (
@@ -26,7 +27,7 @@ VOLUME_GUARDS: tuple[Mutation, ...] = (
         file="scheduler/gangs/machine.py",
         old="ready = replace(attempt, deadline_s=event.at_s + attempt.limits.deadline_s)",
         new="ready = attempt",
-        test=f"{COURSE}::test_no_pod_is_bound_before_the_last_volume_is_there",
+        test=PHASE,
     ),
     Mutation(
         name="all volumes of a gang are waited for, not some",

@@ -14,7 +14,8 @@ from scheduler.model.selection import (
     WeightedNodeTerm,
     WeightedPodTerm,
 )
-from scheduler.predicates.preference import preference
+from scheduler.predicates.crowd import Crowd
+from scheduler.predicates.preference import Wisher, Wishes, preference
 from tests.builders import node, shape
 
 SPOT = Taint(key="spot", value="", effect="PreferNoSchedule")
@@ -75,3 +76,25 @@ def test_pods_of_other_namespaces_are_not_meant() -> None:
     score = preference(shape(preferred_pods=(wish,)), "team", RACKS, [stranger], {})
     assert score is not None
     assert score.tolist() == [0, 0, 0, 0]
+
+
+def placed_with(row: int, **rules: object) -> Placed:
+    return Placed(namespace="team", labels=(), node=row, shape=shape(**rules))  # type: ignore[arg-type] # fields of Shape
+
+
+def test_pods_on_nodes_have_wishes_of_a_newcomer_too() -> None:
+    wish = WeightedPodTerm(weight=10, term=NEAR_WEB)
+    crowd = Crowd(
+        RACKS, [placed_with(0, preferred_anti_pods=(wish,)), placed_with(2, pod_affinity=(NEAR_WEB,))]
+    )
+    wisher = Wisher(shape=shape(), namespace="team", labels=(("app", "web"),))
+    score = Wishes(wisher, crowd, {}).score()
+    assert score is not None
+    assert score.tolist() == [0, 0, 200, 200]
+
+
+def test_wishes_of_pods_on_nodes_mean_those_they_name() -> None:
+    wish = WeightedPodTerm(weight=10, term=NEAR_WEB)
+    crowd = Crowd(RACKS, [placed_with(0, preferred_pods=(wish,))])
+    for namespace, labels in (("team", (("app", "db"),)), ("other", (("app", "web"),))):
+        assert Wishes(Wisher(shape=shape(), namespace=namespace, labels=labels), crowd, {}).score() is None

@@ -18,6 +18,7 @@ def _entries(rng: Random, books: Books) -> list[Entry]:
     return [
         Entry(
             is_started=rng.random() < 0.15,
+            is_promised=rng.random() < 0.15,
             priority=rng.choice([0, 0, 100, 1_000]),
             created_s=float(rng.randint(0, 5)),
             name=f"g{i:02d}",
@@ -53,7 +54,7 @@ def test_each_turn_goes_to_the_sibling_with_the_least_of_what_it_is_due(world: W
     left = set(range(len(entries)))
     for position in positions:
         entry = entries[position.index]
-        line = [i for i in left if entries[i].is_started] or list(left)
+        line = [i for i in left if entries[i].is_promised] or list(left)
         assert position.index in line
         for i, standing in zip(tree.path(tree.leaf(entry.team))[::-1], position.standings, strict=True):
             key = (not standing.is_guaranteed, standing.filled_ppm)

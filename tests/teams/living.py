@@ -19,8 +19,8 @@ from simulations.faults.virtual_time import run_virtually
 from simulations.faults.weather import Weather
 
 LIMIT_S = 100_000.0
-#: What becomes of one eviction: not carried out, or carried out and nobody hears of it.
-Trouble = Literal["error", "unheard"]
+#: What becomes of one eviction: nothing special, not carried out, or carried out and nobody hears of it.
+Trouble = Literal["none", "error", "unheard"]
 
 
 class Living:
@@ -182,8 +182,10 @@ class _Troubled(Server):
     def answer(self, call: Call) -> Answer:
         if call.target.part != "eviction" or not self._living.troubles:
             return super().answer(call)
-        if self._living.troubles.pop(0) == "unheard":
-            super().answer(call)
+        trouble = self._living.troubles.pop(0)
+        answer = None if trouble == "error" else super().answer(call)
+        if answer is not None and trouble == "none":
+            return answer
         return refusal(504, "Timeout", "the request did not complete in the allotted time")
 
 

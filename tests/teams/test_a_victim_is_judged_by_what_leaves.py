@@ -9,8 +9,11 @@ import pytest
 from scheduler.gangs.groups import Replicas, Workload
 from scheduler.model.disruption import DisruptionBudget
 from scheduler.model.objects import Owner
+from scheduler.model.plan import Budget, Policy
 from scheduler.model.selection import Selector
-from tests.builders import gang, pod
+from scheduler.planner import plan
+from scheduler.state import ClusterState
+from tests.builders import gang, node, pod
 from tests.teams.worlds import World, cluster, quota
 
 
@@ -45,9 +48,10 @@ def test_a_head_stays_though_its_workers_count_for_less(wanted: int) -> None:
     assert len(world.running("lab")) == (5 - wanted if wanted <= 3 else 4)
 
 
-def _lending(*, guarded: int | None) -> World:
+def _lending(*, guarded: int | None, owed: int = 8) -> World:
     """Three gangs of ``a`` on three nodes, two of them beyond its guarantee; all pods may have a budget."""
-    state = cluster([8] * 3, [quota("a", {"guaranteed": {"gpu": 8}}), quota("b", {"guaranteed": {"gpu": 8}})])
+    guarantees = {"a": 8, "b": owed}
+    state = cluster([8] * 3, [quota(t, {"guaranteed": {"gpu": g}}) for t, g in guarantees.items()])
     world = World(state)
     for name in ("old", "middle", "young"):
         labels = {"app": name}
@@ -74,11 +78,26 @@ def test_a_budget_that_does_not_let_a_whole_gang_go_lets_nobody_go(allowed: int 
 
 
 def test_two_beneficiaries_of_one_plan_share_what_a_budget_allows() -> None:
-    world = _lending(guarded=4)
-    world.submit(pod("first", gpu=4, namespace="b"), pod("second", gpu=4, namespace="b", created_s=1.0))
-    world.submit(*gang("third", 2, gpu=4, namespace="b", created_s=2.0))
-    done = world.cycle()
-    assert sum(len(victim.pods) for clearing in done.clearings for victim in clearing.victims) == 4
+    for allowed, leave in ((4, 4), (7, 4), (8, 8)):
+        world = _lending(guarded=allowed, owed=16)
+        world.submit(pod("first", gpu=8, namespace="b"))
+        world.submit(*gang("second", 2, gpu=4, namespace="b", created_s=2.0))
+        done = world.cycle()
+        gone = [one for clearing in done.clearings for victim in clearing.victims for one in victim.pods]
+        assert len(gone) == leave
+
+
+@pytest.mark.parametrize(("allowed", "leave"), [(2, 2), (1, 0)])
+def test_a_budget_holds_where_the_order_displaces(allowed: int, leave: int) -> None:
+    state = ClusterState("stowplan")
+    state.follows = True
+    state.set_node(node("n0"))
+    for one in gang("low", 2, gpu=4):
+        state.set_pod(replace(one, node_name="n0", phase="Running", started_s=0.0))
+    state.disruption.put(DisruptionBudget(namespace="team", name="low", selector=Selector(), allowed=allowed))
+    state.set_pod(pod("urgent", gpu=8, priority=100, created_s=50.0))
+    done = plan(state.snapshot(100.0), Policy(displaces=True), Budget())
+    assert sum(len(victim.pods) for clearing in done.clearings for victim in clearing.victims) == leave
 
 
 def test_an_eviction_that_the_budget_does_not_count_yet_is_counted() -> None:

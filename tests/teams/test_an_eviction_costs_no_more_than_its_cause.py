@@ -37,7 +37,8 @@ def test_a_budget_that_says_no_for_ten_seconds_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["error", "unheard"])
-def test_an_answer_that_is_lost_costs_no_second_gang(trouble: Trouble) -> None:
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_an_answer_that_is_lost_costs_no_second_gang(trouble: Trouble, after: int) -> None:
     async def story() -> None:
         living = _lent()
         living.nodes(3)
@@ -45,7 +46,8 @@ def test_an_answer_that_is_lost_costs_no_second_gang(trouble: Trouble) -> None:
             living.gang(f"g{index}", "a", 4, 2)
         await living.passes(30)
         assert len(living.running("a")) == 12
-        living.troubles = [trouble]
+        quiet: list[Trouble] = ["none"]
+        living.troubles = [*quiet * after, trouble]
         living.pod("needs", "b", 8)
         await living.passes(60)
         assert living.running("b") == {"needs"}

@@ -131,11 +131,13 @@ def test_who_may_not_preempt_waits() -> None:
 @pytest.mark.parametrize("priority", [0, 10])
 def test_nobody_leaves_for_an_equal(priority: int) -> None:
     state = ClusterState("stowplan")
-    state.set_node(node("n0", gpu=1))
+    state.set_node(node("n0", gpu=2))
+    state.set_node(node("n1", gpu=1))
     world = World(state)
-    world.submit(pod("first", gpu=1, priority=priority))
+    # Somebody counts for less, but its place would not do.
+    world.submit(pod("first", gpu=2, priority=priority), pod("low", gpu=1, priority=-1))
     world.settle()
-    world.submit(pod("second", gpu=1, priority=priority, created_s=1.0))
+    world.submit(pod("second", gpu=2, priority=priority, created_s=1.0))
     for _ in range(3):
         assert not world.cycle().clearings
 

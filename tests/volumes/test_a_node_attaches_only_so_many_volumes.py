@@ -106,12 +106,11 @@ def test_a_node_without_a_word_has_no_limit_and_one_that_speaks_later_has() -> N
     assert set(world.places()) == {"p1"}
 
 
-def test_limits_that_others_do_not_need_change_no_place() -> None:
-    """A node's attachments are no part of its size, so they do not decide where pods are packed."""
-    places = []
-    for most in (None, 20):
-        world = World({f"n{i}": "a" for i in range(6)}, gpu=8)
-        world.limits(most)
-        world.pods(*gang("g", 5, of=mounting(gpu=3)), *(pod(f"p{i}", gpu=2) for i in range(4)))
-        places.append(world.places())
-    assert places[0] == places[1]
+def test_limits_do_not_decide_where_pods_are_packed() -> None:
+    """What a node attaches is no part of its size: the tightest node is the one with the fewest devices."""
+    world = World({})
+    world.state.set_node(node("tight", gpu=4))
+    world.state.set_node(node("wide", gpu=8))
+    world.state.set_storage("node_drivers", {"tight": drivers("tight", 100), "wide": drivers("wide", 0)})
+    world.pods(pod("p", gpu=4))
+    assert world.places() == {"p": "tight"}

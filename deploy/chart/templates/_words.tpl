@@ -15,12 +15,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* What a container may do: nothing but compute and talk. */ -}}
 {{- define "stowplan.confined" -}}
-allowPrivilegeEscalation: false
-capabilities: {drop: [ALL]}
-readOnlyRootFilesystem: true
+{{ include "stowplan.harmless" . }}
 runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
+{{- end }}
+
+{{- /* The same as root without its capabilities, for files that are root's. */ -}}
+{{- define "stowplan.confinedRoot" -}}
+{{ include "stowplan.harmless" . }}
+runAsUser: 0
+runAsGroup: 0
+{{- end }}
+
+{{- define "stowplan.harmless" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+readOnlyRootFilesystem: true
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 

@@ -25,6 +25,7 @@ from scheduler.invariants import (
     LeaseVersion,
     NodeVersion,
     PodVersion,
+    QuotaVersion,
 )
 from scheduler.invariants.history import Kind, Version
 
@@ -34,6 +35,8 @@ DEVICES: Final = "stowplan.dev/devices"
 FRACTIONS: Final = ("stowplan.dev/gpu-fraction", "gpu-fraction")
 MEMORY: Final = "stowplan.dev/gpu-memory"
 MEMORY_MIB: Final = "gpu-memory"
+EVICTED: Final = "stowplan.dev/Evicted"
+ON_LOSS: Final = "stowplan.dev/gang-on-loss"
 _UNIT: Final = 1000
 _SUFFIXES: Final = {
     "n": Decimal("1e-9"),
@@ -111,12 +114,14 @@ def pod_fact(raw: bytes, served: Collection[str] = ()) -> tuple[str, Version]:
     conditions = {condition.type: condition for condition in pod.status.conditions or ()}
     told = conditions.get("PodScheduled")
     disrupted = conditions.get("DisruptionTarget")
+    evicted = conditions.get(EVICTED)
     return meta.uid, PodVersion(
         uid=meta.uid,
         namespace=meta.namespace,
         name=meta.name,
         scheduler=spec.scheduler_name,
         created=meta.creation_timestamp,
+        owner=next((owner.uid for owner in meta.owner_references or () if owner.controller), ""),
         node=spec.node_name,
         phase=pod.status.phase,
         is_deleting=meta.deletion_timestamp is not None,
@@ -131,6 +136,26 @@ def pod_fact(raw: bytes, served: Collection[str] = ()) -> tuple[str, Version]:
         told=None if told is None else (told.status, told.reason or "", told.message or ""),
         devices=tuple(uuid for uuid in (meta.annotations or {}).get(DEVICES, "").split(",") if uuid),
         share=_share(meta.annotations or {}),
+        priority=spec.priority or 0,
+        can_preempt=spec.preemption_policy != "Never",
+        nominated=pod.status.nominated_node_name,
+        evicted_for=None if evicted is None else (evicted.reason or "", evicted.message or ""),
+        on_loss={**(meta.labels or {}), **(meta.annotations or {})}.get(ON_LOSS, ""),
+        is_plain=_is_plain(pod),
+    )
+
+
+def _is_plain(pod: wire.Pod) -> bool:
+    """Whether a node's room alone decides if the pod may go there."""
+    spec, words = pod.spec, {**(pod.metadata.labels or {}), **(pod.metadata.annotations or {})}
+    ties = (spec.node_selector, spec.affinity, spec.topology_spread_constraints, spec.resource_claims)
+    volumes = spec.volumes or ()
+    return not (
+        any(ties)
+        or any(volume.persistent_volume_claim or volume.ephemeral for volume in volumes)
+        or any(
+            "topology" in key or "fraction" in key or "gpu-memory" in key or "model" in key for key in words
+        )
     )
 
 
@@ -150,7 +175,9 @@ def _share(words: Mapping[str, str]) -> Fraction | int | None:
 def node_fact(raw: bytes) -> tuple[str, Version]:
     node = _node.decode(raw)
     name = node.metadata.name
-    return name, NodeVersion(name=name, allocatable=amounts(node.status.allocatable))
+    taints = node.spec.taints or ()
+    is_open = not node.spec.unschedulable and all(taint.effect == "PreferNoSchedule" for taint in taints)
+    return name, NodeVersion(name=name, allocatable=amounts(node.status.allocatable), is_open=is_open)
 
 
 def gpu_node_fact(raw: bytes) -> tuple[str, Version]:
@@ -206,9 +233,24 @@ def lease_fact(raw: bytes) -> tuple[str, Version]:
     )
 
 
+def quota_fact(raw: bytes) -> tuple[str, Version]:
+    quota = _quota.decode(raw)
+    spec, name = quota.spec, quota.metadata.name
+    read = {key: bytes(amount).decode().strip('"') for key, amount in (spec.guaranteed or {}).items()}
+    odd = (spec.parent, spec.namespace_selector, spec.pod_defaults, spec.pod_maximum)
+    return name, QuotaVersion(
+        name=name,
+        namespaces=spec.namespaces or (),
+        guaranteed={
+            "nvidia.com/gpu" if key == "gpu" else key: thousandths(text) for key, text in read.items()
+        },
+        is_plain=not any(odd) and "gpuModels" not in read,
+    )
+
+
 def event_fact(raw: bytes) -> tuple[str, Version]:
     event = _event.decode(raw)
-    return event.metadata.uid, EventVersion(uid=event.regarding.uid, reason=event.reason)
+    return event.metadata.uid, EventVersion(uid=event.regarding.uid, reason=event.reason, note=event.note)
 
 
 _pod = msgspec.json.Decoder(wire.Pod)
@@ -216,6 +258,7 @@ _node = msgspec.json.Decoder(wire.Node)
 _gpu_node = msgspec.json.Decoder(wire.GPUNode)
 _group = msgspec.json.Decoder(wire.Group)
 _gang_object = msgspec.json.Decoder(wire.Gang)
+_quota = msgspec.json.Decoder(wire.TeamQuota)
 _raw_status = msgspec.json.Decoder(wire.RawStatus)
 _lease = msgspec.json.Decoder(wire.Lease)
 _event = msgspec.json.Decoder(wire.Event)
@@ -242,6 +285,7 @@ def sources(*, lease_namespace: str, lease: str, served: Collection[str]) -> tup
         Source(kind="GPUNode", path="/apis/stowplan.dev/v1alpha1/gpunodes", fact=gpu_node_fact),
         Source(kind="Group", path=groups, fact=native_group_fact),
         Source(kind="Group", path=coscheduling, fact=coscheduling_group_fact),
+        Source(kind="Quota", path="/apis/stowplan.dev/v1alpha1/teamquotas", fact=quota_fact),
         Source(kind="Gang", path=gangs, fact=partial(gang_fact, served=served)),
         Source(
             kind="Lease",

@@ -8,8 +8,9 @@ whether executors that a Spark driver makes under YuniKorn's keys start together
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -27,6 +28,7 @@ TRAINING: Final = "training.kubeflow.org"
 JOBSET: Final = "jobset.sigs.k8s.io"
 YUNIKORN: Final = "yunikorn.apache.org"
 KUEUE: Final = "kueue.x-k8s.io"
+_TIMED: Final = re.compile(r".+-([1-9][0-9]{7,9})")
 #: Owner kinds of kubeflow.org whose dialect is the kind in lower case.
 KUBEFLOW: Final = frozenset({"PyTorchJob", "TFJob", "XGBoostJob", "PaddleJob", "JAXJob", "MPIJob"})
 
@@ -77,6 +79,10 @@ def member_of(pod: wire.Pod, served: Collection[str]) -> Membership:
     """served: dialects whose gangs are described by objects that can be read; other pods are singles."""
     said = _Said(pod)
     found = next((found for read in _READERS if (found := read(said)) is not None), SINGLE)
+    run = _TIMED.fullmatch(said.owner.name) if said.owner.kind in ("Job", "Workflow") else None
+    if run is not None and found.dialect not in ("", "job") and "/" not in found.name:
+        # A CronJob's Jobs carry the time of their run; each is a gang of its own.
+        found = replace(found, name=f"{found.name}/{run.group(1)}")
     return found if found.dialect in served or found.dialect in BY_PODS else SINGLE
 
 
@@ -96,7 +102,7 @@ def _native(said: _Said) -> Membership | None:
 
 
 def _coscheduling(said: _Said) -> Membership | None:
-    name = said.labels.get(COSCHEDULING)
+    name = said.labels.get(COSCHEDULING) or said.annotations.get(COSCHEDULING)
     return Membership(dialect="coscheduling", name=name) if name else None
 
 
@@ -113,11 +119,13 @@ def _kai(said: _Said) -> Membership | None:
 
 def _koordinator(said: _Said) -> Membership | None:
     light = "pod-group.scheduling.sigs.k8s.io"
-    gang = said.annotations.get(f"{KOORDINATOR}/name") or said.labels.get(f"{light}/name")
+    group = said.labels.get(light)
+    if group:
+        return Membership(dialect="koordinator", name=group)
+    gang = said.labels.get(f"{light}/name") or said.annotations.get(f"{KOORDINATOR}/name")
     if not gang:
-        group = said.labels.get(light)
-        return Membership(dialect="koordinator", name=group) if group else None
-    size = said.count(f"{KOORDINATOR}/min-available") or said.count(f"{light}/min-available")
+        return None
+    size = said.count(f"{light}/min-available") or said.count(f"{KOORDINATOR}/min-available")
     listed = _decoded(said.annotations.get(f"{KOORDINATOR}/groups", "[]"), str)
     together = tuple(item.rpartition("/")[2] for item in listed)
     if gang not in together:
@@ -132,8 +140,8 @@ def _yunikorn(said: _Said) -> Membership | None:
     text = said.annotations.get(f"{YUNIKORN}/task-groups")
     if not role and text is None:
         return None
-    keys = (f"{YUNIKORN}/app-id", "applicationId", "spark-app-selector")
-    name = next((said.labels[key] for key in keys if said.labels.get(key)), "")
+    labels = [said.labels.get(key) for key in (f"{YUNIKORN}/app-id", "applicationId", "spark-app-selector")]
+    name = labels[0] or said.annotations.get(f"{YUNIKORN}/app-id") or labels[1] or labels[2] or ""
     groups = _decoded(text or "[]", _TaskGroup)
     is_driver = said.labels.get("spark-role") == "driver"
     minimum = sum(group.min_member for group in groups if not is_driver or group.name == role)

@@ -16,6 +16,7 @@ class OwnerReference(Wire, frozen=True):
     api_version: str = ""
     kind: str = ""
     name: str = ""
+    uid: str = ""
     controller: bool | None = None
 
 
@@ -55,6 +56,17 @@ class SchedulingGroup(Wire, frozen=True):
     pod_group_name: str | None = None
 
 
+class AnyField(Wire, frozen=True):
+    """Present, whatever it holds."""
+
+
+class Volume(Wire, frozen=True):
+    """Of a kind that ties a pod to places."""
+
+    persistent_volume_claim: AnyField | None = None
+    ephemeral: AnyField | None = None
+
+
 class PodSpec(Wire, frozen=True):
     node_name: str = ""
     scheduler_name: str = ""
@@ -63,15 +75,19 @@ class PodSpec(Wire, frozen=True):
     overhead: dict[str, Amount] | None = None
     resources: Resources | None = None
     scheduling_gates: tuple[AnyField, ...] | None = None
+    priority: int | None = None
+    preemption_policy: str | None = None
+    node_selector: Words = None
+    affinity: AnyField | None = None
+    topology_spread_constraints: tuple[AnyField, ...] | None = None
+    resource_claims: tuple[AnyField, ...] | None = None
+    volumes: tuple[Volume, ...] | None = None
     scheduling_group: SchedulingGroup | None = None
-
-
-class AnyField(Wire, frozen=True):
-    """Present, whatever it holds."""
 
 
 class PodStatus(Wire, frozen=True):
     phase: str = "Pending"
+    nominated_node_name: str = ""
     conditions: tuple[Condition, ...] | None = None
 
 
@@ -105,12 +121,22 @@ class GPUNode(Wire, frozen=True):
     status: GPUNodeStatus = GPUNodeStatus()
 
 
+class Taint(Wire, frozen=True):
+    effect: str = ""
+
+
+class NodeSpec(Wire, frozen=True):
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] | None = None
+
+
 class NodeStatus(Wire, frozen=True):
     allocatable: dict[str, Amount] | None = None
 
 
 class Node(Wire, frozen=True):
     metadata: Metadata
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
@@ -150,6 +176,22 @@ class Gang(Wire, frozen=True):
     status: GangStatus = GangStatus()
 
 
+class QuotaSpec(Wire, frozen=True):
+    parent: str | None = None
+    namespaces: tuple[str, ...] | None = None
+    namespace_selector: AnyField | None = None
+    guaranteed: dict[str, msgspec.Raw] | None = None
+    pod_defaults: AnyField | None = None
+    pod_maximum: AnyField | None = None
+    limit: AnyField | None = None
+    borrowing_limit: AnyField | None = None
+
+
+class TeamQuota(Wire, frozen=True):
+    metadata: Metadata
+    spec: QuotaSpec = QuotaSpec()
+
+
 class RawStatus(Wire, frozen=True):
     """An object's status as it stands."""
 
@@ -175,6 +217,7 @@ class Event(Wire, frozen=True):
 
     metadata: Metadata
     reason: str = ""
+    note: str = ""
     regarding: Regarding = Regarding()
 
 

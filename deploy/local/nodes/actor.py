@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+from deploy.local.nodes.devices import Given
 from deploy.local.nodes.heartbeat import Heartbeats, default_interval_s
 from deploy.local.nodes.instructions import Instruction, Reject, StartProcess, StopProcess
 from deploy.local.nodes.inventory import Inventories, reports_by_default
@@ -36,6 +37,7 @@ class Settings:
 
     inventory: whether nodes report their devices; None says yes up to 500 of them. inventory_period_s:
     how often each is looked at; None says as often as an agent does, or less where they are many.
+    pod_resources: whether each node that reports serves the kubelet's socket, and its report asks that.
     """
 
     logs: Path
@@ -43,6 +45,7 @@ class Settings:
     writes_at_once: int = 32
     inventory: bool | None = None
     inventory_period_s: float | None = None
+    pod_resources: bool = False
 
 
 class NodeActor:
@@ -127,6 +130,16 @@ class NodeActor:
         """What the node holds by the actor's own count: milli-CPU, bytes, whole devices, pods."""
         return self._kubelets.used(node)
 
+    def given(self, node: str) -> tuple[Given, ...]:
+        """Whole devices that the node's plugin gave to pods that are there."""
+        return self._kubelets.devices.given(node)
+
+    def reboot(self, node: str, scenario: Scenario) -> None:
+        """The node is booted, with these devices. Raises: LookupError for a node that reports none."""
+        if self.inventories is None:
+            raise LookupError(f"the nodes report no devices, so nothing is booted on {node}")
+        self.inventories.reboot(node, scenario)
+
     def play(self, node: str, scenario: Scenario) -> None:
         """Something happens to a node's devices. Raises: LookupError for a node that reports none."""
         if self.inventories is None:
@@ -182,6 +195,8 @@ class NodeActor:
             clock=self._clock,
             is_silent=self._is_lost,
             period_s=self._settings.inventory_period_s,
+            given=lambda node: self._kubelets.devices.given(node),
+            serves=self._settings.pod_resources,
         )
 
     def _memory(self, node: str) -> Mapping[str, int] | None:

@@ -10,28 +10,32 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
 import msgspec
 import pynvml
 
+from deploy.local.nodes.devices import Given
+from deploy.local.nodes.pod_resources import PodResourcesServer
 from deploy.local.nodes.pools import NodeSpec
 from deploy.local.nvml.library import FakeLibrary, FakeNode, shipped
 from scheduler.inventory.events import EventPoll, Strike
 from scheduler.inventory.nvml import Nvml
 from scheduler.inventory.parse import found_record
+from scheduler.inventory.pod_resources import Grant, PodResources
 from scheduler.inventory.probe import probe
 from scheduler.inventory.publish import written_node
-from scheduler.inventory.record import Record, cleared, hung, observed, resumed, struck
+from scheduler.inventory.record import Record, cleared_by, hung, observed, resumed, struck
 from scheduler.inventory.report import DeviceReport
 from scheduler.inventory.scenario import Device, Driver, Scenario
-from scheduler.inventory.writer import GPUNodes, Pace
+from scheduler.inventory.writer import GPUNodes, Pace, words_of
 from scheduler.kube.transport import ClusterError, Transport
-from scheduler.kube.wire.inventory import GPUNodeStatus
+from scheduler.kube.wire.inventory import GPUNode, GPUNodeStatus
 
 #: A real agent's pace, kept up to this many probes a second over all nodes.
 PROBE_PERIOD_S: Final = 5.0
@@ -71,7 +75,8 @@ def scenario_of(node: NodeSpec) -> Scenario:
 class Inventories:
     """``nodes``: by name, each with ``play`` for what happens to its devices. Written by ``run``.
 
-    folder: where the fake library reads each node's table.
+    folder: where the fake library reads each node's table. given: what a node's plugin gave to pods. serves:
+    whether that goes over the kubelet's socket, ``sockets`` by node.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class Inventories:
         clock: Callable[[], float] = time.time,
         is_silent: Callable[[str], bool] = lambda _: False,
         period_s: float | None = None,
+        given: Callable[[str], tuple[Given, ...]] = lambda _: (),
+        serves: bool = False,
     ) -> None:
         self._library = FakeLibrary()
         self.nodes: Mapping[str, FakeNode] = {
@@ -93,6 +100,11 @@ class Inventories:
         self._clock = clock
         self._is_silent = is_silent
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fake-nvml")
+        self.sockets = {
+            name: PodResourcesServer(folder / f"{name}.sock", partial(given, name))
+            for name in (self.nodes if serves else ())
+        }
+        self._given = given
         self._reporters = {
             name: _Reporter(self, node, transport, paced_s=self._period_s)
             for name, node in self.nodes.items()
@@ -103,6 +115,11 @@ class Inventories:
         """What the node's NVML says from now on; it is looked at right away."""
         self.nodes[name].play(scenario)
         self._reporters[name].alarm.set()
+
+    def reboot(self, name: str, scenario: Scenario) -> None:
+        """The node is booted, with these devices."""
+        self._reporters[name].reboot()
+        self.play(name, scenario)
 
     async def reported(self) -> None:
         """Return once every node's devices were written."""
@@ -124,11 +141,15 @@ class Inventories:
     async def run(self) -> None:
         """Report for ever. Raises what a reporter raises, which is a defect."""
         try:
+            for server in self.sockets.values():
+                await server.open()
             async with asyncio.TaskGroup() as group:
                 for reporter in self._reporters.values():
                     group.create_task(reporter.run())
         finally:
             self.close()
+            for server in self.sockets.values():
+                await server.close()
 
     def close(self) -> None:
         """Let every call that hangs come back, and the threads end."""
@@ -136,6 +157,19 @@ class Inventories:
             if node.scenario.hang or any(device.hang for device in node.scenario.devices):
                 node.play(Scenario(driver=Driver(loaded=False)))
         self._pool.shutdown(cancel_futures=True)
+
+    def kubelet(self, name: str) -> Callable[[], Awaitable[tuple[Grant, ...] | None]]:
+        """Asks a node's kubelet who was given what."""
+        if name in self.sockets:
+            return PodResources(self.sockets[name].socket, clock=self._clock).grants
+
+        async def grants() -> tuple[Grant, ...]:
+            return tuple(
+                Grant(namespace=one.namespace, name=one.name, resource=one.resource, ids=one.devices)
+                for one in self._given(name)
+            )
+
+        return grants
 
     def counted(self) -> None:
         self.writes += 1
@@ -171,14 +205,27 @@ class _Reporter:
         self._node = node
         self._poll = EventPoll(cast(Nvml, pynvml))
         self._objects = GPUNodes(transport, node.name, counted=all_.counted)
+        self._ask_kubelet = all_.kubelet(node.name)
+        self._grants: tuple[Grant, ...] | None = None
         rng = random.Random(node.name)
         # Looks this far apart are each written; closer ones only every so often.
         heartbeat_s = PERIOD_MOST_S if paced_s <= PROBE_PERIOD_S else 0.9 * paced_s
         self._pace = Pace(heartbeat_s=heartbeat_s, gap_s=GAP_S, rng=rng)
         self._offset_s = rng.random() * paced_s
-        self._record = Record(boot_id="boot")
+        self._boots = 0
+        self._record = Record(boot_id=self._boot_id)
         self._running: asyncio.Future[tuple[DeviceReport, list[Strike]]] | None = None
         self._began_s = 0.0
+
+    @property
+    def _boot_id(self) -> str:
+        return f"boot-{self._boots}"
+
+    def reboot(self) -> None:
+        """What is known is read again by an agent of another boot."""
+        self._boots += 1
+        known = found_record(self._node_object(self._all.now_s()))
+        self._record = resumed(known, self._boot_id, self._all.now_s())
 
     async def run(self) -> None:
         await self._resume()
@@ -199,12 +246,13 @@ class _Reporter:
         with suppress(ClusterError):
             found = await self._objects.found()
             if found is not None:
-                self._record = resumed(found_record(found), "boot", self._all.now_s())
+                self._record = resumed(found_record(found), self._boot_id, self._all.now_s())
 
     async def _look(self) -> None:
         if self._running is None or self._running.cancelled():
             self._began_s = self._all.now_s()
             self._running = self._all.submit(self._node, self._poll)
+        self._grants = await self._ask_kubelet()
         done, _ = await asyncio.wait([self._running], timeout=DEADLINE_S)
         if not done:
             self._record = hung(self._record, self._all.now_s() - self._began_s)
@@ -219,27 +267,32 @@ class _Reporter:
     async def _tell(self) -> float:
         """Write what is due; seconds until something is due again."""
         now_s = self._all.now_s()
-        status = written_node(self._record, self._node.name, now_s, self._node.pod_of).status
+        status = self._node_object(now_s).status
         if self._pace.due_s(status, now_s) <= now_s:
             await self._write(status)
         due_s = self._pace.due_s(status, self._all.now_s())
         return max(GAP_S, due_s - self._all.now_s())
+
+    def _node_object(self, now_s: float) -> GPUNode:
+        owner = self._node.pod_of
+        return written_node(self._record, self._node.name, now_s, owner, grants=self._grants)
 
     async def _write(self, status: GPUNodeStatus) -> None:
         try:
             words = await self._objects.write(status)
         except ClusterError:
             self._pace.failed(self._all.now_s())
+            with suppress(ClusterError):
+                await self._clear(words_of(await self._objects.found()))
             return
         self._pace.written(status, self._all.now_s())
         self.told.set()
-        if words:
-            await self._clear(words)
-            self.alarm.set()
+        await self._clear(words)
 
     async def _clear(self, words: str) -> None:
-        named = {word.strip() for word in words.split(",")}
-        uuids = [uuid for uuid in self._record.devices if uuid in named or "all" in named]
-        self._record = cleared(self._record, uuids)
+        if not words:
+            return
+        self._record, _ = cleared_by(self._record, words)
+        self.alarm.set()
         with suppress(ClusterError):
             await self._objects.take_off(words)

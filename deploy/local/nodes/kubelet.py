@@ -233,7 +233,8 @@ class Kubelets:
     def _admit_devices(self, pod: NodePod) -> Denied | None:
         """The devices that the pod names, beside what it requests; what it took before goes back if not."""
         memory = self._memory(pod.spec.node_name)
-        denied = None if memory is None else self.devices.admit(pod, memory)
+        chooses = self.mischief_of(pod.spec.node_name).other_devices
+        denied = None if memory is None else self.devices.admit(pod, memory, plugin_chooses=chooses)
         if denied is not None:
             self._ledgers[pod.spec.node_name].release(pod.uid)
         return denied

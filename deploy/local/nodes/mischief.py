@@ -22,7 +22,8 @@ class Mischief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     ``reject_nth`` counts pods arriving at the target (node, pool or everywhere) from 1, as long as
     the actor lives. ``lost`` is a node nobody hears from: no admission, no status, no heartbeat, no
-    deletion finished, until it is lifted.
+    deletion finished, until it is lifted. ``other_devices`` is a device plugin that knows nothing of
+    annotations: who asks for whole devices gets others than those it names, as long as there are any.
     """
 
     reject_nth: tuple[int, ...] = ()
@@ -30,6 +31,7 @@ class Mischief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     never_finish_deletion: bool = False
     stop_heartbeats: bool = False
     lost: bool = False
+    other_devices: bool = False
 
     def joined(self, other: Mischief) -> Mischief:
         """Both at once, the longer delay of the two. ``reject_nth`` is left to each target's own count."""
@@ -38,6 +40,7 @@ class Mischief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             never_finish_deletion=self.never_finish_deletion or other.never_finish_deletion,
             stop_heartbeats=self.stop_heartbeats or other.stop_heartbeats,
             lost=self.lost or other.lost,
+            other_devices=self.other_devices or other.other_devices,
         )
 
 

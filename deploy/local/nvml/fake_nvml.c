@@ -631,7 +631,7 @@ nvmlReturn_t nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t device1, nvmlDevic
 
 nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV_t *info) {
     DEVICE_CALL(device);
-    long long clique, state, health;
+    long long clique, state, health, status = 0, mask = 0;
     const char *uuid = device_value(device, "fabric.uuid");
     if (info->version != nvmlGpuFabricInfo_v3)
         return leave(device->of, NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
@@ -640,10 +640,27 @@ nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV
         return leave(device->of, NVML_ERROR_NOT_SUPPORTED);
     for (int byte = 0; byte < NVML_GPU_FABRIC_UUID_LEN; byte++)
         sscanf(uuid + 2 * byte, "%2hhx", &info->clusterUuid[byte]);
-    info->status = NVML_SUCCESS;
+    take(device, "fabric.status", &status);
+    take(device, "fabric.mask", &mask);
+    info->status = (nvmlReturn_t)status;
+    info->healthMask = (unsigned int)mask;
     info->cliqueId = (unsigned int)clique;
     info->state = (nvmlGpuFabricState_t)state;
     info->healthSummary = (unsigned char)health;
+    return leave(device->of, NVML_SUCCESS);
+}
+
+/* Of all fields, what the driver wants done about the device. */
+nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values) {
+    DEVICE_CALL(device);
+    for (int i = 0; i < count; i++) {
+        long long action = 0;
+        values[i].nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
+        if (values[i].fieldId == NVML_FI_DEV_GET_GPU_RECOVERY_ACTION)
+            values[i].nvmlReturn = take(device, "recovery", &action);
+        values[i].valueType = NVML_VALUE_TYPE_UNSIGNED_INT;
+        values[i].value.uiVal = (unsigned int)action;
+    }
     return leave(device->of, NVML_SUCCESS);
 }
 

@@ -65,6 +65,7 @@ def _device(device: Device) -> Iterator[Line]:
     yield "power.limit", device.power_limit_mw
     yield "temperature", device.temperature
     yield "events.supported", device.events_supported
+    yield "recovery", device.recovery
     yield from ((f"fail.{call}", code) for call, code in device.fail.items())
     yield from ((f"hang.{call}", 1) for call in device.hang)
     if device.memory_mib is not None:
@@ -81,6 +82,8 @@ def _device(device: Device) -> Iterator[Line]:
         yield "fabric.clique", device.fabric.clique
         yield "fabric.state", device.fabric.state
         yield "fabric.health", device.fabric.health
+        yield "fabric.status", device.fabric.status
+        yield "fabric.mask", device.fabric.mask
     yield from _processes("process", [process for process in device.processes if not process.mps])
     yield from _processes("mps", [process for process in device.processes if process.mps])
 

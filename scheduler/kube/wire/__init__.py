@@ -57,6 +57,7 @@ from scheduler.kube.wire.node import (
 from scheduler.kube.wire.pod import (
     ClaimSource,
     Container,
+    ContainerStatus,
     Gate,
     Pod,
     PodResourceClaim,
@@ -129,6 +130,7 @@ __all__ = [
     "ClaimStatus",
     "Condition",
     "Container",
+    "ContainerStatus",
     "CoschedulingPodGroup",
     "CoschedulingSpec",
     "DeleteOptions",

@@ -15,6 +15,8 @@ class JobStatus(Wire, frozen=True):
     active: int | None = None
     succeeded: int | None = None
     failed: int | None = None
+    #: Such as ``1,3-5``.
+    failed_indexes: str | None = None
 
 
 class Job(Wire, frozen=True):
@@ -88,6 +90,7 @@ class GangStatus(Wire, frozen=True):
     message: str = ""
     reason: str = ""
     min_member: int = 0
+    started_min_member: int = 0
     members: int = 0
     bound: int = 0
     expected_start: str | None = None

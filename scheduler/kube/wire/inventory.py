@@ -26,6 +26,7 @@ class GPUInstance(Wire, frozen=True, omit_defaults=True):
     used_bytes: int = 0
     foreign_processes: int = 0
     foreign_bytes: int = 0
+    holders: tuple[GPUHolder, ...] | None = None
 
 
 class GPUErrors(Wire, frozen=True, omit_defaults=True):
@@ -42,10 +43,19 @@ class GPUErrors(Wire, frozen=True, omit_defaults=True):
 
 
 class GPULinks(Wire, frozen=True, omit_defaults=True):
-    """NVLinks of a device: how many it has and how many of them are up."""
+    """NVLinks of a device: how many it has, how many are up, and how many were where that was more."""
 
     total: int = 0
     active: int = 0
+    best: int = 0
+
+
+class GPUHolder(Wire, frozen=True, omit_defaults=True):
+    """A pod that holds a device: by its name as the kubelet says it, or by its UID as its processes do."""
+
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
 
 
 class GPUDevice(Wire, frozen=True, omit_defaults=True):
@@ -53,6 +63,8 @@ class GPUDevice(Wire, frozen=True, omit_defaults=True):
 
     ``island``: devices of a node with the same island reach each other over NVLink; empty for none.
     ``levels``: common PCIe ancestor with each device by index, as NVML numbers them (0 itself, 50 system).
+    ``boot_id``: of the boot in which it was last seen, empty for the node's own. ``holders``: the pods that
+    hold it, by evidence.
     """
 
     index: int = 0
@@ -61,6 +73,7 @@ class GPUDevice(Wire, frozen=True, omit_defaults=True):
     serial: str = ""
     minor: int | None = None
     pci: str = ""
+    boot_id: str = ""
     numa: int | None = None
     memory_bytes: int = 0
     used_bytes: int = 0
@@ -77,6 +90,7 @@ class GPUDevice(Wire, frozen=True, omit_defaults=True):
     foreign_processes: int = 0
     foreign_bytes: int = 0
     unknown_processes: int = 0
+    holders: tuple[GPUHolder, ...] | None = None
     mig: bool | None = None
     instances: tuple[GPUInstance, ...] | None = None
     island: str = ""
@@ -95,6 +109,7 @@ class GPUNodeStatus(Wire, frozen=True, omit_defaults=True):
     driver: str = ""
     cuda: str = ""
     boot_id: str = ""
+    node_uid: str = ""
     last_probe: str | None = None
     last_heartbeat: str | None = None
     model: str = ""
@@ -102,6 +117,8 @@ class GPUNodeStatus(Wire, frozen=True, omit_defaults=True):
     healthy: int | None = None
     usable: int | None = None
     unidentified: int = 0
+    #: Where ``holders`` come from: kubelet or processes; empty where nobody can tell.
+    evidence: str = ""
     lacking: tuple[str, ...] | None = None
     devices: tuple[GPUDevice, ...] | None = None
 

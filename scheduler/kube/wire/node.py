@@ -19,6 +19,7 @@ class NodeSpec(Wire, frozen=True):
 class NodeStatus(Wire, frozen=True):
     allocatable: dict[str, Quantity] | None = None
     conditions: tuple[Condition, ...] | None = None
+    declared_features: tuple[str, ...] | None = None
 
 
 class Node(Wire, frozen=True):

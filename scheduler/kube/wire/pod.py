@@ -24,11 +24,16 @@ class Port(Wire, frozen=True):
     protocol: str = "TCP"
 
 
+class RestartRule(Wire, frozen=True):
+    action: str = ""
+
+
 class Container(Wire, frozen=True):
     name: str = ""
     resources: Resources | None = None
     ports: tuple[Port, ...] | None = None
     restart_policy: str | None = None
+    restart_policy_rules: tuple[RestartRule, ...] | None = None
 
 
 class Toleration(Wire, frozen=True):
@@ -94,6 +99,7 @@ class PodSpec(Wire, frozen=True):
     scheduling_group: SchedulingGroup | None = None
     resource_claims: tuple[PodResourceClaim, ...] | None = None
     host_network: bool | None = None
+    host_users: bool | None = None
     termination_grace_period_seconds: int | None = None
 
 
@@ -102,12 +108,26 @@ class ResourceClaimStatus(Wire, frozen=True):
     resource_claim_name: str | None = None
 
 
+class ContainerStatus(Wire, frozen=True):
+    """What the kubelet allocated to the container, and what is in force (KEP-1287)."""
+
+    name: str = ""
+    allocated_resources: dict[str, Quantity] | None = None
+    resources: Resources | None = None
+
+
 class PodStatus(Wire, frozen=True):
     phase: str = ""
+    reason: str | None = None
     nominated_node_name: str = ""
     conditions: tuple[Condition, ...] | None = None
     start_time: str | None = None
     resource_claim_statuses: tuple[ResourceClaimStatus, ...] | None = None
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] | None = None
+    #: Of the pod as a whole (KEP-5419).
+    allocated_resources: dict[str, Quantity] | None = None
+    resources: Resources | None = None
 
 
 class Pod(Wire, frozen=True):

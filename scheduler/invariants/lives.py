@@ -1,0 +1,112 @@
+"""A gang from its first bind to its end: under which minimum it started, who is done, since when it is short.
+
+An auditor's own reading, revision by revision, of what ``docs/healing.md`` promises: a gang stands by the
+minimum under which it started; who succeeded is no loss, wherever the pod is now; who is still leaving is
+not lost yet, for nobody can make the same pod anew before; and a run that is over counts for no later one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from scheduler.invariants.history import GangRef, PodVersion
+from scheduler.invariants.world import Change, World
+
+
+@dataclass(slots=True)
+class Life:
+    """``minimum``: under which it started; 0 before. ``done``: UIDs of who succeeded.
+
+    ``short_since``: when it fell below it; None while it stands. ``lost``: members that went since then, as
+    they were last seen on their nodes. ``bound_at_s``: of its last member that was bound.
+    ``touched_s``: when something happened to a member that no scheduler does.
+    """
+
+    begun_s: float
+    minimum: int = 0
+    done: set[str] = field(default_factory=set)
+    evicted: set[str] = field(default_factory=set)
+    short_since: float | None = None
+    lost: list[PodVersion] = field(default_factory=list)
+    bound_at_s: float = 0.0
+    touched_s: float = -1e9
+
+
+class Lives:
+    """Follows a world. ``take`` each change right after it was applied."""
+
+    def __init__(self) -> None:
+        self.of: dict[GangRef, Life] = {}
+
+    def take(self, world: World, change: Change) -> None:
+        now_s = change.entry.at_s
+        if change.entry.kind == "Group":
+            for ref in list(self.of):
+                self._look(world, ref, now_s)
+            return
+        pod, before = change.pod, change.before
+        either = pod or before
+        if either is None or either.gang is None or either.scheduler != world.ours:
+            return
+        ref = either.gang
+        life = self.of.get(ref)
+        if life is None or (before is None and not any(m.holds for m in world.members(ref))):
+            # A pod is made and none runs: another run, which owes nothing to the one before.
+            life = self.of[ref] = Life(begun_s=now_s)
+        if change.is_bind:
+            life.bound_at_s = now_s
+        if pod is not None and pod.phase == "Succeeded":
+            life.done.add(pod.uid)
+        if pod is not None and pod.is_evicted:
+            life.evicted.add(pod.uid)
+        if _is_foreign(before, pod):
+            life.touched_s = now_s
+        if before is not None and before.holds and before.uid not in life.done and not _counts(pod, life):
+            life.lost.append(before)
+        self._look(world, ref, now_s)
+
+    def _look(self, world: World, ref: GangRef, now_s: float) -> None:
+        life = self.of[ref]
+        missing = world.missing(ref, lambda pod: pod.stands)
+        if life.minimum == 0:
+            if missing == 0 and any(pod.holds for pod in world.members(ref)):
+                life.minimum = world.minimum(ref) or 0
+            return
+        if missing == 0:
+            life.minimum = min(life.minimum, world.minimum(ref) or life.minimum)
+        if self.short_by(world, ref) > 0:
+            if life.short_since is None:
+                life.short_since = now_s
+        else:
+            life.short_since = None
+            life.lost.clear()
+
+    def short_by(self, world: World, ref: GangRef) -> int:
+        """How many members it is below the minimum it started with, our evictions not counted as losses."""
+        life = self.of.get(ref)
+        if life is None or not life.minimum:
+            return 0
+        least = min(life.minimum, world.minimum(ref) or life.minimum)
+        here = {pod.uid for pod in world.members(ref) if _counts(pod, life)}
+        gone = life.evicted - here
+        return max(0, least - len(here | life.done | gone))
+
+
+def _counts(pod: PodVersion | None, life: Life) -> bool:
+    if pod is None or pod.phase == "Failed":
+        return pod is not None and pod.uid in life.evicted
+    return bool(pod.node) or pod.phase == "Succeeded"
+
+
+def _is_foreign(before: PodVersion | None, pod: PodVersion | None) -> bool:
+    """Whether somebody else than a scheduler did something to a member."""
+    if before is None or pod is None:
+        return not (before is not None and before.is_evicted)
+    if pod.is_evicted:
+        return False
+    return (
+        pod.is_deleting != before.is_deleting
+        or pod.is_gated != before.is_gated
+        or (pod.phase != before.phase and pod.phase != "Running")
+        or (pod.node == before.node and pod.told == before.told and pod.phase == before.phase)
+    )

@@ -1,0 +1,99 @@
+"""INV19 and INV20, of two runs of the same: one with a stranger's writes or a fault in it, one without."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Final
+
+from scheduler.invariants.history import History, PodVersion, Violation
+from scheduler.invariants.world import World, replay
+
+#: Another tenant's gang is decided within so many times the time without the stranger, and so much more.
+FACTOR: Final = 2.0
+FLOOR_S: Final = 10.0
+#: After a fault is over.
+RECOVERY_S: Final = 240.0
+
+
+def no_lasting_harm(
+    history: History,
+    reference: History,
+    *,
+    strangers: Collection[str],
+    factor: float = FACTOR,
+    floor_s: float = FLOOR_S,
+) -> list[Violation]:
+    """INV19. Whatever was written in the namespaces of ``strangers``, others are decided as soon as without.
+
+    Decided is a gang, or a single pod, once its first members are bound or all of them were told why not.
+    """
+    without = decided(reference, strangers)
+    found: list[Violation] = []
+    with_them = decided(history, strangers)
+    for name, (asked_s, then_s) in without.items():
+        begin_s, now_s = with_them.get(name, (asked_s, None))
+        if then_s is None:
+            continue
+        took_s, before_s = (now_s or history.until_s) - begin_s, then_s - asked_s
+        if took_s > factor * before_s + floor_s:
+            told = f"decided after {took_s:.1f} s" if now_s is not None else "never decided"
+            text = f"{name} was {told}; without the stranger it was after {before_s:.1f} s"
+            found.append(Violation("INV19", history.last_revision, text))
+    return found
+
+
+def decided(history: History, strangers: Collection[str]) -> dict[str, tuple[float, float | None]]:
+    """By name, when somebody's first pod was made and when that was decided."""
+    found: dict[str, tuple[float, float | None]] = {}
+    for _world, change in replay(history):
+        pod = change.pod
+        if pod is None or pod.scheduler != history.ours or pod.namespace in strangers:
+            continue
+        name = _name(pod)
+        begun_s, decided_s = found.setdefault(name, (change.entry.at_s, None))
+        if decided_s is None and (pod.node or (pod.told is not None and pod.told[0] == "False")):
+            found[name] = (begun_s, change.entry.at_s)
+    return found
+
+
+def _name(pod: PodVersion) -> str:
+    return f"{pod.namespace}/{pod.name if pod.gang is None else pod.gang.name}"
+
+
+def recovered(
+    history: History, reference: History, *, fault_s: float, recovery_s: float = RECOVERY_S
+) -> list[Violation]:
+    """INV20. So long after the one fault the same gangs stand as in the run without it.
+
+    fault_s: when the fault was over. Where a pod is, and under which name, is left out.
+    """
+    at_s = fault_s + recovery_s
+    now, then = standing(history, at_s), standing(reference, at_s)
+    found: list[Violation] = []
+    for name in sorted({*now, *then}):
+        if now.get(name, 0) < then.get(name, 0):
+            text = (
+                f"{name}: {now.get(name, 0)} members stand {recovery_s:.0f} s after the fault, "
+                f"{then.get(name, 0)} without it"
+            )
+            found.append(Violation("INV20", history.last_revision, text))
+    return found
+
+
+def standing(history: History, at_s: float) -> dict[str, int]:
+    """How many pods of each gang stand, and of single pods by their controller, at a time."""
+    world = World(history.ours)
+    for entry in history:
+        if entry.at_s > at_s:
+            break
+        world.apply(entry)
+    found: defaultdict[str, int] = defaultdict(int)
+    for pod in world.pods.values():
+        if pod.scheduler == history.ours:
+            found[_kin(pod)] += pod.stands
+    return dict(found)
+
+
+def _kin(pod: PodVersion) -> str:
+    return _name(pod) if pod.gang is not None else f"{pod.namespace}/{pod.owner or pod.name}"

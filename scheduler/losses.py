@@ -1,0 +1,170 @@
+"""Gangs that are partly bound, from cycle to cycle: for how long, and which of them are given back, and why.
+
+A gang that never stood has a limit from its last Binding. One that stood and lost a member waits for another;
+it is given back only where somebody who waits then starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from scheduler.gangs.healing import LEAVING_S, RESTARTING, TRIED_EVERY_S, Healing
+from scheduler.gangs.standing import Shortage
+from scheduler.given_back import Broken, of_use
+from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.model.objects import Pod
+from scheduler.model.plan import Policy
+from scheduler.state import ClusterState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """A gang that stayed partly bound for too long, to be given back whole (INV2)."""
+
+    gang: PendingGang
+    pods: tuple[Pod, ...]
+    reason: str
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Since when a gang is short, and when it last came nearer to standing than ever since."""
+
+    began_s: float
+    since_s: float
+    nearest: tuple[int, int, int]
+    tried_s: float = float("-inf")
+
+    def saw(self, short: Shortage, now_s: float) -> None:
+        """What comes and goes again is no progress twice."""
+        standing, there, leaving = self.nearest
+        found = (
+            max(standing, short.standing),
+            max(there, short.standing + short.waiting),
+            min(leaving, short.leaving),
+        )
+        if found != self.nearest:
+            self.nearest, self.since_s = found, now_s
+
+
+class Losses:
+    """healing: what becomes of a gang that does not stand any more, and when."""
+
+    def __init__(self, state: ClusterState, *, policy: Policy, healing: Healing) -> None:
+        self._state = state
+        self._policy = policy
+        self._healing = healing
+        self._clocks: dict[GangKey, _Clock] = {}
+        #: Since when each room of a lost member is kept, by gang and UID.
+        self._kept: dict[tuple[GangKey, str], float] = {}
+        #: Gangs that nobody joins before they have restarted whole.
+        self.restarting: set[GangKey] = set()
+        self._at_s = 0.0
+
+    def begin(self, now_s: float, wall_s: float) -> set[GangKey]:
+        """Before a cycle's snapshot: rooms are kept no longer than the limit, and gangs that restart take
+        nobody in. The gangs that take somebody in again, as far as they are concerned.
+        """
+        self._at_s = wall_s
+        short = self._state.gangs.short()
+        self._lapse(now_s)
+        due = {key for key, one in short.items() if one.is_broken and self._restarts(key)}
+        for key in due:
+            self._state.hold(key, Waiting(reason=RESTARTING))
+        free, self.restarting = self.restarting - due, due
+        return free
+
+    def overdue(
+        self, now_s: float, is_running: Callable[[GangKey], bool], lacking: Collection[GangKey] | None
+    ) -> list[Overdue]:
+        """Gangs to be given back, each told once. lacking: who waits for room, None for all who wait."""
+        short = self._state.gangs.short()
+        self._clocks = {key: self._clock(key, one, now_s) for key, one in short.items()}
+        found: list[Overdue] = []
+        broken: list[GangKey] = []
+        for key, one in short.items():
+            if one.is_assumed or is_running(key):
+                continue
+            clock = self._clocks[key]
+            if not self._may_stay(key, one, clock, now_s):
+                found.append(self._given_back(key, one, now_s - clock.began_s))
+            elif one.is_broken and self._is_lost(key, one, clock, now_s):
+                broken.append(key)
+        for key in self._of_use(broken, lacking) if broken else ():
+            found.append(self._given_back(key, short[key], now_s - self._clocks[key].began_s))
+        for key in broken:
+            self._clocks[key].tried_s = now_s
+        for gone in found:
+            del self._clocks[gone.gang.key]
+            self._state.gangs.vacancies.give_up(gone.gang.key)
+        return found
+
+    def due_s(self) -> float | None:
+        """When time alone next changes something, or None."""
+        ends = [at_s + self._healing.replace_s for at_s in self._kept.values()]
+        for key, one in self._state.gangs.short().items():
+            clock = self._clocks.get(key)
+            if clock is None:
+                continue
+            if one.is_broken and self._restarts(key):
+                ends.append(clock.began_s + self._healing.restart_s)
+            elif one.is_broken and clock.tried_s < clock.since_s:
+                # Once looked at, it is looked at again when something else happens.
+                ends.append(self._lost_s(one, clock))
+            elif one.is_broken:
+                continue
+            else:
+                ends.append(clock.since_s + self._healing.partial_s)
+        return min(ends, default=None)
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _clock(self, key: GangKey, short: Shortage, now_s: float) -> _Clock:
+        clock = self._clocks.get(key)
+        if clock is None:
+            nearest = (short.standing, short.standing + short.waiting, short.leaving)
+            return _Clock(now_s, now_s, nearest)
+        clock.saw(short, now_s)
+        return clock
+
+    def _restarts(self, key: GangKey) -> bool:
+        return self._healing.restarts_whole(key, self._state.members(key))
+
+    def _may_stay(self, key: GangKey, short: Shortage, clock: _Clock, now_s: float) -> bool:
+        """Whether it has time left, whoever waits."""
+        if not short.is_broken:
+            return now_s - clock.since_s < self._healing.partial_s
+        return not self._restarts(key) or now_s - clock.began_s < self._healing.restart_s
+
+    def _lost_s(self, short: Shortage, clock: _Clock) -> float:
+        """When a replacement is not waited for any more, if others can use the room."""
+        wait_s = LEAVING_S if short.leaving else self._healing.replace_s
+        return max(clock.since_s + wait_s, clock.tried_s + TRIED_EVERY_S)
+
+    def _is_lost(self, key: GangKey, short: Shortage, clock: _Clock, now_s: float) -> bool:
+        return not self._restarts(key) and now_s >= self._lost_s(short, clock)
+
+    def _of_use(self, keys: Collection[GangKey], lacking: Collection[GangKey] | None) -> list[GangKey]:
+        """Of these gangs those by whose end somebody starts who waits."""
+        snapshot = self._state.snapshot(self._at_s)
+        broken = [
+            Broken(key=key, pods=self._state.remains(key)[1], whole=self._state.gangs.as_if_new(key))
+            for key in keys
+        ]
+        shapes = {role.shape for one in broken if one.whole is not None for role in one.whole.roles}
+        masks = {shape: self._state.mask(shape) for shape in shapes}
+        return of_use(snapshot, self._policy, broken, lacking, masks)
+
+    def _given_back(self, key: GangKey, short: Shortage, for_s: float) -> Overdue:
+        gang, pods = self._state.remains(key)
+        text = f"only {short.bound} of {short.minimum} members were bound for {for_s:.0f} s"
+        return Overdue(gang=gang, pods=pods, reason=text)
+
+    def _lapse(self, now_s: float) -> None:
+        rooms: Mapping[GangKey, Mapping[str, object]] = self._state.gangs.vacancies.by_gang
+        there = [(key, uid) for key, uids in rooms.items() for uid in uids]
+        self._kept = {one: self._kept.get(one, now_s) for one in there}
+        for (key, uid), at_s in self._kept.items():
+            if now_s - at_s >= self._healing.replace_s:
+                self._state.gangs.vacancies.lapse(key, uid)

@@ -1,0 +1,1 @@
+"""Long courses: the live shell on a full cluster over hours of virtual time, among controllers' habits."""

@@ -1,0 +1,1 @@
+"""Agreement with the real kube-scheduler on one API server: the same nodes will do for the same pod."""

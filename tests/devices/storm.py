@@ -1,0 +1,457 @@
+"""A node's devices through a storm of errors, restarts, boots and replaced hardware; judged by what is true.
+
+The agent's own probe, memory and object on the fake library, the scheduler's own state on what is written.
+The truth is kept here, apart from both: what happened to each board, and who really has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final, Literal, cast
+
+import msgspec
+import pynvml
+
+from deploy.local.nvml.library import FakeLibrary, FakeNode
+from scheduler.inventory.events import EventPoll
+from scheduler.inventory.health import DEFAULT_POLICY, Severity, rule_of
+from scheduler.inventory.nvml import Nvml
+from scheduler.inventory.parse import found_record
+from scheduler.inventory.pod_resources import Grant
+from scheduler.inventory.probe import probe
+from scheduler.inventory.publish import written_node
+from scheduler.inventory.record import Record, hung, observed, resumed, struck
+from scheduler.inventory.report import DeviceReport
+from scheduler.inventory.scenario import Device, Driver, Event, Fabric, Instance, Mig, Process, Scenario
+from scheduler.kube.wire.inventory import GPUNode
+from scheduler.model.devices import DEVICES, WHOLE_GPU, Inventory
+from scheduler.parse.devices import parse_inventory
+from scheduler.state import ClusterState
+from tests.builders import node as node_object
+from tests.builders import pod as pod_object
+from tests.inventory.schema import problems, status_schema
+
+T0: Final = 1_800_000_000.0
+NODE: Final = "n"
+GPUS: Final = 3
+STEPS: Final = 30
+NOBODY_KNOWS: Final = (999, 10, 17, 4, 7, 11, 20, 23, 27, 28)
+CALLS: Final = (
+    "nvmlDeviceGetHandleByIndex_v2",
+    "nvmlDeviceGetUUID",
+    "nvmlDeviceGetName",
+    "nvmlDeviceGetPciInfo_v3",
+    "nvmlDeviceGetMemoryInfo_v2",
+    "nvmlDeviceGetMigMode",
+    "nvmlDeviceGetRemappedRows",
+    "nvmlDeviceGetComputeRunningProcesses_v3",
+    "nvmlDeviceGetGpuFabricInfoV",
+    "nvmlDeviceGetFieldValues",
+    "nvmlDeviceGetSerial",
+)
+XIDS: Final = (13, 31, 43, 63, 94, 48, 95, 119, 79, 145, 149, 999)
+PAUSES_S: Final = (5.0, 5.0, 5.0, 5.0, 70.0, 700.0, 7_000.0, 90_000.0, 200_000.0)
+_SEVERE: Final[frozenset[Severity]] = frozenset({"quarantine", "fatal"})
+_WELL: Final = Fabric(cluster="0" * 32)
+Mend = Literal["reset", "boot"]
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What the table names. over_s: when it ended or was mended; None while it holds or waits for that."""
+
+    kind: str
+    start_s: float
+    over_s: float | None = None
+
+
+@dataclass(slots=True)
+class Board:
+    """One GPU in its slot, and all that happened to it."""
+
+    device: Device
+    troubles: list[Trouble] = field(default_factory=list)
+    #: Ends at this step: errors that say nothing, levels, foreign processes.
+    until_step: int = 0
+
+    @property
+    def uuid(self) -> str:
+        return self.device.uuid
+
+    def change(self, **fields: object) -> None:
+        self.device = msgspec.structs.replace(self.device, **fields)
+
+    def hit(self, kind: str, now_s: float, *, ends: bool = False) -> None:
+        if rule_of(kind).severity in _SEVERE:
+            waits = rule_of(kind).recovery != "clean" or ends
+            self.troubles.append(Trouble(kind, now_s, None if waits else now_s))
+
+    def mend(self, how: Mend, now_s: float) -> None:
+        for trouble in self.troubles:
+            wanted = rule_of(trouble.kind).recovery
+            if trouble.over_s is None and (how == "boot" or wanted == how):
+                trouble.over_s = now_s
+
+    def out_until_s(self) -> float:
+        """The longest that the table lets it be out for what happened to it."""
+        hold_s = min(DEFAULT_POLICY.clean_s * 2.0 ** len(self.troubles), DEFAULT_POLICY.clean_max_s)
+        ends = [float("inf") if t.over_s is None else t.over_s + hold_s for t in self.troubles]
+        return max(ends, default=0.0)
+
+    def has_fatal_evidence(self, now_s: float) -> bool:
+        return now_s <= self.out_until_s() and any(
+            rule_of(trouble.kind).severity == "fatal" for trouble in self.troubles
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """Of one storm. story: what happened, step by step."""
+
+    wrong_evictions: int = 0
+    wrong_bindings: int = 0
+    lost_device_s: float = 0.0
+    failed_writes: int = 0
+    evictions: int = 0
+    probes: int = 0
+    story: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.wrong_evictions or self.wrong_bindings or self.lost_device_s or self.failed_writes)
+
+
+class Storm:
+    """``Storm(seed, library, folder).run()``; the same seed is the same storm."""
+
+    def __init__(self, seed: int, library: FakeLibrary, folder: Path) -> None:
+        self.rng = Random(seed)
+        self.found = Outcome()
+        self._name = f"storm-{seed}"
+        self._fake = FakeNode(folder, self._name, Scenario())
+        library.use(self._fake.table_file)
+        self._hosts = 0
+        self.boards = [self._board(i) for i in range(GPUS)]
+        self._generation, self._boot, self._node_uid = 1, 0, 0
+        self._events: list[Event] = []
+        self.now_s = T0
+        self.record = Record(boot_id="b0", node_uid="u0")
+        self._poll = EventPoll(cast(Nvml, pynvml))
+        #: Boards that are listed no more, and pods by name with the device that each really has.
+        self._gone: dict[str, Board] = {}
+        self._pods: dict[str, str] = {}
+        self._made = 0
+        self._looked_s = T0
+        #: A reset that an agent sees, and XIDs that it hears of with its next look.
+        self._is_reset = False
+        self._heard: list[tuple[Board, str]] = []
+        self._has_kubelet = self.rng.random() < 0.6
+        self._is_probed = True
+        self.state = ClusterState("stowplan")
+        self.state.set_node(node_object(NODE, gpu=GPUS))
+
+    def run(self) -> Outcome:
+        self._look()
+        for step in range(STEPS):
+            self._settle(step)
+            self._happens(step)
+            self.now_s += self.rng.choice(PAUSES_S)
+            if self._is_probed:
+                self._look()
+            self._judge()
+            self._place()
+        self._poll.close()
+        return self.found
+
+    # -- what is true --------------------------------------------------------------------------
+
+    def _board(self, slot: int) -> Board:
+        self._hosts += 1
+        return Board(
+            Device(
+                uuid=f"GPU-{self._hosts}",
+                serial=f"s{self._hosts}",
+                minor=slot,
+                pci=f"00000000:{0x10 + slot:02X}:00.0",
+                numa=0,
+                fabric=_WELL,
+            )
+        )
+
+    def _settle(self, step: int) -> None:
+        """What was to last until now is over; what held was seen to hold until the last probe."""
+        for board in self.boards:
+            if board.until_step and step >= board.until_step:
+                board.until_step = 0
+                board.change(fail={}, processes=(), fabric=_WELL, recovery=0)
+                for trouble in board.troubles:
+                    if trouble.over_s is None and rule_of(trouble.kind).recovery == "clean":
+                        trouble.over_s = self.now_s
+        self._is_probed = True
+
+    def _happens(self, step: int) -> None:
+        what = self.rng.choice(tuple(self._KINDS))
+        board = self.rng.choice(self.boards)
+        self.found.story.append(f"{self.now_s - T0:.0f} s: {what} {board.uuid}")
+        self._KINDS[what](self, board, step)
+
+    def _lasts(self, step: int) -> int:
+        return step + self.rng.randint(1, 3)
+
+    def _error(self, board: Board, step: int) -> None:
+        calls = self.rng.sample(CALLS, self.rng.randint(1, 2))
+        board.change(fail={call: self.rng.choice(NOBODY_KNOWS) for call in calls})
+        board.until_step = self._lasts(step)
+
+    def _xid(self, board: Board, step: int) -> None:
+        number = self.rng.choice(XIDS)
+        self._events.append(Event(device=self.boards.index(board), data=number))
+        self._heard.append((board, f"xid-{number}"))
+
+    def _lost(self, board: Board, step: int) -> None:
+        board.change(lost=True)
+        board.hit("lost", self.now_s)
+
+    def _recovery(self, board: Board, step: int) -> None:
+        """Asked for, whether or not an agent heard of what caused it."""
+        action, kind = self.rng.choice(((1, "recovery-reset"), (2, "recovery-reboot"), (4, "recovery-drain")))
+        board.change(recovery=action)
+        board.hit(kind, self.now_s, ends=True)
+        board.until_step = self._lasts(step)
+
+    def _fabric(self, board: Board, step: int) -> None:
+        board.change(fabric=msgspec.structs.replace(_WELL, status=self.rng.choice((999, 17))))
+        board.hit("fabric-failed", self.now_s, ends=True)
+        board.until_step = self._lasts(step)
+
+    def _foreign(self, board: Board, step: int) -> None:
+        board.change(processes=(Process(pid=9_999, mib=10),))
+        board.until_step = self._lasts(step)
+
+    def _restart(self, board: Board, step: int) -> None:
+        """Of the agent: all that the next one knows is the object."""
+        self._poll.close()
+        written = msgspec.json.decode(msgspec.json.encode(self._object()), type=GPUNode)
+        self.record = resumed(found_record(written), f"b{self._boot}", self.now_s, f"u{self._node_uid}")
+
+    def _boots(self, board: Board, step: int) -> None:
+        """Nothing runs on any more, what vanished was replaced, and a new agent starts."""
+        self._boot += 1
+        self._generation += 1
+        self._gone.clear()
+        for name in list(self._pods):
+            self._ends(name)
+        while len(self.boards) < GPUS:
+            self.boards.append(self._board(len(self.boards)))
+        for one in self.boards:
+            one.mend("boot", self.now_s)
+            one.until_step = 0
+            one.change(lost=False, fail={}, processes=(), recovery=0, fabric=_WELL)
+        self._restart(board, step)
+
+    def _swap(self, board: Board, step: int) -> None:
+        """One board is replaced while the node is off."""
+        slot = self.boards.index(board)
+        self.boards[slot] = self._board(slot)
+        self._boots(board, step)
+
+    def _host(self, board: Board, step: int) -> None:
+        """Another machine under this name, at times as another Node."""
+        self.boards = [self._board(slot) for slot in range(GPUS)]
+        self._node_uid += self.rng.random() < 0.5
+        self._boots(board, step)
+
+    def _reload(self, board: Board, step: int) -> None:
+        """The driver is loaded anew under the agent, which resets all devices that are on the bus."""
+        self._generation += 1
+        self._is_reset = self.record.state == "Ready"
+
+    def _vanish(self, board: Board, step: int) -> None:
+        """The last is listed no more, until it is replaced at the next boot."""
+        if len(self.boards) == GPUS:
+            gone = self.boards.pop()
+            gone.hit("missing", self.now_s)
+            self._gone[gone.uuid] = gone
+
+    def _mig(self, board: Board, step: int) -> None:
+        """Cut or whole, while the agent stands aside and nothing runs."""
+        for name in list(self._pods):
+            self._ends(name)
+        is_cut = board.device.mig is not None and board.device.mig.enabled
+        one = Instance(uuid=f"MIG-{board.uuid}-{step}", name="H100 MIG 7g.80gb", memory_mib=80_000)
+        board.change(mig=Mig(enabled=not is_cut, instances=() if is_cut else (one,)))
+        self._poll.close()
+        aside = DeviceReport(state="Paused", message="the agent steps aside")
+        self.record = observed(self.record, aside, self.now_s)
+        pynvml.nvmlShutdown()
+
+    def _plugin(self, board: Board, step: int) -> None:
+        """The device plugin restarts: nothing is allocatable for a moment."""
+        self.state.set_node(node_object(NODE, gpu=0))
+        self._judge()
+        self.state.set_node(node_object(NODE, gpu=GPUS))
+
+    def _hang(self, board: Board, step: int) -> None:
+        self.record = hung(self.record, 30.0)
+        self._is_probed = False
+        self._write()
+
+    def _away(self, board: Board, step: int) -> None:
+        """No agent for a while."""
+        self._is_probed = False
+        self._restart(board, step)
+
+    def _pod_ends(self, board: Board, step: int) -> None:
+        if self._pods:
+            self._ends(self.rng.choice(sorted(self._pods)))
+
+    _KINDS: Final = {
+        "error": _error,
+        "error of another": _error,
+        "xid": _xid,
+        "lost": _lost,
+        "recovery": _recovery,
+        "fabric": _fabric,
+        "foreign": _foreign,
+        "restart": _restart,
+        "boot": _boots,
+        "swap": _swap,
+        "host": _host,
+        "reload": _reload,
+        "vanish": _vanish,
+        "mig": _mig,
+        "plugin": _plugin,
+        "hang": _hang,
+        "away": _away,
+        "pod ends": _pod_ends,
+    }
+
+    # -- what is seen and done -----------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._fake.play(
+            Scenario(
+                driver=Driver(generation=self._generation),
+                devices=tuple(self._with_pods(board) for board in self.boards),
+                events=tuple(self._events),
+            )
+        )
+        if self._is_reset:
+            for one in self.boards:
+                one.mend("reset", self.now_s)
+        self._is_reset = False
+        while self._heard:
+            board, kind = self._heard.pop()
+            board.hit(kind, self.now_s)
+        nvml = cast(Nvml, pynvml)
+        report = probe(nvml, before_open=self._poll.close)
+        self.found.probes += 1
+        self.record = observed(self.record, report, self.now_s)
+        for strike in self._poll.strikes() if report.state == "Ready" else ():
+            self.record = struck(self.record, [strike.uuid] if strike.uuid else [], strike.kind, self.now_s)
+        self._write()
+
+    def _with_pods(self, board: Board) -> Device:
+        mine = [name for name, uuid in self._pods.items() if uuid == board.uuid]
+        processes = tuple(Process(pid=int(name[1:]), mib=10, pod=f"uid-{name}") for name in mine)
+        return msgspec.structs.replace(board.device, processes=(*board.device.processes, *processes))
+
+    def _object(self) -> GPUNode:
+        grants = [
+            Grant(namespace="team", name=name, resource=WHOLE_GPU, ids=(uuid,))
+            for name, uuid in self._pods.items()
+        ]
+        return written_node(
+            self.record, NODE, self.now_s, self._fake.pod_of, grants=grants if self._has_kubelet else None
+        )
+
+    def _write(self) -> None:
+        """What the API server and then the scheduler make of it."""
+        written = self._object()
+        status = msgspec.to_builtins(written)["status"]
+        refused = [*problems(status, status_schema(), "status")]
+        told = parse_inventory(msgspec.json.decode(msgspec.json.encode(written), type=GPUNode))
+        if refused or not isinstance(told, Inventory):
+            self.found.failed_writes += 1
+            self._tell(f"not written: {refused or told}")
+            return
+        self.state.at(self.now_s)
+        self.state.set_inventory(told)
+        self._told = {device.uuid: device for device in written.status.devices or ()}
+        self._judge_loss()
+
+    def _place(self) -> None:
+        """A pod for a device that is free, and the plugin's own choice of one."""
+        view = self.state.snapshot().devices
+        if view is None or not self._is_probed or int(view.most[0]) < 1:
+            return
+        free = [
+            u
+            for u, room, size in zip(view.uuids[0], view.room[0], view.size[0], strict=False)
+            if room == size
+        ]
+        held = set(self._pods.values())
+        wished = self.rng.choice(free)
+        board = self._known(wished)
+        if board is None or wished in held or board.device.lost:
+            self.found.wrong_bindings += 1
+            self._tell(f"wrongly bound to {wished}")
+            return
+        choices = [
+            b.uuid for b in self.boards if b.uuid not in held and not b.device.lost and not b.device.mig
+        ]
+        given = self.rng.choice(choices) if choices and self.rng.random() < 0.5 else wished
+        self._made += 1
+        name = f"p{self._made}"
+        self._pods[name] = given
+        words = {"stowplan.dev/gang": name, "stowplan.dev/gang-min-member": "1", DEVICES: wished}
+        pod = pod_object(name, gpu=1, node=NODE, uid=f"uid-{name}", phase="Running", annotations=words)
+        self.state.set_pod(pod)
+
+    def _ends(self, name: str) -> None:
+        del self._pods[name]
+        self.state.remove_pod(f"uid-{name}")
+
+    # -- judging -------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        """Whom the scheduler would evict now, each of whom must have a device that the table condemns."""
+        for slot, _, pods in self.state.struck():
+            for pod in pods:
+                board = self._known(slot.uuid)
+                is_right = board is not None and board.has_fatal_evidence(self.now_s)
+                if not is_right or not self._is_holder(pod.name, slot.uuid):
+                    self.found.wrong_evictions += 1
+                    self._tell(f"wrongly evicted {pod.name} from {slot.uuid}: {slot.reason}")
+                self.found.evictions += 1
+                if pod.name in self._pods:
+                    self._ends(pod.name)
+
+    def _is_holder(self, name: str, uuid: str) -> bool:
+        """Where nobody can see what the pod really has, its annotation is all there is."""
+        truth = self._pods.get(name)
+        answering = {b.uuid for b in self.boards if not b.device.fail and not b.device.lost}
+        return truth == uuid or not (self._has_kubelet or truth in answering)
+
+    def _judge_loss(self) -> None:
+        """A device that is well, and was long enough by the table, can be given."""
+        if self.record.state == "Ready" and self._is_probed:
+            for board in self.boards:
+                since_s = max(self._looked_s, board.out_until_s())
+                told = self._told.get(board.uuid)
+                is_well = not board.until_step and not board.device.lost and since_s < self.now_s
+                is_given = (
+                    told is not None and told.state in ("Healthy", "Noted") and not told.foreign_processes
+                )
+                if is_well and not is_given:
+                    self.found.lost_device_s += self.now_s - since_s
+                    self._tell(f"lost {board.uuid}: {told and told.state} {told and told.reason}")
+            self._looked_s = self.now_s
+
+    def _known(self, uuid: str) -> Board | None:
+        return next((b for b in self.boards if b.uuid == uuid), self._gone.get(uuid))
+
+    def _tell(self, text: str) -> None:
+        self.found.story.append(f"{self.now_s - T0:.0f} s: WRONG: {text}")

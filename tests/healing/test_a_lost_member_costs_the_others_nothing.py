@@ -1,0 +1,118 @@
+"""Who is replaced, even late, and who stops slowly: the others run on, and nobody takes the room."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.gangs.healing import REPLACE_S
+from simulations.faults.virtual_time import elapse
+from tests.healing.life import Life, lived
+
+#: Longer than every limit that applies.
+LONG_S = 150.0
+
+
+@pytest.mark.parametrize("waiting", [0, 2])
+@pytest.mark.parametrize("after_s", [0.0, 2.0, 50.0])
+def test_the_room_is_the_replacements_whoever_waits(waiting: int, after_s: float) -> None:
+    async def course(life: Life) -> None:
+        life.nodes(4)
+        life.gang("train", 4)
+        await elapse(60)
+        for i in range(waiting):
+            life.pod(f"other-{i}")
+        await elapse(60)
+        life.fails("train-2")
+        await elapse(after_s)
+        life.pod("train-again", gang="train", gang_min_member="4")
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert life.evicted == []
+    assert sorted(life.bound) == ["train-0", "train-1", "train-2", "train-3", "train-again"]
+    assert life.node_of("train-again")
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_gang_whose_member_never_comes_back_leaves_for_those_who_wait_and_for_nobody_else(
+    waiting: int,
+) -> None:
+    told: list[int] = []
+
+    async def course(life: Life) -> None:
+        life.nodes(3)
+        life.gang("train", 3)
+        await elapse(60)
+        # One room is the lost member's, so that two are needed from the others.
+        for i in range(3 * waiting):
+            life.pod(f"other-{i}", gang="other", gang_min_member="3")
+        await elapse(10)
+        life.fails("train-1")
+        await elapse(REPLACE_S - 5)
+        told.append(len(life.evicted))
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert told == [0]
+    assert sorted(life.evicted) == (["train-0", "train-2"] if waiting else [])
+    assert all(life.node_of(f"other-{i}") for i in range(3 * waiting))
+
+
+def test_when_the_hold_lapses_who_fits_takes_the_room_and_nobody_is_evicted_for_it() -> None:
+    told: list[str] = []
+
+    async def course(life: Life) -> None:
+        life.nodes(3)
+        life.gang("train", 3)
+        await elapse(60)
+        life.pod("other")
+        await elapse(10)
+        life.fails("train-1")
+        await elapse(REPLACE_S - 5)
+        told.append(life.node_of("other"))
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert told == [""]
+    assert life.node_of("other") == "n1" or life.node_of("other")
+    assert life.evicted == []
+
+
+def test_a_member_that_takes_its_grace_to_go_is_waited_for() -> None:
+    async def course(life: Life) -> None:
+        life.nodes(3)
+        life.gang("ring", 3)
+        await elapse(60)
+        life.pod("other")
+        node = life.node_of("ring-1")
+        life._kubelets._silent.add(node)
+        life.server.leave(("red", "ring-1"))
+        await elapse(100)
+        life._kubelets._silent.discard(node)
+        await elapse(5)
+        life.pod("ring-again", gang="ring", gang_min_member="3")
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert life.evicted == []
+    assert life.node_of("ring-again")
+    assert not life.node_of("other")
+
+
+def test_a_room_is_kept_across_a_change_of_leaders() -> None:
+    async def course(life: Life) -> None:
+        life.nodes(4)
+        life.gang("train", 4)
+        await elapse(60)
+        life.pod("other")
+        await elapse(10)
+        life.replica.crash()
+        life.fails("train-2")
+        await elapse(40)
+        life.pod("train-again", gang="train", gang_min_member="4")
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert life.evicted == []
+    assert life.node_of("train-again")
+    assert not life.node_of("other")

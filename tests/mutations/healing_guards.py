@@ -1,0 +1,119 @@
+"""Guards of a gang's life: what stood is not begun, rooms are kept, deadlines are for time without progress."""
+
+from __future__ import annotations
+
+from tests.mutations.guards import Mutation
+
+LOST = "tests/healing/test_a_lost_member_costs_the_others_nothing.py"
+LARGER = "tests/healing/test_a_gang_made_larger_runs_on.py"
+GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
+COUNTED = "tests/healing/test_what_is_bound_counts.py"
+JUDGED = "tests/faults/test_every_violation_is_seen.py"
+
+HEALING_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="what is assumed counts for a gang that is short",
+        file="scheduler/losses.py",
+        old="            if one.is_assumed or is_running(key):\n",
+        new="            if is_running(key):\n",
+        test=COUNTED,
+    ),
+    Mutation(
+        name="a Binding that is confirmed is looked at",
+        file="scheduler/state/cluster.py",
+        old="        if is_gain:\n",
+        new="        if False:\n",
+        test=COUNTED,
+    ),
+    Mutation(
+        name="a gang stands by the minimum under which it started",
+        file="scheduler/gangs/standing.py",
+        old="    if stood is None or spec.min_member <= stood.min_member:\n",
+        new="    if True:\n",
+        test=LARGER,
+    ),
+    Mutation(
+        name="a gang is known to have stood before it is described anew",
+        file="scheduler/state/gangs.py",
+        old="        for key in self._described_by(group):\n            self.catch_up(key)\n",
+        new="",
+        test=COUNTED,
+    ),
+    Mutation(
+        name="a new leader reads by which minimum a gang stands",
+        file="scheduler/live/takeover.py",
+        old="self._state.gangs.recall(claim.key, claim.started, where)",
+        new="self._state.gangs.recall(claim.key, 0, where)",
+        test=f"{LARGER}::test_who_leads_next_knows_by_which_minimum_a_gang_stands",
+    ),
+    Mutation(
+        name="a lost member's room is kept for its gang",
+        file="scheduler/state/cluster.py",
+        old="            self.gangs.vacate(record.key, pod, record.charged, record.charged_shape)\n",
+        new="",
+        test=LOST,
+    ),
+    Mutation(
+        name="a room is not kept for ever",
+        file="scheduler/losses.py",
+        old="            if now_s - at_s >= self._healing.replace_s:\n",
+        new="            if False:\n",
+        test=LOST,
+    ),
+    Mutation(
+        name="a broken gang leaves only where somebody then starts",
+        file="scheduler/losses.py",
+        old="for key in self._of_use(broken, lacking) if broken else ():",
+        new="for key in broken:",
+        test=LOST,
+    ),
+    Mutation(
+        name="a broken gang does not hold for ever what others wait for",
+        file="scheduler/losses.py",
+        old="            elif one.is_broken and self._is_lost(key, one, clock, now_s):\n",
+        new="            elif False:\n",
+        test=LOST,
+    ),
+    Mutation(
+        name="a member on its way out is waited for",
+        file="scheduler/losses.py",
+        old="LEAVING_S if short.leaving else self._healing.replace_s",
+        new="self._healing.replace_s",
+        test=COUNTED,
+    ),
+    Mutation(
+        name="each Binding moves the deadline",
+        file="scheduler/gangs/machine.py",
+        old="    if _is_nearer(attempt, after):\n",
+        new="    if False:\n",
+        test=GOES_ON,
+    ),
+    Mutation(
+        name="time behind others' writes is not the attempt's own",
+        file="scheduler/live/actor.py",
+        old="now_s - running.idle_since_s)",
+        new="0.0)",
+        test=GOES_ON,
+    ),
+    Mutation(
+        name="who began first writes first",
+        file="scheduler/live/actor.py",
+        old="self._queue.put_nowait((running.turn, self._queued, running, instruction))",
+        new="self._queue.put_nowait((0, self._queued, running, instruction))",
+        test=GOES_ON,
+    ),
+    Mutation(
+        name="nothing is begun while much is under way",
+        file="scheduler/live/loop.py",
+        old="            if self.actor.is_full:\n",
+        new="            if False:\n",
+        test=GOES_ON,
+    ),
+    Mutation(
+        name="a gang that stood is not called half bound",
+        file="scheduler/invariants/stood.py",
+        old="self.see(world, ref) > 0 and ref not in self.by",
+        new="self.see(world, ref) > 0",
+        test=JUDGED,
+    ),
+)

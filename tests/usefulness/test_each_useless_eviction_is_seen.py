@@ -1,0 +1,247 @@
+"""INV17 is judged: an eviction with a cause is let pass, and the same without it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.invariants import GPUNodeVersion, PodVersion, no_useless_eviction
+from tests.faults.chronicle import Chronicle, honest
+
+SEEDS = st.integers(0, 2**32)
+few = settings(max_examples=15)
+Story = Callable[[Chronicle], None]
+
+
+def _found(story: Story, seed: int) -> list[str]:
+    told = honest(seed)
+    told.node("n8", 16)
+    told.now_s += 100.0
+    story(told)
+    return [str(found) for found in no_useless_eviction(told.history(quiet_s=1_000.0))]
+
+
+def _running(
+    told: Chronicle, name: str, size: int, *, minimum: int | None = None, gpus: int = 1
+) -> list[str]:
+    ref, uids = told.gang(name, size, minimum=minimum, gpus=gpus)
+    told.place(ref, uids, "n8")
+    return uids
+
+
+def _made_anew(told: Chronicle, uid: str, name: str, *, node: str = "") -> str:
+    """A pod of the same gang in the place of one that is gone."""
+    versions = (entry.version for entry in told.entries if entry.key == uid)
+    gone = next(version for version in versions if isinstance(version, PodVersion))
+    fresh = replace(gone, uid=f"uid-{name}", name=name, node="", phase="Pending", is_evicted=False)
+    told.change(fresh)
+    if node:
+        told.change(replace(fresh, node=node))
+    return fresh.uid
+
+
+# -- without a cause -----------------------------------------------------------------------------------
+
+
+def a_gang_that_stands(told: Chronicle) -> None:
+    for uid in _running(told, "whole", 3):
+        told.evict(uid)
+
+
+def a_pod_that_runs(told: Chronicle) -> None:
+    uid = told.pod("lonely")
+    told.bind(uid, "n8")
+    told.evict(uid)
+
+
+def a_gang_that_got_its_member_back(told: Chronicle) -> None:
+    uids = _running(told, "healed", 3)
+    told.fail(uids[0])
+    _made_anew(told, uids[0], "healed-again", node="n8")
+    told.now_s += 25.0
+    for uid in uids[1:]:
+        told.evict(uid)
+
+
+def a_gang_whose_minimum_was_raised(told: Chronicle) -> None:
+    ref, uids = told.gang("grown", 3, gpus=1)
+    told.place(ref, uids, "n8")
+    for uid in uids:
+        told.change(replace(told.pods[uid], minimum=4))
+    told.now_s += 25.0
+    for uid in uids:
+        told.evict(uid)
+
+
+def a_gang_whose_member_ended_well(told: Chronicle) -> None:
+    uids = _running(told, "ending", 3)
+    told.change(replace(told.pods[uids[0]], phase="Succeeded"))
+    told.remove(uids[0])
+    told.now_s += 25.0
+    for uid in uids[1:]:
+        told.evict(uid)
+
+
+def a_gang_whose_member_is_leaving(told: Chronicle) -> None:
+    uids = _running(told, "leaving", 3)
+    told.change(replace(told.pods[uids[0]], is_deleting=True))
+    told.now_s += 25.0
+    for uid in uids[1:]:
+        told.evict(uid)
+
+
+def a_gang_whose_room_was_given_away(told: Chronicle) -> None:
+    uids = _running(told, "robbed", 2, gpus=8)
+    told.fail(uids[0])
+    thief = told.pod("thief", gpus=8)
+    told.bind(thief, "n8")
+    _made_anew(told, uids[0], "robbed-again")
+    told.now_s += 25.0
+    told.evict(uids[1])
+
+
+def a_gang_that_was_getting_on(told: Chronicle) -> None:
+    ref, uids = told.gang("slow", 4)
+    told.claim(ref, dict.fromkeys(uids, "n8"))
+    told.now_s += 70.0
+    for uid in uids[:3]:
+        told.now_s += 6.0
+        told.bind(uid, "n8")
+    for uid in uids[:3]:
+        told.evict(uid)
+
+
+def more_gangs_than_were_needed(told: Chronicle) -> None:
+    one, other = _running(told, "one", 2, gpus=4), _running(told, "other", 2, gpus=4)
+    urgent = told.pod("urgent", gpus=8)
+    for uid in (*one, *other):
+        told.evict(uid, "preempted for pod team/urgent of the same team")
+    told.bind(urgent, "n8")
+
+
+def for_somebody_who_never_starts(told: Chronicle) -> None:
+    told.pod("urgent", gpus=64)
+    for uid in _running(told, "in-vain", 2):
+        told.evict(uid, "preempted for pod team/urgent of the same team")
+
+
+def for_somebody_who_was_gone(told: Chronicle) -> None:
+    uids = _running(told, "too-late", 4)
+    urgent = told.pod("urgent", gpus=4)
+    told.evict(uids[0], "preempted for pod team/urgent of the same team")
+    told.remove(urgent)
+    told.now_s += 20.0
+    for uid in uids[1:]:
+        told.evict(uid, "preempted for pod team/urgent of the same team")
+
+
+USELESS = (
+    a_gang_that_stands,
+    a_pod_that_runs,
+    a_gang_that_got_its_member_back,
+    a_gang_whose_minimum_was_raised,
+    a_gang_whose_member_ended_well,
+    a_gang_whose_member_is_leaving,
+    a_gang_whose_room_was_given_away,
+    a_gang_that_was_getting_on,
+    more_gangs_than_were_needed,
+    for_somebody_who_never_starts,
+    for_somebody_who_was_gone,
+)
+
+
+# -- with one ------------------------------------------------------------------------------------------
+
+
+def a_gang_that_nobody_completes(told: Chronicle) -> None:
+    uids = _running(told, "lame", 3)
+    told.fail(uids[0])
+    told.now_s += 25.0
+    for uid in uids[1:]:
+        told.evict(uid)
+
+
+def a_gang_that_restarts_whole(told: Chronicle) -> None:
+    uids = _running(told, "together", 3)
+    for uid in uids:
+        told.change(replace(told.pods[uid], on_loss="restart"))
+    told.fail(uids[0])
+    told.now_s += 2.0
+    for uid in uids[1:]:
+        told.evict(uid)
+
+
+def a_gang_that_cannot_be_completed(told: Chronicle) -> None:
+    ref, uids = told.gang("half", 4)
+    told.claim(ref, dict.fromkeys(uids, "n8"))
+    told.bind(uids[0], "n8")
+    told.remove(uids[1])
+    told.evict(uids[0])
+
+
+def a_node_that_is_gone(told: Chronicle) -> None:
+    uids = _running(told, "homeless", 3)
+    told.write("Node", "n8", None)
+    for uid in uids:
+        told.evict(uid)
+
+
+def a_device_that_is_out(told: Chronicle) -> None:
+    uids = _running(told, "sick", 3)
+    told.change(replace(told.pods[uids[0]], devices=("GPU-0",)))
+    told.write("GPUNode", "n8", GPUNodeVersion(name="n8", memory={"GPU-0": 80}, usable=frozenset()))
+    for uid in uids:
+        told.evict(uid)
+
+
+def for_somebody_who_starts(told: Chronicle) -> None:
+    uids = _running(told, "victim", 2, gpus=8)
+    urgent = told.pod("urgent", gpus=16)
+    for uid in uids:
+        told.evict(uid, "preempted for pod team/urgent of the same team")
+    told.bind(urgent, "n8")
+
+
+def for_somebody_who_was_cancelled_meanwhile(told: Chronicle) -> None:
+    uids = _running(told, "victim", 2, gpus=8)
+    urgent = told.pod("urgent", gpus=16)
+    for uid in uids:
+        told.evict(uid, "preempted for pod team/urgent of the same team")
+    told.remove(urgent)
+
+
+CAUSED = (
+    a_gang_that_nobody_completes,
+    a_gang_that_restarts_whole,
+    a_gang_that_cannot_be_completed,
+    a_node_that_is_gone,
+    a_device_that_is_out,
+    for_somebody_who_starts,
+    for_somebody_who_was_cancelled_meanwhile,
+)
+
+
+@few
+@given(SEEDS)
+def test_where_nobody_was_evicted_nothing_is_found(seed: int) -> None:
+    assert _found(lambda told: None, seed) == []
+
+
+@pytest.mark.parametrize("story", USELESS, ids=lambda story: str(story.__name__))
+@few
+@given(seed=SEEDS)
+def test_a_useless_eviction_is_found(story: Story, seed: int) -> None:
+    found = _found(story, seed)
+    assert found
+    assert all(text.startswith("INV17") for text in found)
+
+
+@pytest.mark.parametrize("story", CAUSED, ids=lambda story: str(story.__name__))
+@few
+@given(seed=SEEDS)
+def test_an_eviction_with_a_cause_is_let_pass(story: Story, seed: int) -> None:
+    assert _found(story, seed) == []

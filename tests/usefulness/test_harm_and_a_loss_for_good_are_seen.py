@@ -1,0 +1,97 @@
+"""INV19 and INV20 are judged: two runs of the same, one with something in it that the other has not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.invariants import History, no_lasting_harm, recovered
+from tests.faults.chronicle import Chronicle
+
+SEEDS = st.integers(0, 2**32)
+few = settings(max_examples=20)
+
+
+def _decided(seed: int, after_s: float, *, stranger: bool, is_told: bool = False) -> History:
+    """A gang that is decided some time after it was made, beside a stranger's pods or none."""
+    told = Chronicle(seed)
+    told.node("n0", 8)
+    if stranger:
+        for number in range(3):
+            uid = told.pod(f"evil-{number}")
+            told.change(replace(told.pods[uid], namespace="evil"))
+    ref, uids = told.gang("honest", 3)
+    told.now_s += after_s
+    if is_told:
+        for uid in uids:
+            told.tell(uid)
+    else:
+        told.place(ref, uids, "n0")
+    return told.history(quiet_s=500.0)
+
+
+@few
+@given(SEEDS, st.booleans(), st.floats(0.0, 8.0))
+def test_a_gang_decided_as_soon_as_without_the_stranger_is_no_harm(
+    seed: int, is_told: bool, after_s: float
+) -> None:
+    without = _decided(seed, after_s, stranger=False)
+    beside = _decided(seed, 2 * after_s, stranger=True, is_told=is_told)
+    assert no_lasting_harm(beside, without, strangers={"evil"}) == []
+
+
+@few
+@given(SEEDS, st.booleans())
+def test_a_gang_decided_much_later_is_harm(seed: int, is_told: bool) -> None:
+    without = _decided(seed, 1.0, stranger=False)
+    beside = _decided(seed, 30.0, stranger=True, is_told=is_told)
+    (found,) = no_lasting_harm(beside, without, strangers={"evil"})
+    assert str(found).startswith("INV19")
+    assert "honest" in found.text
+
+
+@few
+@given(SEEDS)
+def test_a_gang_never_decided_is_harm(seed: int) -> None:
+    told = Chronicle(seed)
+    told.gang("honest", 3)
+    without = _decided(seed, 1.0, stranger=False)
+    (found,) = no_lasting_harm(told.history(quiet_s=60.0), without, strangers={"evil"})
+    assert "never decided" in found.text
+
+
+def _stood(seed: int, standing: int) -> History:
+    told = Chronicle(seed)
+    told.node("n0", 8)
+    ref, uids = told.gang("trains", 4)
+    told.place(ref, uids, "n0")
+    told.now_s = 200.0
+    for uid in uids[standing:]:
+        told.remove(uid)
+    return told.history(quiet_s=1_000.0)
+
+
+@few
+@given(SEEDS, st.integers(0, 4), st.integers(0, 4))
+def test_less_than_without_the_fault_is_a_loss(seed: int, now: int, then: int) -> None:
+    found = recovered(_stood(seed, now), _stood(seed, then), fault_s=300.0)
+    assert bool(found) == (now < then)
+    assert all(str(one).startswith("INV20") for one in found)
+
+
+@few
+@given(SEEDS)
+def test_what_is_made_good_within_the_bound_is_none(seed: int) -> None:
+    told = Chronicle(seed)
+    told.node("n0", 8)
+    ref, uids = told.gang("trains", 4)
+    told.place(ref, uids, "n0")
+    told.now_s = 200.0
+    told.fail(uids[0])
+    told.now_s = 300.0
+    told.bind(told.pod("made-anew", gang=ref, minimum=4), "n0")
+    reference = _stood(seed, 4)
+    assert recovered(told.history(), reference, fault_s=200.0, recovery_s=200.0) == []
+    assert recovered(told.history(), reference, fault_s=200.0, recovery_s=50.0) != []
