@@ -7,18 +7,23 @@ against the state as it is now. No clock: the shell says what time it is, and as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+<<<<<<< HEAD
 from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt, MemberState
+=======
+from scheduler.gangs.attempt import Attempt
+>>>>>>> wip/floods
 from scheduler.gangs.healing import Healing
 from scheduler.losses import Losses, Overdue
-from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.model.gang import GangKey, Waiting
+from scheduler.model.moment import Moment
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment, Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.planner import plan
-from scheduler.planning.equals import Asked, asked, is_shared
 from scheduler.record import record
+from scheduler.settled import Memory
 from scheduler.state import ClusterState
 
 HOLD_FIRST_S = 0.5
@@ -37,22 +42,13 @@ class Held:
     until_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A verdict that stays true until capacity is released or the gang changes."""
-
-    gang: PendingGang
-    releases: int
-    verdict: Verdict
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
     """One cycle under way: what is planned on."""
 
     snapshot: Snapshot
     settled: dict[GangKey, Verdict]
-    releases: int
+    moment: Moment
     policy: Policy
     budget: Budget
 
@@ -122,9 +118,9 @@ class Cycles:
         #: Places dropped in a row, by gang.
         self._drops: dict[GangKey, int] = {}
         self._now_s = 0.0
-        self._settled: dict[GangKey, Settled] = {}
-        #: By what was asked, the verdict that every equal gang gets as long as nothing is released.
-        self._unfit: dict[Asked, Settled] = {}
+        self._memory = Memory(policy, budget.per_gang)
+        #: Gangs that had the turn of those left open, until all had one.
+        self._served: frozenset[GangKey] = frozenset()
         #: What the last plan held for gangs that wait for others to leave: pods' UIDs and nodes.
         self._promised: frozenset[tuple[str, str]] = frozenset()
         self._has_lapsed = False
@@ -142,11 +138,11 @@ class Cycles:
             held = self._held.get(key)
             if held is None or held.until_s <= now_s:
                 self._state.unhold(key)
-        snapshot, releases = self._state.snapshot(wall_s), self._state.releases
+        snapshot, moment = self._state.snapshot(wall_s, self._served), self._state.moment
         return Cycle(
             snapshot=snapshot,
-            settled=self._still_settled(snapshot),
-            releases=releases,
+            settled=self._memory.still(snapshot, moment),
+            moment=moment,
             policy=self._policy,
             budget=self._budget,
         )
@@ -166,7 +162,7 @@ class Cycles:
             objection = self._state.objection(place)
             if objection is not None:
                 # Others may have been found not to fit beside what now goes nowhere.
-                self._state.releases += 1
+                self._state.free_up()
                 self._state.dropped(place)
                 dropped.append(Dropped(key=place.gang.key, reason=objection))
                 self._dropped(place.gang.key, objection)
@@ -181,27 +177,16 @@ class Cycles:
         """Keep the verdicts that stay true until capacity is released."""
         self._note_lapses(planned)
         self._lacking = {v.key for v in planned.verdicts if v.reason in ("Unschedulable", "Unproven")}
-        if not planned.verdicts:
-            return
-        by_key = {gang.key: gang for gang in cycle.snapshot.gangs}
-        is_alike = is_shared(cycle.snapshot, self._policy)
-        for verdict in planned.verdicts:
-            match verdict.certificate:
-                case Infeasible() | Unknown(budget=self._budget.per_gang):
-                    gang = by_key[verdict.key]
-                    settled = Settled(gang, cycle.releases, verdict)
-                    self._settled.setdefault(verdict.key, settled)
-                    if is_alike:
-                        self._share(gang, settled)
-                case _:
-                    pass
+        self._memory.note(cycle.snapshot, planned, cycle.moment)
+        self._served = self._served.union(planned.served) if planned.left_open else frozenset()
 
     def _note_lapses(self, planned: Plan) -> None:
         """A promise of room that is kept no longer, and was not taken up, is room released."""
         promised = frozenset(pair for verdict in planned.verdicts for pair in verdict.nominated.items())
         taken = {(a.pod.uid, a.node) for place in planned.places for a in place.assignments}
         self._has_lapsed = bool(self._promised - promised - taken)
-        self._state.releases += self._has_lapsed
+        if self._has_lapsed:
+            self._state.free_up()
         self._promised = promised
 
     def ended(self, attempt: Attempt, now_s: float) -> bool:
@@ -259,38 +244,3 @@ class Cycles:
         gone = [k for k, held in self._held.items() if held.until_s + HOLD_MAX_S < now_s]
         for key in gone:
             del self._held[key]
-
-    def _still_settled(self, snapshot: Snapshot) -> dict[GangKey, Verdict]:
-        """Verdicts that nothing since then can have changed, so no solver runs for them again."""
-        if not self._settled and not self._unfit:
-            return {}
-        by_key = {gang.key: gang for gang in snapshot.gangs}
-        self._settled = {
-            key: settled
-            for key, settled in self._settled.items()
-            if settled.releases == self._state.releases and by_key.get(key) is settled.gang
-        }
-        if self._unfit and is_shared(snapshot, self._policy):
-            self._settle_equals(snapshot)
-        return {key: settled.verdict for key, settled in self._settled.items()}
-
-    def _share(self, gang: PendingGang, settled: Settled) -> None:
-        """Remember what an equal gang gets, where it is proven."""
-        ask = asked(gang)
-        if ask is None or not isinstance(settled.verdict.certificate, Infeasible):
-            return
-        if len(self._unfit) >= HELD_MAX:
-            del self._unfit[next(iter(self._unfit))]
-        self._unfit.setdefault(ask, settled)
-
-    def _settle_equals(self, snapshot: Snapshot) -> None:
-        """Newcomers that ask for what is proven not to be there. Room only shrank since the proof."""
-        self._unfit = {a: s for a, s in self._unfit.items() if s.releases == self._state.releases}
-        for gang in snapshot.gangs if self._unfit else ():
-            if gang.key in self._settled or gang.blocked is not None:
-                continue
-            ask = asked(gang)
-            known = None if ask is None else self._unfit.get(ask)
-            if known is not None:
-                verdict = replace(known.verdict, key=gang.key)
-                self._settled[gang.key] = Settled(gang, known.releases, verdict)

@@ -21,6 +21,8 @@ from scheduler.translation import Translation
 Mask = NDArray[np.bool_]
 #: Topology domains that are tried, those with most room first.
 DOMAINS_MAX = 16
+#: Searches after which no further domain is tried.
+ATTEMPTS_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class Tried:
 
     assignments: tuple[Assignment, ...]
     short: Gang | None
+    #: Searches for a node that it took.
+    attempts: int = 0
 
 
 def place_in_turn(
@@ -39,11 +43,13 @@ def place_in_turn(
 ) -> Tried:
     """Place the gang, role by role, in the first domain that its topology allows and in which it stands."""
     tried = Tried(assignments=(), short=None)
+    attempts = 0
     for area in _areas(translation, packing, pending, within):
         tried = _try(translation, packing, pending, area)
-        if tried.assignments:
+        attempts += tried.attempts
+        if tried.assignments or attempts > ATTEMPTS_MAX:
             break
-    return tried
+    return replace(tried, attempts=attempts)
 
 
 def _try(translation: Translation, packing: Packing, pending: PendingGang, within: Mask | None) -> Tried:
@@ -51,13 +57,18 @@ def _try(translation: Translation, packing: Packing, pending: PendingGang, withi
     short: Gang | None = None
     mark, devices = translation.mark(), translation.devices.mark()
     free = packing.free.copy()
+    attempts, lacking = 0, Lacking(pending)
     for role in pending.roles:
         for pod in role.pods:
+            if lacking.is_too_much:
+                break
+            attempts += 1
             alone = replace(pending, roles=(replace(role, pods=(pod,), minimum=1),))
             gang = translation.gang(alone, count=1, minimum=1, within=within)
             placement = place_greedy(packing, gang, prefer=translation.preference(alone.roles))
             if placement is None:
                 short = short or gang
+                lacking.add(role)
                 continue
             bare = Assignment(pod=pod, node=translation.node_names(placement[0])[0])
             packing.take(gang.roles[0], placement[0])
@@ -65,15 +76,30 @@ def _try(translation: Translation, packing: Packing, pending: PendingGang, withi
             if chosen is None:
                 packing.give(gang.roles[0], placement[0])
                 short = short or gang
+                lacking.add(role)
                 continue
             translation.note(chosen)
             taken += chosen
     translation.rewind(mark)
     if short is None or _stands(pending, taken):
-        return Tried(assignments=tuple(taken), short=short)
+        return Tried(assignments=tuple(taken), short=short, attempts=attempts)
     translation.devices.rewind(devices)
     packing.free[:] = free
-    return Tried(assignments=(), short=short)
+    return Tried(assignments=(), short=short, attempts=attempts)
+
+
+class Lacking:
+    """How many pods found no node, against how many the gang and its roles can do without."""
+
+    def __init__(self, pending: PendingGang) -> None:
+        self._spare = len(pending.pods) - pending.need
+        self._spare_of = {id(role): len(role.pods) - role.minimum for role in pending.roles}
+        self.is_too_much = False
+
+    def add(self, role: PendingRole) -> None:
+        self._spare -= 1
+        self._spare_of[id(role)] -= 1
+        self.is_too_much |= min(self._spare, self._spare_of[id(role)]) < 0
 
 
 def _areas(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from binpacking.answer import RolePlacement
 from binpacking.device_model import DeviceDemand
 from binpacking.greedy import Packing
-from binpacking.problem import DomainLimit, Gang, Nodes, Role, Topology
+from binpacking.problem import AMOUNT_MAX, SUM_MAX, DomainLimit, Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
 from scheduler.columns import OVERFLOW
 from scheduler.devices.plan import PRICE_MAX, DevicePlan
@@ -24,6 +24,7 @@ from scheduler.model.selection import SpreadConstraint
 from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.default_spread import spread_by
 from scheduler.predicates.interpod import Interpod, constrain
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.preference import Wisher, Wishes
 from scheduler.predicates.price import dearness
 from scheduler.predicates.spot import by_spot, spot_nodes
@@ -48,7 +49,8 @@ class Translation:
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
         self.volumes = VolumePlan(snapshot)
         self._levels = {label: i for i, label in enumerate(self._labels_used())}
-        self._crowd = Crowd(snapshot.nodes, snapshot.placed)
+        self.nodes = NodeRows(snapshot.nodes)
+        self._crowd = Crowd(self.nodes, snapshot.placed)
         self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
         self.devices = DevicePlan(
             snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
@@ -198,8 +200,22 @@ class Translation:
         ):
             return Interpod()
         return constrain(
-            role.shape, pod.namespace, pod.labels, self.snapshot.nodes, self._crowd, self.snapshot.namespaces
+            role.shape, pod.namespace, pod.labels, self.nodes, self._crowd, self.snapshot.namespaces
         )
+
+    def who(self, pending: PendingGang) -> Hashable:
+        """All that decides whether the gang fits now beside what it asks for: what rules between pods see of
+        it, to whom it leaves room, and what its quota leaves it of each GPU model.
+        """
+        split = None if self.split is None else tuple(tuple(sorted(most.items())) for most in self.split)
+        if not self.sees_labels:
+            return split
+        spaces = self.snapshot.namespaces
+        kinds = tuple(
+            tuple(dict.fromkeys(self._crowd.kind(pod.namespace, pod.labels, spaces) for pod in role.pods))
+            for role in pending.roles
+        )
+        return kinds, pending.key.namespace, self.promised.count(pending.priority), split
 
     def note(self, assignments: Sequence[Assignment]) -> None:
         """Let rules of later gangs see pods placed in this run."""
@@ -311,9 +327,12 @@ class Translation:
 
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
         domains = tuple(self._crowd.domains(label).of for label in self._levels)
+        total = self.devices.widened(self.snapshot.total, is_empty=True)
+        # What pods ask in sum has no bound: past this it means "nothing" and "more than anybody asks".
+        most = min(AMOUNT_MAX, SUM_MAX // max(1, len(total)))
         nodes = Nodes(
-            free=free,
-            total=self.devices.widened(self.snapshot.total, is_empty=True),
+            free=np.clip(free, -most, most),
+            total=np.clip(total, 0, most),
             domains=domains,
             resources=(*self.snapshot.resources, *self.devices.names),
             levels=tuple(self._levels),

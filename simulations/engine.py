@@ -182,6 +182,8 @@ class Engine:
             # With nobody to place a cycle decides nothing; only the use that teams are charged goes on.
             return
         self._last = self._shell.cycle(now_s)
+        if self._last.left_open:
+            self._later(self._setting.cycle_s, self._cycle)
         self._cycles += 1
         due_s = self._shell.cycles.due_s(now_s)
         if due_s is not None:

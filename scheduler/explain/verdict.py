@@ -11,8 +11,10 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from binpacking.answer import Binding, Certificate, Infeasible
+from binpacking.capacity import slots
 from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang, Role
 from binpacking.prove import prove_unfit
@@ -22,7 +24,7 @@ from scheduler.model.device_view import column_of
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import ATTACHABLE, Rejected, Shape
 from scheduler.model.plan import Policy, Reason, Verdict
-from scheduler.predicates.registry import why
+from scheduler.predicates.registry import reasons
 from scheduler.translation import Translation
 
 MESSAGE_MAX = 1024
@@ -36,13 +38,19 @@ class Explainer:
         self._translation = translation
         self._policy = policy
         self._empty: Packing | None = None
-        self._static: dict[int, Counter[str]] = {}
+        #: By the mask that says the same, which lives as long as this.
+        self._static: dict[int, tuple[NDArray[np.bool_], Counter[str]]] = {}
 
     def blocked(self, gang: PendingGang) -> Verdict:
         """A gang that must not be planned: refused input, or members still to come."""
         reason: Reason = "Rejected" if isinstance(gang.blocked, Rejected) else "Waiting"
         message = gang.blocked.reason if gang.blocked is not None else ""
         return Verdict(key=gang.key, reason=reason, message=message[:MESSAGE_MAX])
+
+    def in_line(self, gang: PendingGang, group: str) -> Verdict:
+        """A gang that this cycle did not come to."""
+        message = f"waits for its turn to be looked at: more of {group} waits than one cycle can try"
+        return Verdict(key=gang.key, reason="Waiting", message=message[:MESSAGE_MAX])
 
     def behind(self, gang: PendingGang, ahead: PendingGang) -> Verdict:
         """A gang that the policy holds back behind an earlier one."""
@@ -87,7 +95,7 @@ class Explainer:
             gang = replace(gang, roles=bare)
         if self._empty is None:
             self._empty = self._translation.empty_packing(self._policy.strategy)
-        if place_greedy(self._empty, gang) is not None:
+        if not _is_short(self._empty, gang) and place_greedy(self._empty, gang) is not None:
             return ()
         proof = prove_unfit(self._empty, gang)
         return () if proof is None else proof.core
@@ -141,13 +149,10 @@ class Explainer:
         mask = self._translation.snapshot.masks[role.shape]
         known = self._static.get(id(mask))
         if known is None:
-            nodes = self._translation.snapshot.nodes
-            texts = (
-                why(role.shape, nodes[i], self._translation.snapshot.claims) for i in np.flatnonzero(~mask)
-            )
-            known = Counter(text for text in texts if text is not None)
-            self._static[id(mask)] = known
-        return known
+            translation = self._translation
+            found = reasons(role.shape, translation.nodes, translation.snapshot.claims)
+            known = self._static[id(mask)] = (mask, found)
+        return known[1]
 
 
 def _by_name(item: Binding, pending: PendingGang, gang: Gang, known: Collection[str]) -> list[Binding]:
@@ -166,6 +171,11 @@ def _by_name(item: Binding, pending: PendingGang, gang: Gang, known: Collection[
 def _unknown(shape: Shape, known: Collection[str]) -> list[tuple[str, int]]:
     """What the shape asks that has no column, since no node offers it."""
     return [request for request in shape.requests if request[0] not in known]
+
+
+def _is_short(empty: Packing, gang: Gang) -> bool:
+    """Whether a sum says already that the gang, if of one role, does not fit."""
+    return len(gang.roles) == 1 and int(slots(empty.free, gang.roles[0]).sum()) < gang.need
 
 
 def _asked(shape: Shape, name: str, value: int) -> str:

@@ -183,6 +183,10 @@ class Announcer:
                 )
             )
 
+    def has_told(self, uid: str) -> bool:
+        """Whether the pod was told why it waits."""
+        return uid in self._told
+
     def withdraw(self, uids: Iterable[str]) -> None:
         """These pods were just given a place: what was about to be said of them is no longer true."""
         for uid in uids:

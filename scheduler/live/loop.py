@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from scheduler.cycles import Cycles
+from scheduler.cycles import Cycle, Cycles
 from scheduler.gangs.attempt import Attempt
 from scheduler.gangs.healing import Healing
 from scheduler.live.actor import Actor
@@ -35,6 +35,11 @@ QUIET_S = 1.0
 TAKE_BACK_TRIES = 5
 #: Gangs started before what they write is let go out.
 STARTS_AT_ONCE = 64
+#: Verdicts told before others get to run.
+TOLD_AT_ONCE = 500
+#: How often a plan under way counts as a sign of life, and for how long.
+BEAT_S = 1.0
+PLAN_S_MAX = 600.0
 
 
 class Loop:
@@ -112,8 +117,7 @@ class Loop:
         started = self._clock()
         cycle = self._cycles.begin(started, self._wall())
         snapshot_s = self._clock() - started
-        # In a thread, so that the lease is renewed and answers are read while a solver works.
-        planned = await asyncio.to_thread(cycle.plan)
+        planned = await self._plan(cycle)
         plan_s = self._clock() - started - snapshot_s
         if planned.clearings and self._recorder is not None:
             self._recorder(await asyncio.to_thread(cycle.record, planned))
@@ -134,9 +138,23 @@ class Loop:
         await self._act(planned, epoch)
         self._clear(planned, epoch)
         self._cycles.remember(cycle, planned)
-        self._tell(cycle.snapshot, told, epoch)
+        if planned.left_open:
+            self._wake.set()
+        await self._tell(cycle.snapshot, told, epoch)
         self._watch_partial(epoch)
         self._metrics.replaced(self._outages.react(epoch))
+
+    async def _plan(self, cycle: Cycle) -> Plan:
+        """In a thread, so that the lease is renewed and answers are read while a solver works.
+
+        A plan's work is bounded, so a long one is no hang before ``PLAN_S_MAX``.
+        """
+        planning = asyncio.ensure_future(asyncio.to_thread(cycle.plan))
+        until_s = self._clock() + PLAN_S_MAX
+        while not (await asyncio.wait({planning}, timeout=BEAT_S))[0]:
+            if self._clock() < until_s:
+                self._beat()
+        return planning.result()
 
     async def _act(self, planned: Plan, epoch: int) -> None:
         """Start an attempt for every place that still holds when its turn comes."""
@@ -165,14 +183,19 @@ class Loop:
                 log.info("clearing dropped", gang=str(clearing.beneficiaries[0].key))
                 self._wake.set()
 
-    def _tell(self, snapshot: Snapshot, planned: Plan, epoch: int) -> None:
+    async def _tell(self, snapshot: Snapshot, planned: Plan, epoch: int) -> None:
         by_key = {gang.key: gang for gang in snapshot.gangs}
         incomplete: dict[GangKey, tuple[str, float]] = {}
-        for verdict in planned.verdicts:
+        for number, verdict in enumerate(planned.verdicts, 1):
+            if number % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
             gang = by_key[verdict.key]
             if self.actor.is_running(verdict.key):
                 continue
             if verdict.reason == "Waiting":
+                if gang.blocked is None and self._announcer.has_told(gang.pods[0].uid):
+                    # Its turn to be looked at again will come; what was found the last time stands.
+                    continue
                 incomplete[verdict.key] = self._since(verdict)
                 if self._clock() - incomplete[verdict.key][1] < QUIET_S:
                     continue

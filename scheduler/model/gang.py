@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.model.objects import Pod, Rejected, Shape
 
@@ -17,6 +17,14 @@ class GangKey:
     dialect: str
     #: Name of the group object or group key; the pod's UID for a single pod.
     name: str
+    #: Keys of many dictionaries; the hash is computed once.
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.namespace, self.dialect, self.name)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def is_single(self) -> bool:

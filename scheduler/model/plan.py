@@ -71,6 +71,8 @@ class Snapshot:
     room: Teams | None = None
     #: Disruption budgets, where somebody may be evicted.
     budgets: tuple[DisruptionBudget, ...] = ()
+    #: Gangs that were left open by a cycle and had their turn since, until all had one.
+    served: frozenset[GangKey] = frozenset()
     #: Seconds since the epoch.
     at_s: float = 0.0
     #: Pods on nodes whose volumes are still to be had there: their shapes and nodes.
@@ -131,6 +133,8 @@ class Budget:
     per_gang: float = 2.0
     total: float = 6.0
     seed: int = 0
+    #: For all that one cycle tries, the solver aside: about seconds of one core.
+    work: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,3 +224,7 @@ class Plan:
     clearings: tuple[Clearing, ...] = ()
     #: Solver work units spent.
     spent: float = 0.0
+    #: Gangs that had the turn of those left open.
+    served: tuple[GangKey, ...] = ()
+    #: Gangs that no cycle has tried since they were last all tried: there is more to do at once.
+    left_open: int = 0

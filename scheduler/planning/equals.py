@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from scheduler.model.gang import PendingGang, TopologySpec
 from scheduler.model.objects import Shape
-from scheduler.model.plan import Policy, Snapshot
+from scheduler.model.plan import Policy, Snapshot, Verdict
 
 #: Roles by (shape, pods, minimum), what the gang needs, and its topology.
 Asked = tuple[tuple[tuple[Shape, int, int], ...], int, tuple[TopologySpec, ...]]
@@ -18,6 +20,17 @@ def asked(pending: PendingGang) -> Asked | None:
     return roles, pending.need, pending.topology
 
 
+def is_plain(ask: Asked) -> bool:
+    """Whether a sum over nodes of what each holds says exactly that it does not fit: pods of one kind, no
+    rule but those of each node by itself.
+    """
+    roles, _, topology = ask
+    if len(roles) != 1 or topology:
+        return False
+    shape = roles[0][0]
+    return not shape.sees_pods and shape.ask is None
+
+
 def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
     """Whether equal gangs fail alike, whoever asks: no teams, no rule between pods, no turn to wait for."""
     return (
@@ -29,3 +42,35 @@ def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
         and not any(shape.sees_pods for shape in snapshot.masks)
         and not any(pod.shape.pod_anti_affinity for pod in snapshot.placed)
     )
+
+
+class Failures:
+    """Verdicts of one run by what was asked for. Room only shrinks within a run, so equals fail alike.
+
+    A run that makes room forgets. A failure of pods that want others near them, or spread evenly, holds only
+    while no further pod is placed: ``mark`` says how many are.
+    """
+
+    def __init__(self) -> None:
+        self._verdicts: dict[Hashable, tuple[Verdict, Hashable]] = {}
+        self._hopeless: set[Hashable] = set()
+
+    def recall(self, key: Hashable, mark: Hashable) -> Verdict | None:
+        found = None if key is None else self._verdicts.get(key)
+        return found[0] if found is not None and found[1] in (None, mark) else None
+
+    def note(self, key: Hashable, verdict: Verdict, mark: Hashable) -> None:
+        """mark: None where pods placed later cannot help."""
+        if key is not None:
+            self._verdicts[key] = (verdict, mark)
+
+    def give_up(self, kind: Hashable) -> None:
+        """Nobody can be evicted for gangs of this kind."""
+        self._hopeless.add(kind)
+
+    def is_hopeless(self, kind: Hashable) -> bool:
+        return kind in self._hopeless
+
+    def forget(self) -> None:
+        """There is room that was not there before."""
+        self._verdicts.clear()

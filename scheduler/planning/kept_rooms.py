@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -37,6 +37,17 @@ class KeptRooms:
         for vacancy in snapshot.vacancies:
             if vacancy.node in rows:
                 self._keep(_Room(vacancy, rows[vacancy.node], translation.request(vacancy.shape)))
+
+    @property
+    def count(self) -> int:
+        """Gangs for which some room is kept."""
+        return len(self._rooms)
+
+    def rights(self, gang: PendingGang) -> Hashable:
+        """By which gangs are told apart by the rooms that they may take."""
+        if not self._rooms:
+            return None
+        return _rights(gang), gang.key if gang.key in self._rooms else None
 
     def apart(self, batches: Iterable[list[PendingGang]]) -> Iterator[list[PendingGang]]:
         """The batches, each of gangs with equal rights to rooms."""

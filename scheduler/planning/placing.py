@@ -16,17 +16,21 @@ from scheduler.teams.desk import Mask
 
 def place(run: Run, batch: Sequence[PendingGang]) -> None:
     """Place one gang, or equal single pods, as far as their teams allow it."""
+    rooms = run.rooms.count
     if run.desk is None or not run.desk.has_teams:
         with run.rooms.opened(batch, run.places):
             _place_admitted(run, list(batch), None)
-        return
-    answer = run.desk.admit(batch)
-    run.verdicts.extend(answer.verdicts)
-    run.translation.split = answer.split
-    with run.rooms.opened(answer.gangs, run.places):
-        _place_admitted(run, answer.gangs, answer.within)
-    run.translation.split = None
-    run.verdicts.extend(refuse(run, answer))
+    else:
+        answer = run.desk.admit(batch)
+        run.verdicts.extend(answer.verdicts)
+        run.translation.split = answer.split
+        with run.rooms.opened(answer.gangs, run.places):
+            _place_admitted(run, answer.gangs, answer.within)
+        run.translation.split = None
+        run.verdicts.extend(refuse(run, answer))
+    if run.rooms.count < rooms:
+        # A room that nobody needs any more is there for all who were told before.
+        run.failures.forget()
 
 
 def _place_admitted(run: Run, admitted: list[PendingGang], within: Mask | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,11 +10,12 @@ from binpacking.answer import Certificate, Feasible, Optimal, RolePlacement
 from binpacking.greedy import Packing
 from binpacking.problem import BrokenInvariant
 from scheduler.explain.verdict import Explainer
-from scheduler.model.gang import PendingGang
+from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Assignment, Budget, Place, Policy, Verdict
-from scheduler.planning.equals import Asked
+from scheduler.planning.equals import Failures, asked
 from scheduler.planning.kept_rooms import KeptRooms
-from scheduler.teams.desk import Desk
+from scheduler.planning.meter import Meter
+from scheduler.teams.desk import Desk, Mask
 from scheduler.translation import Translation
 
 Solver = Literal["greedy", "cp-sat"]
@@ -30,15 +31,42 @@ class Run:
     translation: Translation
     packing: Packing
     explainer: Explainer
+    meter: Meter
     rooms: KeptRooms
     #: None where there are no teams, and nobody may be evicted for anybody.
     desk: Desk | None = None
-    #: Verdicts of this run by what was asked for, and whether it may preempt: since then nothing was
-    #: released, so equals fail alike.
-    unfit: dict[tuple[Asked, bool], Verdict] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
     places: list[Place] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
-    spent: float = 0.0
+    #: Gangs that a solver might place and that got none in this cycle.
+    starved: set[GangKey] = field(default_factory=set)
+
+    #: Gangs that this run does not look at.
+    unseen: list[PendingGang] = field(default_factory=list)
+
+    def group(self, gang: PendingGang) -> str:
+        """By what work is shared out: the gang's team, or its namespace."""
+        team = "" if self.desk is None or not self.desk.has_teams else self.desk.allowance.team(gang)
+        return team or gang.key.namespace
+
+    def key(self, pending: PendingGang, within: Mask | None) -> Hashable:
+        """By what a failure of the gang is remembered within this run; None where it is not."""
+        ask = asked(pending)
+        if ask is None or self.translation.volumes.contends(pending):
+            return None
+        rights = self.rooms.rights(pending)
+        return ask, rights, self.translation.who(pending), None if within is None else within.tobytes()
+
+    def recall(self, key: Hashable) -> Verdict | None:
+        """What was found of an equal gang."""
+        return self.failures.recall(key, self.translation.mark())
+
+    def note(self, key: Hashable, pending: PendingGang, verdict: Verdict) -> None:
+        """Remember how the gang failed; one for which others leave did not."""
+        if verdict.reason == "WaitingForVictims":
+            return
+        is_lasting = not any(role.shape.pod_affinity or role.shape.spread for role in pending.roles)
+        self.failures.note(key, verdict, None if is_lasting else self.translation.mark())
 
 
 def accept(

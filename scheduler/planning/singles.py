@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from binpacking.answer import Optimal, Unknown
+from binpacking.capacity import slots
 from binpacking.prove import prove_unfit
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Assignment
@@ -17,8 +18,31 @@ from scheduler.teams.desk import Mask
 
 def place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> None:
     """As many of these equal pods as fit, oldest first; one verdict serves the rest."""
+    key = run.key(batch[0], within)
+    verdict = run.recall(key)
+    rest = batch if verdict is not None else _fill(run, batch, within)
+    for some in _equals(rest) if run.desk is not None else ():
+        made = room_for(run, some, within)
+        run.verdicts.extend(made)
+        told = {verdict.key for verdict in made}
+        rest = [single for single in rest if single.key not in told]
+    if not rest:
+        return
+    if verdict is None:
+        one = run.translation.gang(rest[0], count=1, minimum=1, within=within)
+        core = prove_unfit(run.packing, one) or Unknown(0.0)
+        verdict = run.explainer.unfit(run.packing, rest[0], one, core)
+        run.note(key, rest[0], verdict)
+    run.verdicts.extend(replace(verdict, key=single.key) for single in rest)
+
+
+def _fill(run: Run, batch: list[PendingGang], within: Mask | None) -> list[PendingGang]:
+    """Place as many as fit; those that are left."""
+    run.meter.charge()
     first, count = batch[0], len(batch)
     gang = run.translation.gang(first, count=count, minimum=0, within=within)
+    if not slots(run.packing.free, gang.roles[0]).any():
+        return batch
     placement = place_softly(run.translation, run.packing, first.roles, gang)
     nodes: list[str] = []
     if placement is not None:
@@ -27,17 +51,7 @@ def place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> No
     bare = [Assignment(pod=s.roles[0].pods[0], node=n) for s, n in zip(batch, nodes, strict=False)]
     for single, assignment in zip(batch, with_devices(run, bare), strict=False):
         accept(run, single, [assignment], Optimal(1.0), "greedy")
-    rest = batch[len(nodes) :]
-    for some in _equals(rest) if run.desk is not None else ():
-        made = room_for(run, some, within)
-        run.verdicts.extend(made)
-        told = {verdict.key for verdict in made}
-        rest = [single for single in rest if single.key not in told]
-    if rest:
-        one = run.translation.gang(rest[0], count=1, minimum=1, within=within)
-        core = prove_unfit(run.packing, one) or Unknown(0.0)
-        verdict = run.explainer.unfit(run.packing, rest[0], one, core)
-        run.verdicts.extend(replace(verdict, key=single.key) for single in rest)
+    return batch[len(nodes) :]
 
 
 def _equals(singles: Sequence[PendingGang]) -> list[list[PendingGang]]:

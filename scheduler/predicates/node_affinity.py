@@ -9,7 +9,8 @@ import numpy as np
 from scheduler.model.objects import Node, Shape
 from scheduler.model.selection import NodeTerm, Requirement
 from scheduler.model.volumes import Claims
-from scheduler.predicates.matching import holds, terms_match
+from scheduler.predicates.matching import terms_match
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.predicate import Mask, Predicate
 
 
@@ -32,13 +33,14 @@ def affinity_mask(shape: Shape, nodes: Sequence[Node]) -> Mask | None:
     """bool[N] of ``matches``, or None when the shape asks nothing. One evaluation per distinct value."""
     if not shape.node_selector and shape.node_terms is None:
         return None
+    rows = NodeRows.of(nodes)
     allowed = np.ones(len(nodes), dtype=np.bool_)
     for key, value in shape.node_selector:
-        allowed &= _where(Requirement(key=key, operator="In", values=(value,)), _values(key, nodes))
+        allowed &= rows.where(Requirement(key=key, operator="In", values=(value,)))
     if shape.node_terms is not None:
         some = np.zeros(len(nodes), dtype=np.bool_)
         for term in shape.node_terms:
-            some |= term_mask(term, nodes)
+            some |= term_mask(term, rows)
         allowed &= some
     return allowed
 
@@ -47,21 +49,13 @@ def term_mask(term: NodeTerm, nodes: Sequence[Node]) -> Mask:
     """bool[N]: where one term matches."""
     if not term.expressions and not term.fields:
         return np.zeros(len(nodes), dtype=np.bool_)
+    rows = NodeRows.of(nodes)
     allowed = np.ones(len(nodes), dtype=np.bool_)
     for requirement in term.expressions:
-        allowed &= _where(requirement, _values(requirement.key, nodes))
+        allowed &= rows.where(requirement)
     for requirement in term.fields:
-        allowed &= _where(requirement, [node.name for node in nodes])
+        allowed &= rows.where_name(requirement)
     return allowed
 
 
-def _values(key: str, nodes: Sequence[Node]) -> list[str | None]:
-    return [node.labels.get(key) for node in nodes]
-
-
-def _where(requirement: Requirement, values: Sequence[str | None]) -> Mask:
-    verdicts = {value: holds(requirement, value) for value in set(values)}
-    return np.fromiter((verdicts[value] for value in values), dtype=np.bool_, count=len(values))
-
-
-RULE = Predicate(name="NodeAffinity", why=why, mask=mask)
+RULE = Predicate(name="NodeAffinity", why=why, mask=mask, alike=lambda node: None)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from scheduler.model.objects import Node, Shape
 from scheduler.model.selection import Taint
 from scheduler.model.volumes import Claims
 from scheduler.predicates.matching import tolerates
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.predicate import Mask, Predicate
 
 CORDON = Taint(key="node.kubernetes.io/unschedulable", value="", effect="NoSchedule")
@@ -24,7 +23,7 @@ def why(shape: Shape, node: Node, claims: Claims) -> str | None:
 def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask | None:
     if tolerates(shape.tolerations, CORDON):
         return None
-    return np.fromiter((not node.is_unschedulable for node in nodes), dtype=np.bool_, count=len(nodes))
+    return ~NodeRows.of(nodes).unschedulable
 
 
-RULE = Predicate(name="NodeUnschedulable", why=why, mask=mask)
+RULE = Predicate(name="NodeUnschedulable", why=why, mask=mask, alike=lambda node: None)

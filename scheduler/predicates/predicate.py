@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,3 +25,5 @@ class Predicate:
     name: str
     why: Callable[[Shape, Node, Claims], str | None]
     mask: Callable[[Shape, Sequence[Node], Claims], Mask | None]
+    #: Nodes that are equal in this are ruled out for the same reason; None where each node may have its own.
+    alike: Callable[[Node], Hashable] | None = None

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from scheduler.model.objects import Node, Shape
 from scheduler.model.plan import Placed
-from scheduler.model.selection import SpreadConstraint, Taint
+from scheduler.model.selection import SpreadConstraint
 from scheduler.predicates.crowd import Crowd, Domains, Labels, drawn_by
 from scheduler.predicates.matching import Namespaces, selects, term_applies
 from scheduler.predicates.node_affinity import term_mask
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.taints import unwelcome
 from scheduler.predicates.topology_spread import carriers, existing
 
@@ -90,13 +91,11 @@ def preference(
 
 
 def _by_taints(shape: Shape, nodes: Sequence[Node]) -> Score | None:
-    known: dict[tuple[Taint, ...], int] = {(): 0}
-    for node in nodes:
-        if node.taints and node.taints not in known:
-            known[node.taints] = unwelcome(shape.tolerations, node.taints)
-    if not any(known.values()):
+    kinds, of = NodeRows.of(nodes).taints
+    known = np.array([unwelcome(shape.tolerations, taints) for taints in kinds], dtype=np.int64)
+    if not known.any():
         return None
-    counts = np.array([known[node.taints] for node in nodes], dtype=np.int64)
+    counts = known[of]
     return TAINT_WEIGHT * (SCORE_MAX - _of_most(counts))
 
 

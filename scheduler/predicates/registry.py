@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from scheduler.model.objects import Node, Shape
 from scheduler.model.volumes import Claims
 from scheduler.predicates import declared_features, node_affinity, node_unschedulable, taints, volumes
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.predicate import Mask, Predicate
 
 STATIC: tuple[Predicate, ...] = (
@@ -22,9 +24,10 @@ STATIC: tuple[Predicate, ...] = (
 
 def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask:
     """bool[N]: where every static rule lets pods of this shape go."""
-    allowed = np.ones(len(nodes), dtype=np.bool_)
+    rows = NodeRows.of(nodes)
+    allowed = np.ones(len(rows), dtype=np.bool_)
     for rule in STATIC:
-        own = rule.mask(shape, nodes, claims)
+        own = rule.mask(shape, rows, claims)
         if own is not None:
             allowed &= own
     return allowed
@@ -33,6 +36,25 @@ def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask:
 def allows(shape: Shape, node: Node, claims: Claims) -> bool:
     """The mask's entry of one node."""
     return why(shape, node, claims) is None
+
+
+def reasons(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Counter[str]:
+    """How many nodes are ruled out by each reason, as ``why`` gives it. Costs what differs."""
+    rows = NodeRows.of(nodes)
+    left = np.ones(len(rows), dtype=np.bool_)
+    found: Counter[str] = Counter()
+    for rule in STATIC:
+        own = rule.mask(shape, rows, claims)
+        if own is None:
+            continue
+        said: dict[Hashable, str | None] = {}
+        for row in np.flatnonzero(left & ~own).tolist():
+            kind = row if rule.alike is None else rule.alike(rows[row])
+            if kind not in said:
+                said[kind] = rule.why(shape, rows[row], claims)
+            found[said[kind] or rule.name] += 1
+        left &= own
+    return found
 
 
 def why(shape: Shape, node: Node, claims: Claims) -> str | None:

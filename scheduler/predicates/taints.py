@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from scheduler.model.objects import Node, Shape
 from scheduler.model.selection import Taint, Toleration
 from scheduler.model.volumes import Claims
 from scheduler.predicates.matching import tolerates
+from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.predicate import Mask, Predicate
 
 
@@ -32,16 +31,10 @@ def why(shape: Shape, node: Node, claims: Claims) -> str | None:
 
 
 def mask(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Mask | None:
-    known: dict[tuple[Taint, ...], bool] = {(): True}
-    allowed = np.ones(len(nodes), dtype=np.bool_)
-    for i, node in enumerate(nodes):
-        if not node.taints:
-            continue
-        fits = known.get(node.taints)
-        if fits is None:
-            fits = known[node.taints] = untolerated(shape.tolerations, node.taints) is None
-        allowed[i] = fits
+    allowed = NodeRows.of(nodes).by_taints(
+        shape.tolerations, lambda taints: untolerated(shape.tolerations, taints) is None
+    )
     return None if allowed.all() else allowed
 
 
-RULE = Predicate(name="TaintToleration", why=why, mask=mask)
+RULE = Predicate(name="TaintToleration", why=why, mask=mask, alike=lambda node: node.taints)

@@ -20,6 +20,7 @@ from scheduler.devices.labels import Labels
 from scheduler.gangs.groups import Group, GroupKind, PodGroup
 from scheduler.gangs.standing import stands
 from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.model.moment import Moment
 from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
 from scheduler.model.volumes import Claims, Wanted
@@ -61,7 +62,19 @@ class ClusterState(DeviceState):
         self._planned_at = 0
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
+        #: Of these the ones that gave capacity back and changed nothing else.
+        self._given_back = 0
+        self._arrivals = 0
         self._dropped = 0
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.releases, self.releases - self._given_back, self._arrivals)
+
+    def free_up(self, count: int = 1) -> None:
+        """Capacity came free, or what was planned for it goes nowhere."""
+        self.releases += count
+        self._given_back += count
 
     @property
     def claims(self) -> Claims:
@@ -84,7 +97,7 @@ class ClusterState(DeviceState):
         elif same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
             return False
         else:
-            self._masks.node_changed(node, self.claims)
+            self._masks.node_changed(node)
             self.refusals.node_changed(node.name)
             self._last_look.nodes_changed()
         self.releases += 1
@@ -344,13 +357,16 @@ class ClusterState(DeviceState):
         """bool[N]: where the static rules let pods of this shape go."""
         return self._masks.of(shape, self.claims)
 
-    def snapshot(self, at_s: float = 0.0) -> Snapshot:
-        """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns."""
+    def snapshot(self, at_s: float = 0.0, served: frozenset[GangKey] = frozenset()) -> Snapshot:
+        """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns.
+
+        served: of ``Snapshot``.
+        """
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
         self._planned_at = self._placed.meanwhile.count
         views, vacancies = self.gangs.views(), self.gangs.holds()
-        self.releases += self._freed()
+        self.free_up(self._freed())
         gangs = self.refusals.kept_away(views, at_s)
         shapes = {role.shape for gang in gangs for role in gang.roles}
         self.roll.settle(views)
@@ -370,7 +386,7 @@ class ClusterState(DeviceState):
             resources=tuple(self.columns.resources),
             free=free,
             total=total,
-            masks={shape: self.mask(shape) for shape in shapes},
+            masks=self._masks.at(shapes, self.claims),
             gangs=gangs,
             placed=self._placed.seen_by(shapes, {spread_by(g.roles[0].pods[0]) for g in gangs if g.roles}),
             room=room,
@@ -382,6 +398,7 @@ class ClusterState(DeviceState):
             devices=devices,
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
+            served=served,
             vacancies=vacancies,
             nominated=self._nominations.on_nodes(self.columns),
         )
@@ -456,7 +473,7 @@ class ClusterState(DeviceState):
             self._placed.released(before or pod, record.charged)
             others |= self.volumes.charge(pod, record.filled, record.charged_shape, record.charged, -1)
             self.gangs.vacate(record.key, pod, record.charged, record.charged_shape)
-            self.releases += 1
+            self.free_up()
         record.charged, record.charged_shape = node, pod.shape if node else None
         if node:
             self.columns.charge(node, pod.shape, +1)
@@ -472,7 +489,7 @@ class ClusterState(DeviceState):
             )
             if record.key is not None:
                 self.gangs.vacancies.fill(record.key, node, pod.shape)
-            self.releases += self._placed.charged(record)
+            self._arrivals += self._placed.charged(record)
             others |= self.volumes.charge(pod, record.filled, pod.shape, node, +1)
         self._reshape(others)
 

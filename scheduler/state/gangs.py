@@ -135,6 +135,9 @@ class Gangs:
         """Something of a member changed."""
         self._ended.saw(key, pod)
         self._dirty.add(key)
+        if key.is_single:
+            # One at a time as they come, not tens of thousands when a plan is next made.
+            self._refresh(key)
 
     def gained(self, key: GangKey | None) -> None:
         """A member was seen to stand, assumed before or not."""

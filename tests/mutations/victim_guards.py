@@ -126,8 +126,8 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a promise that lapses is room released",
         file="scheduler/cycles.py",
-        old="self._state.releases += self._has_lapsed",
-        new="self._state.releases += 0",
+        old="        if self._has_lapsed:\n            self._state.free_up()",
+        new="",
         test=f"{COSTS}::test_room_that_was_promised_to_who_is_gone_is_for_the_others",
     ),
     Mutation(
