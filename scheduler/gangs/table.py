@@ -36,8 +36,10 @@ PodGroup counts it: the launcher of an MPIJob with `launcherCreationPolicy: Wait
 of a JobSet, workers of a LeaderWorkerSet with `startupPolicy: LeaderReady`.
 
 Where pods say a size themselves, the newest pods of a StatefulSet, a Deployment or another owner speak for
-all of its pods. Those that run stay by what they said; newcomers wait for each other, or start. A StatefulSet
-that is a gang needs `podManagementPolicy: Parallel`, or it makes its second pod only when the first one runs.
+all of its pods. Those that run stand by what they said then, and what is added starts when it fits.
+
+A StatefulSet that is a gang needs `podManagementPolicy: Parallel`, or it makes its second pod only when the
+first one runs.
 """
 
 _LOSS: Final = f"""\

@@ -199,6 +199,20 @@ def test_a_gang_of_several_jobs_stays_one_when_the_first_of_them_is_done() -> No
     assert "workers-9" in stage.bound
 
 
+def test_what_a_job_makes_for_one_that_failed_joins_the_others_though_they_are_done() -> None:
+    stage = Stage(nodes=1)
+    owner = ("batch/v1", "Job", "sweep", "job-sweep")
+    for i in range(4):
+        stage.arrive(pod(f"sweep-{i}", annotations=KEYS, owner=owner))
+    stage.plan()
+    for i in range(4):
+        stage.change(f"sweep-{i}", phase="Failed" if i == 3 else "Succeeded")
+    found = pod("sweep-9", annotations=KEYS, owner=owner)
+    stage.arrive({**found, "metadata": {**metadata_of(found), "creationTimestamp": LATER}})
+    stage.plan()
+    assert "sweep-9" in stage.bound
+
+
 @pytest.mark.parametrize(("succeeded", "failed", "short"), [(2, 0, True), (3, 0, False), (2, 1, False)])
 def test_a_new_leader_learns_from_the_job_who_succeeded_and_is_gone(
     succeeded: int, failed: int, short: bool

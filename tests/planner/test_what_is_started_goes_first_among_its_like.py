@@ -15,7 +15,7 @@ GANG = {"stowplan.dev/gang": "half", "stowplan.dev/gang-min-member": "2"}
 
 def half(namespace: str = "team") -> list[Pod]:
     """A CPU pod that runs, and its mate that asks for a whole node."""
-    first = pod("half-0", namespace=namespace, annotations=GANG, node="n0", phase="Running")
+    first = pod("half-0", namespace=namespace, annotations=GANG, node="n0", phase="Running", created_s=500.0)
     return [first, pod("half-1", namespace=namespace, gpu=8, annotations=GANG, created_s=500.0)]
 
 
