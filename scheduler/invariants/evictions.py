@@ -13,7 +13,7 @@ from typing import Final
 
 from scheduler.invariants.history import EventVersion, GangRef, History, PodVersion, Violation
 from scheduler.invariants.lives import Lives
-from scheduler.invariants.room import Room, copy, fits, give, room_of, take
+from scheduler.invariants.room import GPU, Room, copy, fits, give, room_of, take
 from scheduler.invariants.world import Change, World, replay
 
 #: How long a gang may be short before its others are given back, less what a look at it may be late.
@@ -262,12 +262,10 @@ def _judge(case: Case, cases: _Cases, until_s: float, start_s: float) -> Iterato
     if not case.fault:
         return
     named = {who for who, name in cases.names.items() if name in case.words.replace(",", " ").split()}
-    due_s = case.gone_s + start_s
-    for at_s, who, pod in cases.binds:
-        is_beneficiary = who != case.who and who in case.waiting and (not named or who in named)
-        if is_beneficiary and case.at_s < at_s <= due_s and pod.node in case.nodes:
-            case.starter = who
-            return
+    due_s = _gone_s(case, cases) + start_s
+    case.starter = _starter(case, cases, named, due_s)
+    if case.starter is not None:
+        return
     late = [at_s for at_s, who, level in cases.ended if _gave_up(case, named, at_s, who, level, due_s)]
     if late:
         over_s = case.last_s - min(late)
@@ -279,6 +277,22 @@ def _judge(case: Case, cases: _Cases, until_s: float, start_s: float) -> Iterato
         return  # Nobody can know yet, or the room went to somebody who asks nobody.
     text = f"{case.title} evicted at {case.at_s:.1f} s: {case.fault}, and nobody started on the room"
     yield Violation("INV17", case.revision, f"{text} ({case.words or 'no word why'})")
+
+
+def _gone_s(case: Case, cases: _Cases) -> float:
+    """When the last of the victims of one decision was gone: whoever they left for waits for all of them."""
+    beside = (other for other in cases.closed if other.fault and abs(other.at_s - case.at_s) <= ROUND_S)
+    return max(other.gone_s for other in beside)
+
+
+def _starter(case: Case, cases: _Cases, named: Collection[Who], due_s: float) -> Who | None:
+    """For whom it was: who is named, else who starts with the most on the nodes of the victims."""
+    started: dict[Who, int] = {}
+    for at_s, who, pod in cases.binds:
+        is_beneficiary = who != case.who and who in case.waiting and (not named or who in named)
+        if is_beneficiary and case.at_s < at_s <= due_s and pod.node in case.nodes:
+            started[who] = started.get(who, 0) + pod.requests.get(GPU, 0) + 1
+    return max(started, key=lambda who: started[who], default=None)
 
 
 def _gave_up(case: Case, named: Collection[Who], at_s: float, who: Who, level: int, due_s: float) -> bool:

@@ -118,7 +118,10 @@ def _asked(world: World, lives: Lives, who: Who, pods: Sequence[PodVersion]) -> 
         return []
     life = lives.of.get(who)
     if life is None or not life.minimum:
-        need = max(1, world.missing(who, lambda pod: pod.stands) or 0)
+        # Where members carry several sizes, whose word counts is not for this judge: none starts with less.
+        most = max((pod.minimum for pod in world.there(who) if not pod.together), default=0)
+        stand = sum(pod.stands for pod in world.there(who))
+        need = max(1, world.missing(who, lambda pod: pod.stands) or 0, most - stand)
     else:
         need = max(1, lives.short_by(world, who))
     members = {pod.uid for pod in world.members(who)}

@@ -206,6 +206,26 @@ def for_somebody_who_starts(told: Chronicle) -> None:
     told.bind(urgent, "n8")
 
 
+def for_somebody_who_waits_for_a_slow_victim(told: Chronicle) -> None:
+    slow, quick = _running(told, "slow", 1, gpus=8), _running(told, "quick", 1, gpus=8)
+    urgent = told.pod("urgent", gpus=16)
+    told.evict(slow[0], "preempted for pod team/urgent of the same team", leaves=False)
+    told.evict(quick[0], "preempted for pod team/urgent of the same team")
+    told.change(replace(told.pods[slow[0]], is_deleting=True))
+    told.now_s += 600.0
+    told.remove(slow[0])
+    told.bind(urgent, "n8")
+
+
+def for_the_one_beside_whom_another_starts(told: Chronicle) -> None:
+    uids = _running(told, "victim", 2, gpus=8)
+    small, urgent = told.pod("small"), told.pod("urgent", gpus=15)
+    for uid in uids:
+        told.evict(uid, "a gang that goes first by the policy's order takes this place")
+    told.bind(small, "n8")
+    told.bind(urgent, "n8")
+
+
 def for_somebody_who_was_cancelled_meanwhile(told: Chronicle) -> None:
     uids = _running(told, "victim", 2, gpus=8)
     urgent = told.pod("urgent", gpus=16)
@@ -221,6 +241,8 @@ CAUSED = (
     a_node_that_is_gone,
     a_device_that_is_out,
     for_somebody_who_starts,
+    for_somebody_who_waits_for_a_slow_victim,
+    for_the_one_beside_whom_another_starts,
     for_somebody_who_was_cancelled_meanwhile,
 )
 
