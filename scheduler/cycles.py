@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-<<<<<<< HEAD
-from binpacking.answer import Infeasible, Unknown
 from scheduler.gangs.attempt import Attempt, MemberState
-=======
-from scheduler.gangs.attempt import Attempt
->>>>>>> wip/floods
 from scheduler.gangs.healing import Healing
 from scheduler.losses import Losses, Overdue
 from scheduler.model.gang import GangKey, Waiting
