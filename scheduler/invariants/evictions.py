@@ -289,8 +289,9 @@ def _starter(case: Case, cases: _Cases, named: Collection[Who], due_s: float) ->
     """For whom it was: who is named, else who starts with the most on the nodes of the victims."""
     started: dict[Who, int] = {}
     for at_s, who, pod in cases.binds:
-        is_beneficiary = who != case.who and who in case.waiting and (not named or who in named)
-        if is_beneficiary and case.at_s < at_s <= due_s and pod.node in case.nodes:
+        # Who is named may start on room that came by chance before the victims were gone.
+        is_it = who in named if named else pod.node in case.nodes
+        if is_it and who != case.who and who in case.waiting and case.at_s < at_s <= due_s:
             started[who] = started.get(who, 0) + pod.requests.get(GPU, 0) + 1
     return max(started, key=lambda who: started[who], default=None)
 
