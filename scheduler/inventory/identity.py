@@ -33,7 +33,7 @@ def filled(device: Device, before: Device | None, links_best: int) -> Device:
         levels = (*levels, *(kind for kind in before.troubles if field_of(kind) in fields))
     if lacks_links(device, links_best):
         levels = (*levels, NVLINK_DOWN)
-    return replace(device, troubles=tuple(dict.fromkeys(levels)))
+    return device if levels == device.troubles else replace(device, troubles=tuple(dict.fromkeys(levels)))
 
 
 def away(known: Mapping[str, Device], report: DeviceReport, is_gone: Mapping[str, bool]) -> Iterable[Device]:
@@ -42,7 +42,8 @@ def away(known: Mapping[str, Device], report: DeviceReport, is_gone: Mapping[str
     One that is listed and does not tell its UUID is known by its bus address, else by its place. While one
     such cannot be told apart, any of those that are absent may be it: their state is not known.
     """
-    absent = [device for uuid, device in known.items() if uuid not in {d.uuid for d in report.devices}]
+    present = {device.uuid for device in report.devices}
+    absent = [device for uuid, device in known.items() if uuid not in present]
     strangers: list[Nameless] = []
     for found in report.nameless:
         match = _match(found, absent)

@@ -200,11 +200,15 @@ def _is_of_before(record: Record, device: Device) -> bool:
 
 
 def _links_best(record: Record, seen: Mapping[str, Device]) -> dict[str, int]:
-    best = {
-        uuid: max(record.links_best.get(uuid, 0), _up(record.devices.get(uuid)), links_up(device))
-        for uuid, device in seen.items()
-    }
-    return {uuid: count for uuid, count in best.items() if count > links_up(seen[uuid])}
+    best = {}
+    for uuid, device in seen.items():
+        before = record.devices.get(uuid)
+        if not device.links and uuid not in record.links_best and (before is None or not before.links):
+            continue
+        count = max(record.links_best.get(uuid, 0), _up(before))
+        if count > links_up(device):
+            best[uuid] = count
+    return best
 
 
 def _up(device: Device | None) -> int:

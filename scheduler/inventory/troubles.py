@@ -113,7 +113,7 @@ def links_up(device: Device) -> int:
 
 def lacks_links(device: Device, wanted: int) -> bool:
     """Whether fewer NVLinks are up than should be; cut into MIG instances a device has no peers."""
-    return links_up(device) < wanted and not device.mig_enabled
+    return wanted > 0 and not device.mig_enabled and links_up(device) < wanted
 
 
 def troubles(device: Device, wanted_links: int) -> tuple[str, ...]:
@@ -137,6 +137,8 @@ def troubles(device: Device, wanted_links: int) -> tuple[str, ...]:
 
 def silent_fields(device: Device) -> frozenset[str]:
     """The fields of a Device that could not be asked by this probe: empty in it, and not known to be so."""
+    if not device.unanswered:
+        return frozenset()
     calls = {failure.split(": ", 1)[0] for failure in device.unanswered}
     return frozenset(name for name, asks in FIELDS.items() if asks & calls)
 

@@ -60,11 +60,15 @@ Mend = Literal["reset", "boot"]
 
 @dataclass(slots=True)
 class Trouble:
-    """What the table names. over_s: when it ended or was mended; None while it holds or waits for that."""
+    """What the table names. over_s: when it ended or was mended; None while it holds or waits for that.
+
+    is_seen_over: a level holds until a probe that could ask says otherwise.
+    """
 
     kind: str
     start_s: float
     over_s: float | None = None
+    is_seen_over: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +97,14 @@ class Board:
             wanted = rule_of(trouble.kind).recovery
             if trouble.over_s is None and (how == "boot" or wanted == how):
                 trouble.over_s = now_s
+
+    def asked(self, now_s: float) -> None:
+        """A probe has looked, and was told or not."""
+        for trouble in self.troubles:
+            if trouble.over_s is not None and not trouble.is_seen_over:
+                trouble.is_seen_over = not self.device.fail
+                if self.device.fail and not trouble.kind.startswith("xid-"):
+                    trouble.over_s = now_s
 
     def out_until_s(self) -> float:
         """The longest that the table lets it be out for what happened to it."""
@@ -345,6 +357,8 @@ class Storm:
         while self._heard:
             board, kind = self._heard.pop()
             board.hit(kind, self.now_s)
+        for board in self.boards:
+            board.asked(self.now_s)
         nvml = cast(Nvml, pynvml)
         report = probe(nvml, before_open=self._poll.close)
         self.found.probes += 1
@@ -380,6 +394,7 @@ class Storm:
         self.state.at(self.now_s)
         self.state.set_inventory(told)
         self._told = {device.uuid: device for device in written.status.devices or ()}
+        self._judge()
         self._judge_loss()
 
     def _place(self) -> None:

@@ -148,8 +148,8 @@ TRUTH_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="links that peers lack too are no trouble",
         file="scheduler/inventory/troubles.py",
-        old="    return links_up(device) < wanted and not device.mig_enabled",
-        new="    return links_up(device) < len(device.links) and not device.mig_enabled",
+        old="    return wanted > 0 and not device.mig_enabled and links_up(device) < wanted",
+        new="    return not device.mig_enabled and links_up(device) < len(device.links)",
         test=LINKS,
     ),
     Mutation(
