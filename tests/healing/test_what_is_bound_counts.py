@@ -110,6 +110,22 @@ def test_a_gang_that_was_never_whole_is_given_back_when_nothing_more_is_bound(bo
     assert sorted(core.passes(10)) == sorted(one.name for one in running)
 
 
+@settings(max_examples=20, deadline=None)
+@given(bound=st.integers(1, 3))
+def test_what_a_leader_left_half_bound_and_the_next_one_bound_stays(bound: int) -> None:
+    """The watch shows the rest late: what is assumed counts meanwhile."""
+    core = Core(4)
+    pods = gang("g", 4, gpu=8)
+    for i, one in enumerate(pods):
+        core.state.set_pod(replace(one, node_name=f"n{i}", phase="Running") if i < bound else one)
+    rest = core.bind()
+    assert len(rest) == 4 - bound
+    assert core.passes(PARTIAL_S + 10) == []
+    for one in rest:
+        core.state.set_pod(one)
+    assert core.passes(100) == []
+
+
 def test_a_member_takes_its_time_to_go_and_the_others_stay() -> None:
     core = Core(3)
     running = core.run(gang("ring", 3, gpu=8))
