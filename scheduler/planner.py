@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from binpacking.problem import InvalidProblem
 from scheduler.explain.verdict import Explainer
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.planning.kept_rooms import KeptRooms
+from scheduler.planning.limits import unplannable
 from scheduler.planning.meter import ATTEMPT, ATTEMPT_PER_CELL, Meter
 from scheduler.planning.placing import parts_of, place, place_by_replicas
 from scheduler.planning.room import refuse, room_for
@@ -107,10 +109,15 @@ def _try(run: Run, batch: list[PendingGang], known: Verdict | None) -> Verdict |
         run.verdicts.append(_still(run, first, known))
         return None
     run.starved.discard(first.key)
-    if any(role.replica for role in first.roles):
-        place_by_replicas(run, first)
-    else:
-        place(run, batch)
+    try:
+        if any(role.replica for role in first.roles):
+            place_by_replicas(run, first)
+        else:
+            place(run, batch)
+    except InvalidProblem as error:
+        run.translation.split = None
+        told = {v.key for v in run.verdicts[verdicts:]} | {p.gang.key for p in run.places[places:]}
+        run.verdicts.extend(unplannable(gang, error) for gang in batch if gang.key not in told)
     is_open = first.key in run.starved and len(run.places) == places and len(run.verdicts) == verdicts + 1
     return run.verdicts.pop() if is_open else None
 

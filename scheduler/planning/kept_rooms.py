@@ -72,11 +72,13 @@ class KeptRooms:
             del self._rooms[rooms[0].vacancy.gang]
             for room in rooms:
                 self._packing.free[room.row] += room.request
-        yield
-        placed = {place.gang.key for place in places[before:]}
-        for room in (room for rooms in mine for room in rooms):
-            if room.vacancy.gang not in placed:
-                self._keep(room)
+        try:
+            yield
+        finally:
+            placed = {place.gang.key for place in places[before:]}
+            for room in (room for rooms in mine for room in rooms):
+                if room.vacancy.gang not in placed:
+                    self._keep(room)
 
     def _keep(self, room: _Room) -> None:
         if (self._packing.free[room.row] >= room.request).all():

@@ -63,7 +63,7 @@ class Meter:
         spent = self.spent
         if not self.is_second:
             # One gang's worth is for those left open.
-            total = max(want, total - want)
+            total -= want
             own = self.solved[self.group]
             if own and own + want > max(want, total / self.groups) + _SLACK:
                 return 0.0

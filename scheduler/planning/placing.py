@@ -8,6 +8,7 @@ from dataclasses import replace
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Place
 from scheduler.planning.gangs import place_gang
+from scheduler.planning.limits import bounded, fault
 from scheduler.planning.room import refuse, take_kept
 from scheduler.planning.run import Run, Solver, certificate_of
 from scheduler.planning.singles import place_singles
@@ -17,6 +18,11 @@ from scheduler.teams.desk import Mask
 def place(run: Run, batch: Sequence[PendingGang]) -> None:
     """Place one gang, or equal single pods, as far as their teams allow it."""
     rooms = run.rooms.count
+    wrong = fault(batch[0])
+    if wrong is not None:
+        run.verdicts.append(wrong)
+        return
+    batch = [bounded(gang) for gang in batch]
     if run.desk is None or not run.desk.has_teams:
         with run.rooms.opened(batch, run.places):
             _place_admitted(run, list(batch), None)

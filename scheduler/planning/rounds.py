@@ -37,8 +37,8 @@ class Rounds:
         self._open.setdefault(group, []).append(Open(batch, told))
 
     def second(self) -> Iterator[tuple[str, Open]]:
-        """Those left open, group by group, each time of the group that has cost least; first who had no
-        turn in this round. Ends when the budget is spent.
+        """Those left open, first who had no turn in this round; each time of the group that had the fewest
+        turns in it, and then of the one that has cost least. Ends when the budget is spent.
         """
         self._meter.is_second = True
         lines = {
@@ -49,15 +49,27 @@ class Rounds:
             for group, waiting in self._open.items()
         }
         self._open = lines
-        heap = [(self._cost(group), at, group) for at, group in enumerate(lines)]
+        turns = {
+            group: sum(one.batch[0].key in self._before for one in line) for group, line in lines.items()
+        }
+
+        def place(group: str) -> tuple[bool, int, float]:
+            return (
+                lines[group][-1].batch[0].key in self._before,
+                turns[group],
+                self._meter.work[group] + self._meter.solved[group],
+            )
+
+        heap = [(place(group), at, group) for at, group in enumerate(lines)]
         heapq.heapify(heap)
         while heap and not self._meter.is_spent:
             _, at, group = heapq.heappop(heap)
             one = lines[group].pop()
             self._meter.group = group
             yield group, one
+            turns[group] += 1
             if lines[group]:
-                heapq.heappush(heap, (self._cost(group), at, group))
+                heapq.heappush(heap, (place(group), at, group))
 
     def had(self, batch: Sequence[PendingGang]) -> None:
         """These had their turn."""
@@ -68,9 +80,6 @@ class Rounds:
         for group, waiting in self._open.items():
             for one in waiting:
                 yield group, one
-
-    def _cost(self, group: str) -> float:
-        return self._meter.work[group] + self._meter.solved[group]
 
 
 def shortlist(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from quotas.order import Entry, order
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Ordering, Verdict
+from scheduler.planning.limits import BATCH_MAX
 from scheduler.planning.run import Run
 from scheduler.service import rank
 
@@ -57,7 +58,8 @@ def batches(
     batch: list[PendingGang] = []
     for gang in gangs:
         is_settled = gang.key in settled or (bool(batch) and batch[0].key in settled)
-        if batch and (is_settled or not _is_alike(batch[0], gang, kind)):
+        is_full = len(batch) >= BATCH_MAX
+        if batch and (is_settled or is_full or not _is_alike(batch[0], gang, kind)):
             yield batch
             batch = []
         batch.append(gang)
