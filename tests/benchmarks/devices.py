@@ -29,6 +29,7 @@ class Devices(msgspec.Struct, frozen=True, kw_only=True):
     wrong_bindings: int
     lost_device_hours: float
     failed_writes: int
+    ghosts: int
     evictions: int
     probes: int
     seconds: float
@@ -54,6 +55,7 @@ def main() -> int:
         wrong_bindings=sum(one.wrong_bindings for one in found),
         lost_device_hours=round(sum(one.lost_device_s for one in found) / 3600, 3),
         failed_writes=sum(one.failed_writes for one in found),
+        ghosts=sum(one.ghosts for one in found),
         evictions=sum(one.evictions for one in found),
         probes=sum(one.probes for one in found),
         seconds=round(time.perf_counter() - began_s, 1),

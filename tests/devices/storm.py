@@ -126,13 +126,16 @@ class Outcome:
     wrong_bindings: int = 0
     lost_device_s: float = 0.0
     failed_writes: int = 0
+    #: Devices that are told and are nobody's any more.
+    ghosts: int = 0
     evictions: int = 0
     probes: int = 0
     story: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        return not (self.wrong_evictions or self.wrong_bindings or self.lost_device_s or self.failed_writes)
+        wrong = self.wrong_evictions + self.wrong_bindings + self.failed_writes + self.ghosts
+        return not wrong and not self.lost_device_s
 
 
 class Storm:
@@ -144,7 +147,8 @@ class Storm:
         self._name = f"storm-{seed}"
         self._fake = FakeNode(folder, self._name, Scenario())
         library.use(self._fake.table_file)
-        self._hosts = 0
+        #: How many boards there were, and how many machines.
+        self._hosts, self._machine = 0, 0
         self.boards = [self._board(i) for i in range(GPUS)]
         self._generation, self._boot, self._node_uid = 1, 0, 0
         self._events: list[Event] = []
@@ -186,7 +190,7 @@ class Storm:
                 uuid=f"GPU-{self._hosts}",
                 serial=f"s{self._hosts}",
                 minor=slot,
-                pci=f"00000000:{0x10 + slot:02X}:00.0",
+                pci=f"{self._machine:08X}:{0x10 + slot:02X}:00.0",
                 numa=0,
                 fabric=_WELL,
             )
@@ -271,6 +275,7 @@ class Storm:
 
     def _host(self, board: Board, step: int) -> None:
         """Another machine under this name, at times as another Node."""
+        self._machine += 1
         self.boards = [self._board(slot) for slot in range(GPUS)]
         self._node_uid += self.rng.random() < 0.5
         self._boots(board, step)
@@ -463,6 +468,11 @@ class Storm:
                 if is_well and not is_given:
                     self.found.lost_device_s += self.now_s - since_s
                     self._tell(f"lost {board.uuid}: {told and told.state} {told and told.reason}")
+            ghosts = [uuid for uuid in self._told if self._known(uuid) is None]
+            # While one does not tell who it is, it may be any that is absent.
+            if ghosts and not any(board.device.fail for board in self.boards):
+                self.found.ghosts += len(ghosts)
+                self._tell(f"ghosts: {ghosts}")
             self._looked_s = self.now_s
 
     def _known(self, uuid: str) -> Board | None:

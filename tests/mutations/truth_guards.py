@@ -11,7 +11,30 @@ KUBELET = "tests/inventory/test_the_kubelet_says_who_holds_what.py"
 LINKS = "tests/inventory/test_links_and_fabric_are_weighed.py"
 ASIDE = "tests/inventory/test_the_agent_steps_aside.py"
 
+STORMS = "tests/devices/test_devices_through_storms.py"
+
 TRUTH_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="a code that nobody knows is no evidence against a device (storms)",
+        file="scheduler/inventory/nvml.py",
+        old="LOST_CODES: Final = frozenset({GPU_IS_LOST, RESET_REQUIRED})",
+        new="LOST_CODES: Final = frozenset({GPU_IS_LOST, RESET_REQUIRED, UNKNOWN})",
+        test=STORMS,
+    ),
+    Mutation(
+        name="hardware that was not seen since a boot is forgotten (storms)",
+        file="scheduler/inventory/record.py",
+        old="        uuid: uuid in record.seen_in or now_s",
+        new="        uuid: False or now_s",
+        test=STORMS,
+    ),
+    Mutation(
+        name="who holds a device goes before what annotations name (storms)",
+        file="scheduler/devices/evidence.py",
+        old="    if not any(slot.holders for slot in inventory.slots):",
+        new="    if True:",
+        test=STORMS,
+    ),
     Mutation(
         name="a code that nobody knows is no evidence against a device",
         file="scheduler/inventory/nvml.py",
