@@ -61,6 +61,11 @@ class Translation:
         self.promised = Promised(snapshot.nominated, self._crowd, self.request)
 
     @property
+    def width(self) -> int:
+        """R, the columns of a request: the snapshot's resources and those that devices add."""
+        return len(self._column) + len(self.devices.names)
+
+    @property
     def gpu_column(self) -> int | None:
         """The column that counts whole GPUs, if there is one."""
         return self._column.get(WHOLE_GPU)
@@ -283,7 +288,7 @@ class Translation:
         """int64[R] of the shape, in the snapshot's columns."""
         known = self._requests.get(shape)
         if known is None:
-            known = np.zeros(len(self._column) + len(self.devices.names), dtype=np.int64)
+            known = np.zeros(self.width, dtype=np.int64)
             for name, amount in shape.requests:
                 known[self._column.get(name, self._column[OVERFLOW])] += amount
             extra = self.devices.column(shape)

@@ -23,7 +23,7 @@ from scipy import fft, stats
 
 CONFIDENCE: Final = 0.95
 #: A series shorter than so many of its own correlation times says nothing of its mean.
-STRETCHES_MIN: Final = 16
+STRETCHES_MIN: Final = 20
 TRANSFORMS_MIN: Final = 3
 #: Sokal's window ends at this many correlation times.
 WINDOW: Final = 5

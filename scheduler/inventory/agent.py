@@ -13,10 +13,11 @@ from typing import Final
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from scheduler.inventory.binding import NvmlError
 from scheduler.inventory.events import EventWatch, Strike
 from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy, rule_of
 from scheduler.inventory.metrics import AgentMetrics
-from scheduler.inventory.nvml import Nvml, NvmlError
+from scheduler.inventory.nvml import Nvml
 from scheduler.inventory.parse import found_record
 from scheduler.inventory.pod_resources import Grant
 from scheduler.inventory.probe import probe

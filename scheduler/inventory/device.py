@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pynvml
 
-from scheduler.inventory import nvml
+from scheduler.inventory import binding, nvml
 from scheduler.inventory.nvml import Handle, Nvml, RunningProcess
 from scheduler.inventory.reader import Reader
 from scheduler.inventory.report import (
@@ -77,7 +77,7 @@ def pci_address(api: Nvml, reader: Reader, handle: Handle) -> str:
 
 
 def _memory(api: Nvml, reader: Reader, handle: Handle) -> Memory | None:
-    found = reader.maybe("nvmlDeviceGetMemoryInfo_v2", api.nvmlDeviceGetMemoryInfo, handle, nvml.MEMORY_V2)
+    found = reader.maybe("nvmlDeviceGetMemoryInfo_v2", api.nvmlDeviceGetMemoryInfo, handle, binding.MEMORY_V2)
     if found is not None:
         return Memory(total_bytes=found.total, used_bytes=found.used, reserved_bytes=found.reserved)
     # Drivers before 510; there ``used`` includes what is reserved.
@@ -194,7 +194,7 @@ def _fabric(api: Nvml, reader: Reader, handle: Handle) -> Fabric | None:
 def _recovery(api: Nvml, reader: Reader, handle: Handle) -> int | None:
     """What the driver asks for; drivers before 570 do not know the field."""
     call = "nvmlDeviceGetFieldValues"
-    told = reader.maybe(call, api.nvmlDeviceGetFieldValues, handle, [nvml.RECOVERY_ACTION])
+    told = reader.maybe(call, api.nvmlDeviceGetFieldValues, handle, [binding.RECOVERY_ACTION])
     if not told:
         return None
     code = int(told[0].nvmlReturn)

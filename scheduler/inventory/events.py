@@ -9,8 +9,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from scheduler.inventory import nvml
+from scheduler.inventory.binding import NvmlError, code_of
 from scheduler.inventory.health import xid
-from scheduler.inventory.nvml import EventSet, Handle, Nvml, NvmlError, code_of
+from scheduler.inventory.nvml import EventSet, Handle, Nvml
 from scheduler.inventory.scenario import DEVICES_MAX
 
 WAIT_MS = 500

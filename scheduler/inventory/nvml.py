@@ -1,4 +1,4 @@
-"""The calls of ``pynvml`` that are used, and what their failures mean.
+"""The calls of NVML that are used, and what its numbers mean. Pure: who only reads reports needs no library.
 
 ``pynvml`` carries no types; ``Nvml`` is the part of it the agent needs, so the module itself is one, and so
 is whatever loads another library behind it. Calls that NVIDIA announced to remove with CUDA 14 are not here.
@@ -9,15 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
-import pynvml
-
 #: A device handle: a ctypes pointer nobody looks into.
 Handle = object
 EventSet = object
-
-NvmlError: type[Exception] = pynvml.NVMLError
-#: Raised where an unversioned call is not in the library.
-LibraryTooOld: type[Exception] = pynvml.NVMLLibraryMismatchError
 
 SUCCESS: Final = 0
 UNINITIALIZED: Final = 1
@@ -46,7 +40,6 @@ ABSENT_CODES: Final = frozenset({NOT_SUPPORTED, NO_DATA, INVALID_ARGUMENT, NOT_F
 #: The library is older than the call.
 LACKING_CODES: Final = frozenset({FUNCTION_NOT_FOUND, VERSION_MISMATCH, DEPRECATED})
 
-MEMORY_V2: Final[int] = pynvml.nvmlMemory_v2
 CORRECTED, UNCORRECTED = 0, 1
 VOLATILE, AGGREGATE = 0, 1
 RETIRED_SINGLE, RETIRED_DOUBLE = 0, 1
@@ -60,7 +53,6 @@ FABRIC_UNHEALTHY, FABRIC_LIMITED = 2, 3
 #: Of the fabric's health mask: where each pair of bits is, and what it says.
 MASK_DEGRADED_BANDWIDTH, MASK_ROUTE_UNHEALTHY, MASK_CONFIGURATION = 0, 4, 8
 MASK_TRUE: Final = 1
-RECOVERY_ACTION: Final[int] = pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
 RECOVERY_NONE: Final = 0
 TEMPERATURE_GPU: Final = 0
 EVENT_XID: Final = 8
@@ -68,12 +60,6 @@ EVENT_XID: Final = 8
 EVENTS_WANTED: Final = 0x2 | EVENT_XID | 0x2000 | 0x4000
 
 DriverTrouble = Literal["NoDriver", "DriverMismatch", "Failed"]
-
-
-def code_of(error: Exception) -> int:
-    """The NVML error code of an NvmlError."""
-    value = getattr(error, "value", UNKNOWN)
-    return value if isinstance(value, int) else UNKNOWN
 
 
 class Memory(Protocol):

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from scheduler.inventory import nvml
+from scheduler.inventory.binding import NvmlError
 from scheduler.inventory.device import pci_address, read_device
-from scheduler.inventory.nvml import Handle, Nvml, NvmlError
+from scheduler.inventory.nvml import Handle, Nvml
 from scheduler.inventory.reader import DeviceLost, DriverGone, Reader, Unanswered
 from scheduler.inventory.report import Device, DeviceReport, Nameless, NodeState
 from scheduler.inventory.scenario import DEVICES_MAX

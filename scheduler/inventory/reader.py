@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from scheduler.inventory import nvml
-from scheduler.inventory.nvml import LibraryTooOld, NvmlError, code_of
+from scheduler.inventory.binding import LibraryTooOld, NvmlError, code_of
 
 T = TypeVar("T")
 P = ParamSpec("P")

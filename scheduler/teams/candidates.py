@@ -320,13 +320,14 @@ class Candidates:
                 rows[row] = rows[row].copy()
                 rows[row][self._gpu] += freed
         nodes = np.array(list(rows), dtype=np.int64)
-        amounts = np.array(list(rows.values()), dtype=np.int64)
+        # No rows where a gang stands on nothing and each of its members could go alone.
+        amounts = np.array(list(rows.values()), dtype=np.int64).reshape(len(rows), self._translation.width)
         frees = self._allowance.placed({p.uid: p for p in pods}, {p.uid: p.node_name for p in pods})
         counts = Counter(index for pod in pods for index in self._budgets.of(pod))
         return packing.Part(
             cost=cost,
             nodes=nodes,
-            amounts=amounts.reshape(len(rows), -1),
+            amounts=amounts,
             frees=demand.vector(frees, counts),
         )
 

@@ -16,7 +16,8 @@ import pynvml
 from deploy.local.cluster import Cluster
 from deploy.local.nvml.library import FakeLibrary, FakeNode, shipped
 from scheduler.inventory.agent import Agent, AgentSettings
-from scheduler.inventory.nvml import Nvml, NvmlError, code_of
+from scheduler.inventory.binding import NvmlError, code_of
+from scheduler.inventory.nvml import Nvml
 from scheduler.inventory.writer import CLEAR_ANNOTATION, PATH
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Invalid, NotFound, Transport

