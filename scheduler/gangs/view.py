@@ -127,8 +127,7 @@ def pending_gang(
         by = spec.min_member
         is_broken = stood is not None and not is_whole(spec, standing, dialect)
         if is_broken:
-            # Who comes in the place of a lost member starts as it comes: some controllers make one at a time.
-            spec = replace(spec, min_member=len(standing) + 1, roles=())
+            spec = _mending(spec, standing, first, dialect)
         missing = _missing(spec, standing, first, dialect)
         if missing or not ready:
             told = missing or min(more.awaited.values())
@@ -207,6 +206,24 @@ def _roles(
         )
         for place, same in pods.items()
     )
+
+
+def _mending(spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], dialect: Dialect) -> GangSpec:
+    """What brings a gang that lost members nearer to standing: one more, of a role that lacks one.
+
+    Who comes in the place of a lost member starts as it comes: some controllers make one at a time.
+    """
+    stand, wait = (Counter(dialect.role(pod) for pod in pods) for pods in (standing, waiting))
+    lacking = [
+        role
+        for role in spec.roles
+        if stand[role.name] < role.minimum and (stand[role.name] or not role.is_late)
+    ]
+    for role in lacking:
+        if wait[role.name]:
+            lacking = [replace(role, minimum=stand[role.name] + 1)]
+            break
+    return replace(spec, min_member=len(standing) + 1, roles=tuple(lacking))
 
 
 def _missing(spec: GangSpec, standing: Sequence[Pod], waiting: Sequence[Pod], dialect: Dialect) -> str:
