@@ -167,7 +167,8 @@ class Place:
     async def judge(self) -> None:
         """No invariant was broken by anything of this place."""
         found = [str(violation) for violation in await self._auditor.violations()]
-        assert [text for text in found if f"{self.name}/" in text] == []
+        mine = [text for text in found if f"{self.name}/" in text]
+        assert mine == [], "; ".join(mine)
 
     async def leave(self) -> None:
         for path in self._made:

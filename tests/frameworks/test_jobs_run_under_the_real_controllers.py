@@ -150,7 +150,7 @@ async def test_a_gang_that_takes_no_new_member_restarts_whole(site: Places) -> N
         await place.judge()
 
 
-async def test_half_a_gang_is_given_back_when_nothing_takes_the_lost_ones_place(site: Places) -> None:
+async def test_half_a_gang_makes_way_for_who_then_starts_and_for_nobody_else(site: Places) -> None:
     async with site.at("limit") as place:
         manifest, words = gang_of_a_set(4)
         await place.create(manifest, **words)
@@ -158,9 +158,17 @@ async def test_half_a_gang_is_given_back_when_nothing_takes_the_lost_ones_place(
         before = {pod.uid for pod in place.pods()}
         lost = random.choice(place.pods())
         await place.lose_node(lost.node)
-        await place.until(lambda: len(place.waiting()) == 4, "all wait, none holds a GPU")
-        assert place.evicted() == before - {lost.uid}
-        # Also that nobody held part of it for more than 30 s.
+        await place.until(lambda: len(place.waiting()) == 1, "who was made anew does not fit")
+        other = example("job/independent.yaml", completions=3, parallelism=3)
+        await place.create(other, gang="other", **{"gang-min-member": "3"})
+        await place.until(lambda: len(place.waiting()) == 4, "three more wait for the room of half a gang")
+        assert place.evicted() == set()
+        await place.until(lambda: place.evicted() == before - {lost.uid}, "half a gang is given back")
+        mine = {pod.name for pod in place.pods() if pod.name.startswith("model-server")}
+        await place.until(lambda: len(place.running()) == 3, "who waited starts")
+        assert not mine & {pod.name for pod in place.running()}
+        await place.until(lambda: len(place.waiting()) == 4, "the set waits as a whole, and is told why")
+        # Also that nobody held part of a gang that never stood for more than 30 s.
         await place.judge()
 
 
