@@ -1,0 +1,59 @@
+"""Guards of what devices and models are called."""
+
+from __future__ import annotations
+
+from tests.mutations.guards import Mutation
+
+ONE_NAME = "tests/devices/test_one_model_has_one_name.py"
+
+NAME_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="memory that is told beside a name decides its size",
+        file="scheduler/model/gpu_names.py",
+        old="        size = _nearest(gib, family.sizes)",
+        new="        pass",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a size that no such GPU has says nothing of it",
+        file="scheduler/model/gpu_names.py",
+        old="(size for size in sizes if size in family.sizes)",
+        new="(size for size in sizes)",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="an instance type names the model where no label does",
+        file="scheduler/model/gpu_names.py",
+        old="        name, told = by_type, 0 if by_type else told",
+        new='        name = ""',
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a device with too little memory is a slice",
+        file="scheduler/model/gpu_names.py",
+        old="if not part and not vgpu_gb and 0 < gib <",
+        new="if False and 0 < gib <",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a limit on a family holds over its sizes",
+        file="quotas/units.py",
+        old="for name in (*self.wider.get(model, ()), model):\n                    found",
+        new="for name in (model,):\n                    found",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="one model under two keys is refused",
+        file="scheduler/parse/teamquota.py",
+        old="        if name in read:\n",
+        new="        if False:\n",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a replica counts for its part of a GPU",
+        file="scheduler/model/gpu_names.py",
+        old='    if found["shared"]:\n',
+        new="    if False:\n",
+        test="tests/devices/test_each_platform_is_known_by_its_labels.py",
+    ),
+)
