@@ -14,7 +14,7 @@ from scheduler.devices.book import DeviceBook
 from scheduler.model.devices import Inventory
 from scheduler.model.gpu_names import family_of, model_of
 from scheduler.model.objects import Node
-from scheduler.model.platforms import memory_mib_of, product_of
+from scheduler.model.platforms import memory_mib_of, product_of, replicas_of
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 MEMORY: Final = "nvidia.com/gpu.memory"
@@ -77,6 +77,7 @@ class Labels:
     def seen(self, node: Node) -> Node:
         """The node with labels that say what its inventory says, where there is one."""
         self._observed[node.name] = node
+        self._book.replicate(node.name, replicas_of(node.labels))
         inventory = self._book.inventories.get(node.name)
         told = "" if inventory is None else disagreement(node.labels, inventory)
         if told:

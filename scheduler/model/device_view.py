@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.choice import Ask, Devices
-from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU
+from scheduler.model.devices import WHOLE_GPU
+from scheduler.model.gpu_resources import stands_on
 from scheduler.model.objects import Shape
 
 
@@ -59,8 +60,8 @@ def ask_of(shape: Shape) -> Ask | None:
 
 
 def mig_of(shape: Shape) -> tuple[tuple[str, int], ...]:
-    """MIG instances a pod of this shape requests, by resource."""
-    return tuple((name, amount) for name, amount in shape.requests if name.startswith(MIG_PREFIX))
+    """MIG instances and replicas of devices that a pod of this shape requests, by resource."""
+    return tuple(each for each in shape.requests if stands_on(each[0]) and each[0] != WHOLE_GPU)
 
 
 def column_of(ask: Ask) -> str:

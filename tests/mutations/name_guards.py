@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutations.guards import Mutation
 
+EVERY_NAME = "tests/devices/test_every_name_of_a_device_is_tied_to_it.py"
 ONE_NAME = "tests/devices/test_one_model_has_one_name.py"
 
 NAME_GUARDS: tuple[Mutation, ...] = (
@@ -55,5 +56,33 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         old='    if found["shared"]:\n',
         new="    if False:\n",
         test="tests/devices/test_each_platform_is_known_by_its_labels.py",
+    ),
+    Mutation(
+        name="replicas of devices that are ill are not given",
+        file="scheduler/devices/summary.py",
+        old="    free = max(0, replicas * len(well) - held)",
+        new="    free = max(0, replicas * len(gpus) - held)",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="replicas under their own name stand on devices too",
+        file="scheduler/devices/summary.py",
+        old="free if exact or not free else UNLIMITED",
+        new="UNLIMITED",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="instances that no report has are not given",
+        file="scheduler/devices/book.py",
+        old="if name not in arrays.caps and stands_on(name):",
+        new="if False:",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="attributes of a MIG profile are spelled as the plugin does",
+        file="scheduler/model/gpu_resources.py",
+        old='profile.replace("+", ".")',
+        new="profile",
+        test=EVERY_NAME,
     ),
 )
