@@ -71,3 +71,12 @@ def column_of(ask: Ask) -> str:
     if ask.units:
         return f"shares of {ask.units / 2**30:.4g}Gi GPU memory"
     return f"NVLink-connected sets of {ask.whole} GPUs" if ask.linked else ""
+
+
+def told_of(ask: Ask) -> str:
+    """What one such pod asks, for people; ``column_of`` names how many of them fit."""
+    if ask.milli:
+        return f"{ask.milli / 1000:g} of a GPU"
+    if ask.units:
+        return f"{ask.units / 2**30:.4g}Gi of a GPU's memory"
+    return f"{ask.whole} GPUs connected by NVLink" if ask.linked else ""

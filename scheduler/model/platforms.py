@@ -260,6 +260,20 @@ GPU_MARKS: Final = tuple(mark for platform in PLATFORMS for mark in platform.gpu
 REGION_AND_ZONE: Final = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 HOSTNAME: Final = "kubernetes.io/hostname"
 
+#: What labellers write where they do not know: such values are no domain, however many nodes share one.
+#: Sources: oci-hpc-oke's labeler (``no-imds-data``), its tools' and others' lists of sentinels.
+PLACEHOLDERS: Final = frozenset(
+    ("", "-", "no-imds-data", "not-available", "n-a", "na", "none", "null", "nil", "unknown", "undefined")
+)
+#: Nodes of one NVLink domain: 576 GPUs with 8 a node is the most that is announced.
+NVLINK_NODES_MAX: Final = 72
+_NVLINK: Final = frozenset(key for platform in PLATFORMS for key in platform.nvlink)
+
+
+def is_domain(key: str, value: str, nodes: int) -> bool:
+    """Whether nodes with this value of a label are together in one place. nodes: how many have it."""
+    return value.strip().lower() not in PLACEHOLDERS and (key not in _NVLINK or nodes <= NVLINK_NODES_MAX)
+
 
 def platforms_of(labels: Mapping[str, str]) -> tuple[Platform, ...]:
     """The platforms whose marks the node carries."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.guards import Mutation
 
 EVERY_NAME = "tests/devices/test_every_name_of_a_device_is_tied_to_it.py"
+PROOFS = "tests/explain/test_a_proof_says_what_it_assumed.py"
 ONE_NAME = "tests/devices/test_one_model_has_one_name.py"
 
 NAME_GUARDS: tuple[Mutation, ...] = (
@@ -84,5 +85,19 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         old='profile.replace("+", ".")',
         new="profile",
         test=EVERY_NAME,
+    ),
+    Mutation(
+        name="nothing is never while a node allocates less than it has",
+        file="scheduler/explain/verdict.py",
+        old="never = () if hidden else self._never_core(pending, gang)",
+        new="never = self._never_core(pending, gang)",
+        test=PROOFS,
+    ),
+    Mutation(
+        name="a placeholder is no domain",
+        file="scheduler/translation.py",
+        old="known = np.where(real, known, -1).astype(np.int32)",
+        new="pass",
+        test=PROOFS,
     ),
 )
