@@ -64,7 +64,7 @@ def test_a_recorded_node_is_read_right(node: Recorded) -> None:
     assert [key for key in domains if key != HOSTNAME] == [key for key in wanted if key != HOSTNAME]
     assert is_spot(found) == node.get("spot", False)
     assert replicas_of(found) == node.get("replicas", 1)
-    assert part_milli(node["model"]) == node.get("part", part_milli(node["model"]))
+    assert part_milli(node["model"]) == node.get("part", 1_000)
 
 
 def test_every_platform_has_a_recorded_node() -> None:

@@ -56,7 +56,7 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         file="scheduler/model/gpu_names.py",
         old='    if found["shared"]:\n',
         new="    if False:\n",
-        test="tests/devices/test_each_platform_is_known_by_its_labels.py",
+        test=EVERY_NAME,
     ),
     Mutation(
         name="replicas of devices that are ill are not given",
