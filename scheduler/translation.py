@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
@@ -20,6 +21,7 @@ from scheduler.model.devices import WHOLE_GPU
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Pod, Shape
 from scheduler.model.plan import Assignment, Placed, Prices, Snapshot
+from scheduler.model.platforms import is_domain
 from scheduler.model.selection import SpreadConstraint
 from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.default_spread import spread_by
@@ -48,6 +50,9 @@ class Translation:
         self._default_spread = default_spread
         self._column = {name: i for i, name in enumerate(snapshot.resources)}
         self.volumes = VolumePlan(snapshot)
+        #: Levels that are places of the network, and nothing else in this run; the domains of each level.
+        self._places: frozenset[str] = frozenset()
+        self._domains: dict[str, NDArray[np.int32]] = {}
         self._levels = {label: i for i, label in enumerate(self._labels_used())}
         self.nodes = NodeRows(snapshot.nodes)
         self._crowd = Crowd(self.nodes, snapshot.placed)
@@ -326,12 +331,14 @@ class Translation:
         gangs = self.snapshot.gangs
         shapes = [role.shape for gang in gangs for role in gang.roles]
         used = {t.label: None for gang in gangs for t in gang.topology}
+        together = {term.topology_key for shape in shapes for term in shape.pod_affinity}
+        self._places = frozenset(used.keys() - together)
         used |= {term.topology_key: None for shape in shapes for term in shape.pod_affinity}
         used |= {key: None for shape in shapes if shape.volumes for key in self.volumes.same_domain(shape)}
         return list(used)
 
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
-        domains = tuple(self._crowd.domains(label).of for label in self._levels)
+        domains = tuple(self._domain_of(label) for label in self._levels)
         total = self.devices.widened(self.snapshot.total, is_empty=True)
         # What pods ask in sum has no bound: past this it means "nothing" and "more than anybody asks".
         most = min(AMOUNT_MAX, SUM_MAX // max(1, len(total)))
@@ -344,9 +351,22 @@ class Translation:
         )
         return Packing(nodes, score=PACK if strategy == "pack" else SPREAD)
 
+    def _domain_of(self, label: str) -> NDArray[np.int32]:
+        """int32[N]: each node's domain of a level, -1 for none. Rules between pods take any value for one."""
+        known = self._domains.get(label)
+        if known is None:
+            known = self._crowd.domains(label).of
+            if label in self._places:
+                values = [node.labels.get(label, "") for node in self.snapshot.nodes]
+                nodes = Counter(values)
+                real = [is_domain(label, value, nodes[value]) for value in values]
+                known = np.where(real, known, -1).astype(np.int32)
+            self._domains[label] = known
+        return known
+
     def _pinned(self, pending: PendingGang, label: str) -> int:
         """The domain that members already run in, or -1."""
-        domain = self._crowd.domains(label).of
+        domain = self._domain_of(label)
         rows = [self._row[name] for name in pending.standing_nodes if name in self._row]
         return int(domain[rows[0]]) if rows else -1
 

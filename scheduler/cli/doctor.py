@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from scheduler.kube.transport import Forbidden, NotFound, Transport
 from scheduler.live.config import Provisioning, SchedulerConfiguration
 from scheduler.live.provisioner import GROUP_VERSION, RESOURCE
 from scheduler.live.sources import POD_GROUP
-from scheduler.model.platforms import is_spot, platforms_of, topology_of
+from scheduler.model.platforms import HOSTNAME, is_domain, is_spot, platforms_of, topology_of
 
 FENCE = "stowplan-epoch-fence"
 POLICIES = "/apis/admissionregistration.k8s.io/v1"
@@ -233,9 +233,17 @@ def _told(nodes: Sequence[wire.Node]) -> str:
     domains = topology_of({key: value for one in labels for key, value in one.items()})
     if len(domains) > 1:
         parts.append("domains " + " > ".join(domains))
+    if vague := _no_domains(labels):
+        parts.append(f"no domains, since too many nodes share them or nobody knows: {', '.join(vague)}")
     if spot := sum(map(is_spot, labels)):
         parts.append(f"{spot} of them are spot")
     return "".join(f"; {part}" for part in parts)
+
+
+def _no_domains(labels: Sequence[Mapping[str, str]]) -> list[str]:
+    """Labels of the network whose value says nothing of where a node is, with how many nodes have it."""
+    counts = Counter((key, one[key]) for one in labels for key in topology_of(one) if key != HOSTNAME)
+    return [f"{key}={value} on {n}" for (key, value), n in counts.items() if not is_domain(key, value, n)]
 
 
 def _gpus(node: wire.Node) -> str:

@@ -24,7 +24,8 @@ MEANINGS = {
     "WaitingForVictims": "others leave, and their room is held for it: it starts when they are gone",
     "WaitingForNodes": "an autoscaler is asked for all that it needs: it starts when the nodes are there",
     "Unschedulable": "proven: it does not fit beside what runs now; it starts when enough of that ends",
-    "NeverFits": "proven: it does not fit even when every node is empty; ask for less or add nodes",
+    "NeverFits": "proven: it does not fit on the nodes as they are now, even empty of pods, resource claims "
+    "(DRA) aside; ask for less or add nodes",
     "Unproven": "no place was found within the solver's budget, and none is ruled out",
 }
 

@@ -12,11 +12,13 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from binpacking.choice import MILLI, SIZE_MAX, Ask
+from binpacking.choice import Ask
 from scheduler.devices.arrays import UNLIMITED, Arrays, Summary
 from scheduler.devices.evidence import Difference, Hold, Holdings, PodName, holdings
+from scheduler.devices.summary import need, replicated, summarise, with_shared
 from scheduler.model.device_view import DeviceView, ask_of, mig_of
-from scheduler.model.devices import GPU_PREFIX, MIG_PREFIX, WHOLE_GPU, Inventory, Slot
+from scheduler.model.devices import GPU_PREFIX, WHOLE_GPU, Inventory, Slot
+from scheduler.model.gpu_resources import stands_on
 from scheduler.model.objects import Shape
 from scheduler.model.plan import Assignment
 
@@ -39,6 +41,8 @@ class DeviceBook:
         #: By node, pods that went away since the last probe, which may show them still.
         self._gone: dict[str, set[str]] = {}
         self._holdings: dict[str, Holdings] = {}
+        #: By node, how many pods share one device at a time, where the device plugin lets several.
+        self._replicas: dict[str, int] = {}
         self._dirty: set[str] = set()
         self._rows_moved = True
         self._summaries: dict[str, Summary] = {}
@@ -79,6 +83,12 @@ class DeviceBook:
             return False
         self._dirty.add(name)
         return True
+
+    def replicate(self, name: str, replicas: int) -> None:
+        """What the node's labels say of how many pods share one device."""
+        if replicas != self._replicas.get(name, 1):
+            self._replicas[name] = replicas
+            self._changed(name)
 
     def at(self, now_s: float) -> bool:
         """Time passes, in seconds since the epoch; whether some node's word became old or young by it."""
@@ -223,7 +233,7 @@ class DeviceBook:
             for uuid in uuids:
                 if uuid not in room:
                     return "a device was taken or fell ill meanwhile"
-                room[uuid] -= _need(ask, summary.size[summary.uuids.index(uuid)])
+                room[uuid] -= need(ask, summary.size[summary.uuids.index(uuid)])
                 if room[uuid] < 0:
                     return "a device was taken or fell ill meanwhile"
         return None
@@ -273,16 +283,18 @@ class DeviceBook:
         if self.needs_report:
             silent = np.ones(len(free), dtype=np.bool_) if arrays is None else ~arrays.has_report
             for name, index in column.items():
-                if name == WHOLE_GPU or name.startswith(MIG_PREFIX):
+                if stands_on(name):
                     free[silent, index] = np.minimum(free[silent, index], 0)
         if arrays is None:
             return None
         view = self.view(rows)
         gpu = column.get(WHOLE_GPU)
         before = None if gpu is None else free[:, gpu].copy()
-        for name in arrays.caps:
-            at = column.get(name)
-            if at is not None:
+        for name, at in column.items():
+            if name not in arrays.caps and stands_on(name):
+                # Offered, while the node's own report has none of it.
+                free[arrays.has_report, at] = np.minimum(free[arrays.has_report, at], 0)
+            elif name in arrays.caps:
                 caps, there = arrays.caps[name], arrays.there[name]
                 np.minimum(total[:, at], there, out=total[:, at])
                 if name == WHOLE_GPU:
@@ -352,102 +364,25 @@ class DeviceBook:
         known = self.holdings(node)
         rest = {uid: hold for uid, hold in known.holds.items() if uid not in going}
         whole = sum(h.ask.whole for u, h in known.holds.items() if u in going and h.ask is not None)
-        after = summarise(self.inventories[node], rest, is_fresh=self._fresh[node], taken=known.taken)
+        after = self._summary(node, rest, known.taken)
         return min(free + whole - after.shared, after.free.get(WHOLE_GPU, UNLIMITED))
 
     def _widest(self) -> int:
         return max((len(inventory.slots) for inventory in self.inventories.values()), default=0)
 
     def _summarise(self, name: str) -> None:
-        inventory, known = self.inventories[name], self.holdings(name)
-        self._summaries[name] = summarise(
-            inventory, known.holds, is_fresh=self._fresh[name], taken=known.taken
-        )
+        known = self.holdings(name)
+        self._summaries[name] = self._summary(name, known.holds, known.taken)
+
+    def _summary(self, name: str, holds: Mapping[str, Hold], taken: Collection[str]) -> Summary:
+        inventory, is_fresh = self.inventories[name], self._fresh[name]
+        replicas = self._replicas.get(name, 1)
+        if replicas > 1:
+            found = replicated(inventory, holds, replicas=replicas, is_fresh=is_fresh, taken=taken)
+        else:
+            found = summarise(inventory, holds, is_fresh=is_fresh, taken=taken)
+        return with_shared(found, replicas)
 
 
 def _without_holders(inventory: Inventory) -> tuple[Slot, ...]:
     return tuple(replace(slot, holders=()) for slot in inventory.slots)
-
-
-def summarise(
-    inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool, taken: Collection[str] = ()
-) -> Summary:
-    """What is left of a node's devices. A pod whose devices are not known counts against the free ones.
-
-    taken: devices that are in use by pods that asked for none.
-    """
-    gpus = [slot for slot in inventory.slots if slot.resource == WHOLE_GPU]
-    index = {slot.uuid: i for i, slot in enumerate(gpus)}
-    islands = {name: i for i, name in enumerate(sorted({slot.island for slot in gpus if slot.island}))}
-    size = [MILLI * min(max(slot.memory_bytes, 1), SIZE_MAX) for slot in gpus]
-    room = [whole if slot.is_usable and is_fresh else 0 for whole, slot in zip(size, gpus, strict=True)]
-    for uuid in taken:
-        if uuid in index:
-            room[index[uuid]] = 0
-    unknown = 0
-    shared: dict[int, list[str]] = {}
-    for uid, hold in holds.items():
-        if hold.ask is None:
-            continue
-        known = [index[uuid] for uuid in hold.devices if uuid in index]
-        for at in known:
-            if hold.ask.is_share:
-                shared.setdefault(at, []).append(uid)
-            room[at] = 0 if hold.ask.whole else max(0, room[at] - _need(hold.ask, size[at]))
-        unknown += max(0, hold.ask.whole - len(known))
-    empty = sum(left == whole for left, whole in zip(room, size, strict=True))
-    free = max(0, empty - unknown)
-    summary = Summary(
-        room=room,
-        size=size,
-        island=[islands.get(slot.island, -1) for slot in gpus],
-        uuids=tuple(slot.uuid for slot in gpus),
-        # While somebody holds one that nobody named, any of them may be it: none is chosen by us.
-        most=0 if unknown else empty,
-        shared=len(shared),
-        is_exact=not unknown,
-        sharers={
-            gpus[at].uuid: tuple(uids) for at, uids in shared.items() if gpus[at].is_usable and is_fresh
-        },
-        free={WHOLE_GPU: free},
-        there={WHOLE_GPU: len(gpus)},
-    )
-    _count_mig(summary, inventory, holds, is_fresh=is_fresh, used=taken)
-    return summary
-
-
-def _count_mig(
-    summary: Summary,
-    inventory: Inventory,
-    holds: Mapping[str, Hold],
-    *,
-    is_fresh: bool,
-    used: Collection[str],
-) -> None:
-    taken = {uuid for hold in holds.values() for uuid in hold.devices}.union(used)
-    by_resource: dict[str, list[Slot]] = {}
-    for slot in inventory.slots:
-        if slot.resource != WHOLE_GPU:
-            by_resource.setdefault(slot.resource, []).append(slot)
-    for resource, slots in by_resource.items():
-        mine = {slot.uuid for slot in slots}
-        free = tuple(s.uuid for s in slots if s.is_usable and is_fresh and s.uuid not in taken)
-        unknown = 0
-        for hold in holds.values():
-            wanted = sum(amount for name, amount in hold.mig if name == resource)
-            unknown += max(0, wanted - sum(uuid in mine for uuid in hold.devices))
-        summary.free[resource] = max(0, len(free) - unknown)
-        summary.there[resource] = len(slots)
-        summary.free_uuids[resource] = () if unknown else free
-    if not summary.uuids and len(by_resource) == 1:
-        # The plugin's single strategy counts the instances of the one profile as whole devices.
-        resource = next(iter(by_resource))
-        whole = sum(hold.ask.whole for hold in holds.values() if hold.ask is not None)
-        summary.free[WHOLE_GPU] = max(0, summary.free[resource] - whole)
-        summary.there[WHOLE_GPU] = summary.there[resource]
-
-
-def _need(ask: Ask, size: int) -> int:
-    if ask.whole:
-        return size
-    return ask.units * MILLI if ask.units else ask.milli * (size // MILLI)

@@ -12,32 +12,30 @@ from typing import Final
 
 from scheduler.devices.book import DeviceBook
 from scheduler.model.devices import Inventory
+from scheduler.model.gpu_names import family_of, model_of
 from scheduler.model.objects import Node
-from scheduler.model.platforms import memory_mib_of, product_of
+from scheduler.model.platforms import memory_mib_of, product_of, replicas_of
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 MEMORY: Final = "nvidia.com/gpu.memory"
 CLIQUE: Final = "nvidia.com/gpu.clique"
 #: Vendors round memory sizes; more than this share apart is another device.
 MEMORY_SLACK: Final = 0.1
-_CHIP: Final = re.compile(r"gb\d{2,4}|[a-z]{1,3}\d{1,4}[a-z]?")
-_CUT: Final = re.compile(r"-(?:mig|shared).*$")
 _LABEL_MAX: Final = 63
 
 
 def chip(model: str) -> str:
-    """The word that tells devices apart, such as ``h100``; empty where none is found.
+    """The family, such as ``h100``, that tells devices apart; empty where none is found.
 
     ``NVIDIA-H100-80GB-HBM3``, ``nvidia-h100-80gb``, ``H100_NVLINK_80GB`` and ``h100`` agree.
     """
-    words = re.split(r"[^a-z0-9]+", _CUT.sub("", model.lower().replace("_", "-")))
-    return next((word for word in words if _CHIP.fullmatch(word)), "")
+    return family_of(model)
 
 
 def disagreement(labels: Mapping[str, str], inventory: Inventory) -> str:
     """Where labels say something else than the devices themselves; empty where they do not."""
     told: list[str] = []
-    by_label, by_device = chip(product_of(labels)), chip(inventory.model)
+    by_label, by_device = chip(model_of(labels)), chip(inventory.model)
     if by_label and by_device and by_label != by_device:
         told.append(f"labels say {product_of(labels)}, NVML says {inventory.model}")
     # MIG's single strategy writes the instances' memory there.
@@ -79,6 +77,7 @@ class Labels:
     def seen(self, node: Node) -> Node:
         """The node with labels that say what its inventory says, where there is one."""
         self._observed[node.name] = node
+        self._book.replicate(node.name, replicas_of(node.labels))
         inventory = self._book.inventories.get(node.name)
         told = "" if inventory is None else disagreement(node.labels, inventory)
         if told:

@@ -20,7 +20,8 @@ from binpacking.problem import Gang, Role
 from binpacking.prove import prove_unfit
 from scheduler.columns import OVERFLOW
 from scheduler.explain.units import amount
-from scheduler.model.device_view import column_of
+from scheduler.model.device_view import column_of, told_of
+from scheduler.model.devices import WHOLE_GPU
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import ATTACHABLE, Rejected, Shape
 from scheduler.model.plan import Policy, Reason, Verdict
@@ -60,7 +61,8 @@ class Explainer:
     def unfit(self, packing: Packing, pending: PendingGang, gang: Gang, certificate: Certificate) -> Verdict:
         """A gang that does not fit now, with what is proven about it."""
         core = certificate.core if isinstance(certificate, Infeasible) else ()
-        never = self._never_core(pending, gang)
+        hidden = self._not_offered(pending)
+        never = () if hidden else self._never_core(pending, gang)
         reason: Reason = "Unschedulable" if core else "Unproven"
         if never:
             reason, core = "NeverFits", never
@@ -71,11 +73,31 @@ class Explainer:
         parts = [self._wants(pending, gang)]
         parts += [_sentence(item) for item in core[:CORE_ITEMS_MAX]]
         if never:
-            parts.append("it does not fit even when every node is empty of pods")
+            parts.append("it does not fit on the nodes as they are now even when they are empty of pods")
         elif not core:
             parts.append("no placement was found within the solver's budget, and none is ruled out")
+        if hidden:
+            told = "a device plugin is restarting, or devices are ill"
+            parts.append(f"{hidden} node(s) allocate fewer GPUs than their agents see: {told}")
+        if never and any(map(self._has_strangers, pending.roles)):
+            parts.append("what resource claims (DRA) could give is not counted")
         text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang) + self._kept(pending)
         return Verdict(key=pending.key, reason=reason, message=text[:MESSAGE_MAX], certificate=certificate)
+
+    def _not_offered(self, pending: PendingGang) -> int:
+        """Nodes that allocate fewer GPUs than their agents see: what they have now is not what they have."""
+        view, known = self._translation.snapshot.devices, self._translation.snapshot.resources
+        if view is None or not any(WHOLE_GPU in dict(role.shape.requests) for role in pending.roles):
+            return 0
+        seen = np.array([len(uuids) for uuids in view.uuids], dtype=np.int64)
+        offered = self._translation.snapshot.total[:, known.index(WHOLE_GPU)] if WHOLE_GPU in known else 0
+        return int((seen > offered).sum())
+
+    def _has_strangers(self, role: PendingRole) -> bool:
+        """Whether it asks for devices that no node's device plugin offers."""
+        known, total = self._translation.snapshot.resources, self._translation.snapshot.total
+        asked = [name for name, _ in role.shape.requests if "/" in name]
+        return any(name not in known or not total[:, known.index(name)].any() for name in asked)
 
     def _kept(self, pending: PendingGang) -> str:
         """What is free and yet not to be had."""
@@ -113,7 +135,7 @@ class Explainer:
         asked = [_asked(role.shape, name, value) for name, value in role.shape.requests if name != "pods"]
         devices = self._translation.devices.ask(role.shape)
         extra = "" if devices is None else column_of(devices)
-        return ", ".join([*asked, f"1 of the {extra}"] if extra else asked)
+        return ", ".join([*asked, told_of(devices)] if devices is not None and extra else asked)
 
     def _nodes_by_reason(self, packing: Packing, pending: PendingGang, gang: Gang) -> str:
         """kube-scheduler's familiar count, for the most demanding role."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -38,6 +39,7 @@ def read_device(api: Nvml, reader: Reader, handle: Handle, index: int) -> Device
     rates = reader.maybe("nvmlDeviceGetUtilizationRates", api.nvmlDeviceGetUtilizationRates, handle)
     repair = reader.maybe("nvmlDeviceGetRepairStatus", api.nvmlDeviceGetRepairStatus, handle)
     limit = reader.maybe("nvmlDeviceGetEnforcedPowerLimit", api.nvmlDeviceGetEnforcedPowerLimit, handle)
+    memory = _memory(api, reader, handle)
     return Device(
         index=index,
         uuid=uuid,
@@ -46,7 +48,7 @@ def read_device(api: Nvml, reader: Reader, handle: Handle, index: int) -> Device
         minor=reader.maybe("nvmlDeviceGetMinorNumber", api.nvmlDeviceGetMinorNumber, handle),
         pci=pci_address(api, reader, handle),
         numa=_numa(reader.maybe("nvmlDeviceGetNumaNodeId", api.nvmlDeviceGetNumaNodeId, handle)),
-        memory=_memory(api, reader, handle),
+        memory=memory,
         utilisation_gpu=None if rates is None else rates.gpu,
         utilisation_memory=None if rates is None else rates.memory,
         power_mw=reader.maybe("nvmlDeviceGetPowerUsage", api.nvmlDeviceGetPowerUsage, handle),
@@ -62,7 +64,7 @@ def read_device(api: Nvml, reader: Reader, handle: Handle, index: int) -> Device
         retired=_retired(api, reader, handle),
         repair=None if repair is None else (bool(repair[0]), bool(repair[1])),
         mig_enabled=None if mig is None else bool(mig[0]),
-        instances=tuple(_instances(api, reader, handle)) if mig and mig[0] else (),
+        instances=tuple(_instances(api, reader, handle, memory)) if mig and mig[0] else (),
         links=tuple(_links(api, reader, handle)),
         fabric=_fabric(api, reader, handle),
         processes=tuple(_processes(api, reader, handle)),
@@ -230,7 +232,7 @@ def _process(found: RunningProcess) -> Process:
     )
 
 
-def _instances(api: Nvml, reader: Reader, handle: Handle) -> Iterator[Instance]:
+def _instances(api: Nvml, reader: Reader, handle: Handle, whole: Memory | None) -> Iterator[Instance]:
     """Instances need not have consecutive indices."""
     most = reader.maybe("nvmlDeviceGetMaxMigDeviceCount", api.nvmlDeviceGetMaxMigDeviceCount, handle)
     for index in range(min(most or 0, INSTANCES_MAX)):
@@ -241,10 +243,10 @@ def _instances(api: Nvml, reader: Reader, handle: Handle) -> Iterator[Instance]:
             index,
         )
         if instance is not None:
-            yield _instance(api, reader, instance)
+            yield _instance(api, reader, instance, whole)
 
 
-def _instance(api: Nvml, reader: Reader, handle: Handle) -> Instance:
+def _instance(api: Nvml, reader: Reader, handle: Handle, whole: Memory | None) -> Instance:
     name = (reader.maybe("nvmlDeviceGetName", api.nvmlDeviceGetName, handle) or "")[:TEXT_MAX]
     slices = reader.maybe("nvmlDeviceGetAttributes_v2", api.nvmlDeviceGetAttributes_v2, handle)
     memory = _memory(api, reader, handle)
@@ -254,7 +256,7 @@ def _instance(api: Nvml, reader: Reader, handle: Handle) -> Instance:
         profile = named[1]
     else:
         mib = slices.memorySizeMB if slices is not None else 0
-        profile = f"{compute}g.{round(mib * _MIB / 1e9)}gb"
+        profile = f"{compute}g.{_profile_gb(mib, whole)}gb"
     return Instance(
         uuid=reader.must("nvmlDeviceGetUUID", api.nvmlDeviceGetUUID, handle)[:TEXT_MAX],
         model=name,
@@ -268,6 +270,17 @@ def _instance(api: Nvml, reader: Reader, handle: Handle) -> Instance:
         gpu_slices=0 if slices is None else slices.gpuInstanceSliceCount,
         compute_slices=compute,
     )
+
+
+def _profile_gb(mib: int, whole: Memory | None) -> int:
+    """What a MIG profile's name says of its memory: so many eighths of the device's, in whole GiB.
+
+    Source: NVIDIA go-nvlib, ``pkg/nvlib/device/mig_profile.go`` (getMigMemorySizeGB).
+    """
+    if whole is None or not whole.total_bytes:
+        return round(mib * _MIB / 1e9)
+    eighths = math.ceil(8 * mib * _MIB / whole.total_bytes)
+    return math.floor(eighths * math.ceil(whole.total_bytes / (_MIB << 10)) / 8 + 0.5)
 
 
 def _numa(node: int | None) -> int | None:

@@ -17,6 +17,7 @@ from scheduler.gangs.healing import PARTIAL_S, REPLACE_S, Healing
 from scheduler.gangs.registry import DIALECT_NAMES
 from scheduler.live.logs import printable
 from scheduler.model.devices import CordonPolicy
+from scheduler.model.gpu_names import key_of
 from scheduler.model.plan import SYSTEM_SPREAD, Policy, Prices
 from scheduler.model.selection import SpreadConstraint
 from scheduler.provisioning import ProvisioningPolicy
@@ -244,7 +245,9 @@ class Teams(Section):
     """What one GPU of a model counts for in `gpu` of a TeamQuota, by model name; 1 for others."""
 
     def units(self) -> UnitTable:
-        return UnitTable(by_model={model: round(units * 1_000) for model, units in self.gpu_units.items()})
+        return UnitTable(
+            by_model={key_of(model) or model: round(u * 1_000) for model, u in self.gpu_units.items()}
+        )
 
 
 class Provisioning(Section):

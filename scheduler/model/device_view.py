@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.choice import Ask, Devices
-from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU
+from scheduler.model.devices import WHOLE_GPU
+from scheduler.model.gpu_resources import stands_on
 from scheduler.model.objects import Shape
 
 
@@ -59,8 +60,8 @@ def ask_of(shape: Shape) -> Ask | None:
 
 
 def mig_of(shape: Shape) -> tuple[tuple[str, int], ...]:
-    """MIG instances a pod of this shape requests, by resource."""
-    return tuple((name, amount) for name, amount in shape.requests if name.startswith(MIG_PREFIX))
+    """MIG instances and replicas of devices that a pod of this shape requests, by resource."""
+    return tuple(each for each in shape.requests if stands_on(each[0]) and each[0] != WHOLE_GPU)
 
 
 def column_of(ask: Ask) -> str:
@@ -70,3 +71,12 @@ def column_of(ask: Ask) -> str:
     if ask.units:
         return f"shares of {ask.units / 2**30:.4g}Gi GPU memory"
     return f"NVLink-connected sets of {ask.whole} GPUs" if ask.linked else ""
+
+
+def told_of(ask: Ask) -> str:
+    """What one such pod asks, for people; ``column_of`` names how many of them fit."""
+    if ask.milli:
+        return f"{ask.milli / 1000:g} of a GPU"
+    if ask.units:
+        return f"{ask.units / 2**30:.4g}Gi of a GPU's memory"
+    return f"{ask.whole} GPUs connected by NVLink" if ask.linked else ""

@@ -5,12 +5,16 @@ Sources are named in docs/clouds.md, which is this table for people. Adding a pl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 _MIB: Final = 1
 _GIB: Final = 1024
+_UNITS: Final = {"M": _MIB, "G": _GIB, "T": 1024 * _GIB}
+_AMOUNT: Final = re.compile(r"([0-9]{1,9}) ?([MGT]i?B?)?", re.IGNORECASE | re.ASCII)
+_REPLICAS: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class Platform:
     nvlink: tuple[str, ...] = ()
     #: A node with one of these may be taken back by the provider; values in any case.
     spot: tuple[str, ...] = ()
+    #: How many pods share one device at a time.
+    replicas: tuple[str, ...] = ()
 
 
 #: In the order in which they are asked: what looked at the device itself comes first.
@@ -49,6 +55,7 @@ PLATFORMS: Final = (
         model=("nvidia.com/gpu.product",),
         memory=(("nvidia.com/gpu.memory", _MIB),),
         nvlink=("nvidia.com/gpu.clique",),
+        replicas=("nvidia.com/gpu.replicas",),
     ),
     Platform(
         name="CoreWeave",
@@ -79,6 +86,7 @@ PLATFORMS: Final = (
             "cloud.google.com/gke-provisioning=spot",
             "cloud.google.com/gke-provisioning=preemptible",
         ),
+        replicas=("cloud.google.com/gke-max-shared-clients-per-gpu",),
     ),
     Platform(
         name="EKS",
@@ -110,7 +118,7 @@ PLATFORMS: Final = (
     ),
     Platform(
         name="Karpenter",
-        marks=("karpenter.sh/nodepool",),
+        marks=("karpenter.sh/nodepool", "karpenter.sh/provisioner-name"),
         spot=("karpenter.sh/capacity-type=spot",),
     ),
     Platform(
@@ -133,13 +141,85 @@ PLATFORMS: Final = (
             "oci.oraclecloud.com/rdma.network_block_id",
             "oci.oraclecloud.com/rdma.local_block_id",
         ),
+        nvlink=("oci.oraclecloud.com/host.gpu_memory_fabric_id",),
         spot=("oci.oraclecloud.com/oke-is-preemptible=true",),
     ),
     Platform(
         name="AMD GPU operator",
-        marks=("amd.com/gpu.product-name", "beta.amd.com/gpu.product-name"),
-        model=("amd.com/gpu.product-name", "beta.amd.com/gpu.product-name"),
-        memory=(("amd.com/gpu.memory", _MIB),),
+        marks=(
+            *(
+                f"{beta}amd.com/gpu.{word}"
+                for beta in ("", "beta.")
+                for word in ("product-name", "device-id", "vram")
+            ),
+            "feature.node.kubernetes.io/amd-gpu",
+        ),
+        model=(
+            "amd.com/gpu.product-name",
+            "beta.amd.com/gpu.product-name",
+            "amd.com/gpu.device-id",
+            "beta.amd.com/gpu.device-id",
+        ),
+        memory=(
+            ("amd.com/gpu.memory", _MIB),
+            ("amd.com/gpu.vram", _MIB),
+            ("beta.amd.com/gpu.vram", _MIB),
+        ),
+    ),
+    Platform(
+        name="Intel device plugins",
+        marks=("gpu.intel.com/product", "intel.feature.node.kubernetes.io/gpu", "gpu.intel.com/device.count"),
+        model=("gpu.intel.com/product",),
+    ),
+    Platform(
+        name="Nebius",
+        marks=("nebius.com/gpu-name", "nebius.com/node-group-id", "topology.nebius.com/gpu-cluster-id"),
+        gpus=("nebius.com/gpu-name",),
+        model=("nebius.com/gpu-name",),
+        topology=(
+            "topology.nebius.com/gpu-cluster-id",
+            "topology.nebius.com/tier-2",
+            "topology.nebius.com/tier-1",
+        ),
+        nvlink=("topology.nebius.com/tier-0",),
+        spot=("nebius.com/preemptible=true",),
+    ),
+    Platform(
+        name="DigitalOcean",
+        marks=(
+            "doks.digitalocean.com/node-pool",
+            "doks.digitalocean.com/gpu-brand",
+            "doks.digitalocean.com/gpu-model",
+        ),
+        gpus=("doks.digitalocean.com/gpu-brand=nvidia",),
+        model=("doks.digitalocean.com/gpu-model",),
+    ),
+    Platform(
+        name="Alibaba Cloud",
+        marks=(
+            "aliyun.accelerator/nvidia_name",
+            "alibabacloud.com/nodepool-id",
+            "alibabacloud.com/gpu-model-series",
+        ),
+        gpus=("aliyun.accelerator/nvidia_name",),
+        model=("aliyun.accelerator/nvidia_name", "alibabacloud.com/gpu-model-series"),
+        memory=(("aliyun.accelerator/nvidia_mem", _MIB),),
+    ),
+    Platform(
+        name="Crusoe",
+        marks=("crusoe.ai/instance.class", "crusoe.ai/nodepool.id"),
+        model=("crusoe.ai/instance.class",),
+        topology=("crusoe.ai/pod.id",),
+    ),
+    Platform(
+        name="SkyPilot",
+        marks=("skypilot.co/accelerator",),
+        model=("skypilot.co/accelerator",),
+    ),
+    Platform(
+        name="Cluster Autoscaler on AWS",
+        marks=("k8s.amazonaws.com/accelerator", "alpha.eksctl.io/nodegroup-name"),
+        model=("k8s.amazonaws.com/accelerator",),
     ),
     Platform(
         name="Topograph",
@@ -170,11 +250,29 @@ PLATFORMS: Final = (
 MODELS: Final = tuple(key for platform in PLATFORMS for key in platform.model)
 #: Keys that tell the memory of one device, with the MiB that their unit is.
 MEMORIES: Final = tuple(pair for platform in PLATFORMS for pair in platform.memory)
+#: Written by hand, and by some not with a model: the instance type knows better.
+LAST_RESORT: Final = frozenset({"k8s.amazonaws.com/accelerator"})
+#: Keys that tell how many pods share one device.
+REPLICAS: Final = tuple(key for platform in PLATFORMS for key in platform.replicas)
 #: Each platform's word for "has GPUs".
 GPU_MARKS: Final = tuple(mark for platform in PLATFORMS for mark in platform.gpus)
 #: Domains that every platform has, around its own: the widest first, and last the node.
 REGION_AND_ZONE: Final = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 HOSTNAME: Final = "kubernetes.io/hostname"
+
+#: What labellers write where they do not know: such values are no domain, however many nodes share one.
+#: Sources: oci-hpc-oke's labeler (``no-imds-data``), its tools' and others' lists of sentinels.
+PLACEHOLDERS: Final = frozenset(
+    ("", "-", "no-imds-data", "not-available", "n-a", "na", "none", "null", "nil", "unknown", "undefined")
+)
+#: Nodes of one NVLink domain: 576 GPUs with 8 a node is the most that is announced.
+NVLINK_NODES_MAX: Final = 72
+_NVLINK: Final = frozenset(key for platform in PLATFORMS for key in platform.nvlink)
+
+
+def is_domain(key: str, value: str, nodes: int) -> bool:
+    """Whether nodes with this value of a label are together in one place. nodes: how many have it."""
+    return value.strip().lower() not in PLACEHOLDERS and (key not in _NVLINK or nodes <= NVLINK_NODES_MAX)
 
 
 def platforms_of(labels: Mapping[str, str]) -> tuple[Platform, ...]:
@@ -188,12 +286,18 @@ def product_of(labels: Mapping[str, str]) -> str:
 
 
 def memory_mib_of(labels: Mapping[str, str]) -> int:
-    """Of one device by labels; 0 where none says it."""
+    """Of one device by labels; 0 where none says it. A unit that is written counts before the key's own."""
     for key, unit in MEMORIES:
-        text = labels.get(key, "")
-        if text.isascii() and text.isdigit() and len(text) < 10:
-            return int(text) * unit
+        found = _AMOUNT.fullmatch(labels.get(key, ""))
+        if found is not None and int(found[1]):
+            return int(found[1]) * (_UNITS[found[2][0].upper()] if found[2] else unit)
     return 0
+
+
+def replicas_of(labels: Mapping[str, str]) -> int:
+    """How many pods share one device at a time by labels: 1 where they say nothing of it."""
+    told = (labels.get(key, "") for key in REPLICAS)
+    return next((int(text) for text in told if _REPLICAS.fullmatch(text)), 1)
 
 
 def is_spot(labels: Mapping[str, str]) -> bool:

@@ -7,7 +7,8 @@ from decimal import Decimal, InvalidOperation
 
 from scheduler.inventory.parse import DeviceState, NodeInventory, Refused, parse
 from scheduler.kube.wire.inventory import GPUHolder, GPUNode
-from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, DeviceAsk, Holder, Inventory, Slot
+from scheduler.model.devices import WHOLE_GPU, DeviceAsk, Holder, Inventory, Slot
+from scheduler.model.gpu_resources import is_gpu, mig_resource
 from scheduler.model.objects import Rejected
 from scheduler.parse.quantity import parse_quantity
 from scheduler.parse.refusal import Refusal, shown
@@ -50,7 +51,7 @@ def parse_ask(words: Words, requests: Requests) -> DeviceAsk | None:
     asked = dict(requests)
     if milli or memory:
         for name in asked:
-            if name in WHOLE_DEVICES or name.startswith(MIG_PREFIX):
+            if name in WHOLE_DEVICES or is_gpu(name):
                 problem = f"is given beside a request of {name}: remove that from resources.limits"
                 raise Refusal(_field(FRACTION if milli else MEMORY), problem)
     nvlink = said.get(NVLINK, "")
@@ -138,7 +139,7 @@ def _slots(node: NodeInventory, device: DeviceState) -> list[Slot]:
     return [
         Slot(
             uuid=instance.uuid,
-            resource=f"{MIG_PREFIX}{instance.profile}",
+            resource=mig_resource(instance.profile),
             memory_bytes=instance.memory_bytes,
             is_usable=instance.is_usable,
             fatal_s=device.fatal_s,

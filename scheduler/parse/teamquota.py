@@ -17,6 +17,7 @@ from quotas.units import MODEL, UNITS
 from scheduler.kube.wire.base import Quantity
 from scheduler.kube.wire.teamquota import TeamAmounts
 from scheduler.kube.wire.teamquota import TeamQuota as WireTeamQuota
+from scheduler.model.gpu_names import key_of
 from scheduler.model.objects import CPU, MEMORY, Rejected
 from scheduler.model.selection import Selector
 from scheduler.parse.pod import seconds_of
@@ -161,7 +162,13 @@ def _amounts(field: str, found: TeamAmounts | None) -> dict[str, int]:
     for model, value in sorted(models.items()):
         if not _MODEL.fullmatch(model):
             raise Refusal(f"{field}.gpuModels", f"{shown(model)} is not the name of a model")
-        read[MODEL + model] = _amount(f"{field}.gpuModels[{shown(model)}]", value, "milli")
+        name = MODEL + (key_of(model) or model)
+        if name in read:
+            told = (
+                f"{shown(model)} and another key are one model, {name.removeprefix(MODEL)}: keep one of them"
+            )
+            raise Refusal(f"{field}.gpuModels", told)
+        read[name] = _amount(f"{field}.gpuModels[{shown(model)}]", value, "milli")
     return read
 
 

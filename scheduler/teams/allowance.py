@@ -15,11 +15,12 @@ from quotas.tree import Tree
 from quotas.units import MILLI, MODEL, UNITS
 from scheduler.explain.units import amount
 from scheduler.model.gang import PendingGang, PendingRole
+from scheduler.model.gpu_resources import gpu_milli, is_gpu
 from scheduler.model.objects import CPU, GPU, MEMORY, Pod, Rejected, Shape
 from scheduler.model.plan import Snapshot, Victim
 from scheduler.model.team import Teams
 from scheduler.parse.teamquota import check_pod
-from scheduler.teams.measure import charge_of, gauged, gpu_milli, without_model
+from scheduler.teams.measure import charge_of, gauged, without_model
 from scheduler.teams.split import Counts, Splitter
 
 #: A resource that several teams have no limit on may still run out in one place: packing says that better.
@@ -131,7 +132,7 @@ class Allowance:
         if known is None:
             has_gpus = np.zeros(len(mask), dtype=np.bool_)
             for column, name in enumerate(self._snapshot.resources):
-                if gpu_milli(name, 0):
+                if is_gpu(name):
                     has_gpus |= self._snapshot.total[:, column] > 0
             codes = np.unique(self.teams.model_of[mask & has_gpus]).tolist()
             known = self._models[id(mask)] = (mask, tuple(codes))
@@ -241,10 +242,10 @@ def capacity(snapshot: Snapshot, teams: Teams) -> dict[str, int]:
     for column, name in enumerate(snapshot.resources):
         if name in (CPU, MEMORY):
             found[name] = int(snapshot.total[:, column].sum())
-        elif gpu_milli(name, 0):
+        elif is_gpu(name):
             for code in np.unique(teams.model_of).tolist():
                 there = int(snapshot.total[teams.model_of == code, column].sum())
-                here = there * gpu_milli(name, teams.memory_mib[code])
+                here = there * gpu_milli(name, teams.memory_mib[code], teams.models[code])
                 gpus[teams.models[code]] = gpus.get(teams.models[code], 0) + here
     return found | teams.table.units.amounts(gpus)
 

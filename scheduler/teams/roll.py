@@ -23,11 +23,12 @@ from scheduler.columns import NodeColumns
 from scheduler.gangs.groups import GroupObjects, PodGroup
 from scheduler.gangs.running import running_gang
 from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.gpu_names import counted_as, memory_mib_of
 from scheduler.model.objects import Pod, Shape
 from scheduler.model.team import RunningGang, Teams, TeamTable
 from scheduler.parse.teamquota import TeamQuota
-from scheduler.teams.measure import charge_of, memory_mib_of, model_of
-from scheduler.teams.table import build_table
+from scheduler.teams.measure import charge_of
+from scheduler.teams.table import build_table, by_class
 
 #: A pod that we have evicted and that is not seen to leave is not waited for any more after this. One that is
 #: seen to leave counts as leaving for as long as it takes: nobody else is evicted in its place.
@@ -78,6 +79,8 @@ class Roll:
         self._columns = columns
         self._cluster = cluster
         self.units = units
+        #: The same for the models that are there, with the classes that quotas speak of.
+        self._counting = units
         self.quotas: dict[str, TeamQuota] = {}
         self.table: TeamTable | None = None
         self.conditions: tuple[Condition, ...] = ()
@@ -236,11 +239,13 @@ class Roll:
 
     def teams(self, at_s: float) -> Teams | None:
         """This moment of all teams by the table that was looked up last, or None where there is none."""
-        table = self.table
-        if not self.is_on or table is None:
+        if not self.is_on or self.table is None:
             return None
         if self._is_stale:
             self._count_again()
+        if self.table.units is not self._counting:
+            self.table = replace(self.table, units=self._counting)
+        table = self.table
         now = self._moment(at_s)
         usage = _by_team(table, self._usage, self._freed)
         self._fade(table, usage, at_s)
@@ -312,7 +317,8 @@ class Roll:
 
     def _count_again(self) -> None:
         codes: dict[str, int] = {}
-        found = [codes.setdefault(model_of(node.labels), len(codes)) for node in self._columns.nodes]
+        found = [codes.setdefault(counted_as(node.labels), len(codes)) for node in self._columns.nodes]
+        self._counting = by_class(self.units, codes, self.quotas)
         self._memory = [0] * max(1, len(codes))
         for there, code in zip(self._columns.nodes, found, strict=True):
             told = [m for m in (self._memory[code], memory_mib_of(there.labels)) if m]
@@ -332,7 +338,7 @@ class Roll:
     def _charge_of(self, shape: Shape, node: str) -> dict[str, int]:
         code = self._code.get(node)
         model, memory_mib = ("", 0) if code is None else (self._models[code], self._memory[code])
-        return charge_of(shape, model, memory_mib, self.units)
+        return charge_of(shape, model, memory_mib, self._counting)
 
     def _look(self, key: GangKey) -> None:
         gang = running_gang(key, self._cluster.counted(key), self._cluster)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from quotas.membership import settle
 from quotas.team import Condition
 from quotas.tree import grow
-from quotas.units import UnitTable
+from quotas.units import MODEL, UnitTable
+from scheduler.model.gpu_names import wider
 from scheduler.model.team import TeamTable
 from scheduler.parse.teamquota import TeamQuota, belongings
 
@@ -28,3 +30,16 @@ def build_table(
         generations={quota.spec.name: quota.generation for quota in ordered},
     )
     return table, (*tree.conditions, *overlaps)
+
+
+def by_class(units: UnitTable, models: Iterable[str], quotas: Mapping[str, TeamQuota]) -> UnitTable:
+    """The units of these models, each counted in every class of models that a quota or the table names.
+
+    A name holds every model that is it or begins with it, piece by piece: ``h100`` holds ``h100-80gb``.
+    """
+    specs = [quota.spec for quota in quotas.values()]
+    amounts = [each for s in specs for each in (s.guaranteed, s.limit, s.borrowing_limit, s.lending_limit)]
+    named = {name.removeprefix(MODEL) for each in amounts for name in each if name.startswith(MODEL)}
+    named |= units.by_model.keys()
+    classes = {model: tuple(name for name in wider(model) if name in named) for model in models}
+    return replace(units, wider={model: names for model, names in classes.items() if names})

@@ -10,16 +10,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.model.gpu_names import memory_mib_of, model_of, part_milli
 from scheduler.model.platforms import (
     HOSTNAME,
     PLATFORMS,
     is_spot,
-    memory_mib_of,
     platforms_of,
     product_of,
+    replicas_of,
     topology_of,
 )
-from scheduler.teams.measure import model_of
 
 Recorded = dict[str, Any]
 RECORDED: list[Recorded] = yaml.safe_load(
@@ -29,7 +29,7 @@ KEYS = sorted(
     {
         mark.partition("=")[0]
         for one in PLATFORMS
-        for mark in (*one.marks, *one.gpus, *one.model, *one.topology, *one.nvlink, *one.spot)
+        for mark in (*one.marks, *one.gpus, *one.model, *one.topology, *one.nvlink, *one.spot, *one.replicas)
     }
     | {key for one in PLATFORMS for key, _ in one.memory}
 )
@@ -45,6 +45,8 @@ VALUES = [
     "-1",
     "1e9",
     "H100",
+    "191G",
+    "16GiB",
     "NVIDIA-H100-80GB-HBM3",
 ]
 labels = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES) | st.text(max_size=63), max_size=8)
@@ -58,8 +60,11 @@ def test_a_recorded_node_is_read_right(node: Recorded) -> None:
     assert memory_mib_of(found) == node["memory_mib"]
     domains = list(topology_of(found))
     # A node's own name is a domain of one: it says nothing by itself.
-    assert [key for key in domains if key != HOSTNAME] == [key for key in node["domains"] if key != HOSTNAME]
-    assert is_spot(found) == node["spot"]
+    wanted = node.get("domains", [])
+    assert [key for key in domains if key != HOSTNAME] == [key for key in wanted if key != HOSTNAME]
+    assert is_spot(found) == node.get("spot", False)
+    assert replicas_of(found) == node.get("replicas", 1)
+    assert part_milli(node["model"]) == node.get("part", 1_000)
 
 
 def test_every_platform_has_a_recorded_node() -> None:

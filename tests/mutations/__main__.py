@@ -28,6 +28,7 @@ from tests.mutations.flood_guards import FLOOD_GUARDS
 from tests.mutations.guards import GUARDS, Mutation
 from tests.mutations.healing_guards import HEALING_GUARDS
 from tests.mutations.in_storms import IN_STORMS, STORMS
+from tests.mutations.name_guards import NAME_GUARDS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
 from tests.mutations.truth_guards import TRUTH_GUARDS
@@ -52,6 +53,7 @@ MUTATIONS = (
     *VOLUME_GUARDS,
     *TRUTH_GUARDS,
     *DRIFT_GUARDS,
+    *NAME_GUARDS,
     *IN_STORMS,
 )
 

@@ -315,14 +315,14 @@ GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="a device that is not usable has no room",
-        file="scheduler/devices/book.py",
+        file="scheduler/devices/summary.py",
         old="whole if slot.is_usable and is_fresh else 0",
         new="whole if is_fresh else 0",
         test=WEIGHED,
     ),
     Mutation(
         name="a pod whose devices nobody named counts",
-        file="scheduler/devices/book.py",
+        file="scheduler/devices/summary.py",
         old="free = max(0, empty - unknown)",
         new="free = empty",
         test=WEIGHED,

@@ -68,13 +68,13 @@ IN_STORMS: tuple[Mutation, ...] = (
     ),
     _mutation(
         "a device that is not usable has no room",
-        "scheduler/devices/book.py",
+        "scheduler/devices/summary.py",
         "whole if slot.is_usable and is_fresh else 0",
         "whole if is_fresh else 0",
     ),
     _mutation(
         "the devices of a pod are held",
-        "scheduler/devices/book.py",
+        "scheduler/devices/summary.py",
         "            room[at] = 0 if hold.ask.whole else",
         "            room[at] = room[at] if hold.ask.whole else",
     ),

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from quotas.units import UnitTable
 from scheduler.model.devices import DeviceAsk
+from scheduler.model.gpu_names import memory_mib_of
+from scheduler.model.gpu_resources import gpu_milli
 from scheduler.model.objects import CPU, PODS, Shape
 from scheduler.state import ClusterState
-from scheduler.teams.measure import charge_of, gpu_milli, memory_mib_of
+from scheduler.teams.measure import charge_of
 from tests.builders import node, pod, shape
 from tests.teams.worlds import H100, World, cluster, planned, quota
 

@@ -1,0 +1,108 @@
+"""Verdicts while a device plugin restarts, for names that only DRA serves, for values that are no place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.model.devices import WHOLE_GPU, DeviceAsk, Inventory, Slot
+from scheduler.model.objects import CPU, PODS, Shape
+from scheduler.model.plan import Budget, Plan, Policy
+from scheduler.model.platforms import NVLINK_NODES_MAX, PLACEHOLDERS, is_domain
+from scheduler.planner import plan
+from scheduler.state import ClusterState
+from tests.builders import gang, node, pod, shape
+
+NOW_S = 1_700_000_000.0
+BLOCK = "oci.oraclecloud.com/rdma.local_block_id"
+
+
+def decide(state: ClusterState) -> Plan:
+    return plan(state.snapshot(NOW_S), Policy(), Budget(per_gang=1.0, total=3.0))
+
+
+def cluster(allocatable: list[int | None]) -> ClusterState:
+    """Nodes of eight healthy devices each, with what the device plugin offers of them now; None: no key."""
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    for i, offered in enumerate(allocatable):
+        there = {CPU: 96_000, "memory": 2**40, PODS: 110} | ({} if offered is None else {WHOLE_GPU: offered})
+        state.set_node(node(f"n{i}", allocatable=there))
+        slots = tuple(
+            Slot(uuid=f"GPU-{i}-{j}", resource=WHOLE_GPU, memory_bytes=80 << 30, is_usable=True)
+            for j in range(8)
+        )
+        state.set_inventory(Inventory(node=f"n{i}", is_ready=True, probed_s=NOW_S, slots=slots))
+    return state
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from([0, 8, None]), min_size=2, max_size=3), st.booleans())
+def test_nothing_is_never_while_a_plugin_restarts(allocatable: list[int | None], is_held: bool) -> None:
+    state = cluster(allocatable)
+    if is_held:
+        state.set_pod(pod("old", gpu=8, node="n0", phase="Running"))
+    for one in gang("g", len(allocatable), gpu=8):
+        state.set_pod(one)
+    done = decide(state)
+    restarting = sum(offered != 8 for offered in allocatable)
+    said = [(verdict.reason, verdict.message) for verdict in done.verdicts]
+    if restarting:
+        assert not done.places
+        assert [reason for reason, _ in said] == ["Unschedulable"]
+        assert f"{restarting} node(s) allocate fewer GPUs than their agents see" in said[0][1]
+    else:
+        assert bool(done.places) == (not is_held)
+
+
+def test_what_is_more_than_all_devices_is_still_proven() -> None:
+    state = cluster([8, 8])
+    for one in gang("g", 3, gpu=8):
+        state.set_pod(one)
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == "NeverFits"
+    assert "as they are now" in verdict.message
+
+
+def test_a_name_that_only_claims_could_serve_says_so() -> None:
+    state = ClusterState("stowplan")
+    state.set_node(node("n0", allocatable={CPU: 96_000, "memory": 2**40, PODS: 110}))
+    state.set_pod(pod("p", gpu=1))
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == "NeverFits"
+    assert "what resource claims (DRA) could give is not counted" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (DeviceAsk(milli=810), "0.81 of a GPU"),
+        (DeviceAsk(memory_bytes=20 << 30), "20Gi of a GPU's memory"),
+    ],
+)
+def test_a_share_is_asked_in_plain_words(ask: DeviceAsk, words: str) -> None:
+    state = cluster([8])
+    of: Shape = shape(cpu=200_000, ask=ask)
+    state.set_pod(pod("p", of=of))
+    (verdict,) = decide(state).verdicts
+    assert words in verdict.message
+    assert "1 of the shares" not in verdict.message
+
+
+@pytest.mark.parametrize("value", [*sorted(PLACEHOLDERS - {""}), "Unknown", "3bf4jpavrba"])
+def test_a_placeholder_is_no_domain(value: str) -> None:
+    state = ClusterState("stowplan")
+    for name in ("n0", "n1"):
+        state.set_node(node(name, gpu=8, labels={BLOCK: value}))
+    for one in gang("g", 2, gpu=8):
+        state.set_pod(replace(one, annotations=(*one.annotations, ("stowplan.dev/topology-required", BLOCK))))
+    assert bool(decide(state).places) == (value == "3bf4jpavrba")
+
+
+def test_a_clique_that_too_many_nodes_share_is_no_domain() -> None:
+    assert is_domain("nvidia.com/gpu.clique", "a.1", NVLINK_NODES_MAX)
+    assert not is_domain("nvidia.com/gpu.clique", "a.1", NVLINK_NODES_MAX + 1)
+    assert is_domain("topology.kubernetes.io/zone", "a", 5_000)

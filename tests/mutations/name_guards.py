@@ -1,0 +1,103 @@
+"""Guards of what devices and models are called."""
+
+from __future__ import annotations
+
+from tests.mutations.guards import Mutation
+
+EVERY_NAME = "tests/devices/test_every_name_of_a_device_is_tied_to_it.py"
+PROOFS = "tests/explain/test_a_proof_says_what_it_assumed.py"
+ONE_NAME = "tests/devices/test_one_model_has_one_name.py"
+
+NAME_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="memory that is told beside a name decides its size",
+        file="scheduler/model/gpu_names.py",
+        old="        size = _nearest(gib, family.sizes)",
+        new="        pass",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a size that no such GPU has says nothing of it",
+        file="scheduler/model/gpu_names.py",
+        old="(size for size in sizes if size in family.sizes)",
+        new="(size for size in sizes)",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="an instance type names the model where no label does",
+        file="scheduler/model/gpu_names.py",
+        old="        name, told = by_type, 0 if by_type else told",
+        new='        name = ""',
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a device with too little memory is a slice",
+        file="scheduler/model/gpu_names.py",
+        old="if not part and not vgpu_gb and 0 < gib <",
+        new="if False and 0 < gib <",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a limit on a family holds over its sizes",
+        file="quotas/units.py",
+        old="for name in (*self.wider.get(model, ()), model):\n                    found",
+        new="for name in (model,):\n                    found",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="one model under two keys is refused",
+        file="scheduler/parse/teamquota.py",
+        old="        if name in read:\n",
+        new="        if False:\n",
+        test=ONE_NAME,
+    ),
+    Mutation(
+        name="a replica counts for its part of a GPU",
+        file="scheduler/model/gpu_names.py",
+        old='    if found["shared"]:\n',
+        new="    if False:\n",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="replicas of devices that are ill are not given",
+        file="scheduler/devices/summary.py",
+        old="    free = max(0, replicas * len(well) - held)",
+        new="    free = max(0, replicas * len(gpus) - held)",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="replicas under their own name stand on devices too",
+        file="scheduler/devices/summary.py",
+        old="free if exact or not free else UNLIMITED",
+        new="UNLIMITED",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="instances that no report has are not given",
+        file="scheduler/devices/book.py",
+        old="if name not in arrays.caps and stands_on(name):",
+        new="if False:",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="attributes of a MIG profile are spelled as the plugin does",
+        file="scheduler/model/gpu_resources.py",
+        old='profile.replace("+", ".")',
+        new="profile",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="nothing is never while a node allocates less than it has",
+        file="scheduler/explain/verdict.py",
+        old="never = () if hidden else self._never_core(pending, gang)",
+        new="never = self._never_core(pending, gang)",
+        test=PROOFS,
+    ),
+    Mutation(
+        name="a placeholder is no domain",
+        file="scheduler/translation.py",
+        old="known = np.where(real, known, -1).astype(np.int32)",
+        new="pass",
+        test=PROOFS,
+    ),
+)
