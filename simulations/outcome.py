@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scheduler.model.objects import Node
 from scheduler.model.plan import Rule
+from simulations.node_events import Does, NodeChange
+from simulations.underway import Cause
 from simulations.workload import Job, Workload
 
 
@@ -19,9 +21,19 @@ class Story:
     ended_s: float | None = None
     #: Time in the queue so far: before the first start, and again after each eviction.
     queued_s: float = 0.0
+    #: How often it stopped to make room, because its node failed, and because its node was drained.
     evictions: int = 0
+    faults: int = 0
+    drains: int = 0
+    #: GPU-seconds that it held without progress after a fault, and of work that it did again.
+    lost_gpu_s: float = 0.0
     #: Why it never started, in the scheduler's words.
     verdict: str = ""
+
+    def stopped(self, cause: Cause) -> None:
+        self.evictions += cause == "eviction"
+        self.faults += cause == "fault"
+        self.drains += cause == "drain"
 
     @property
     def wait_s(self) -> float | None:
@@ -80,6 +92,36 @@ class Eviction:
     beneficiaries: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """GPUs of a node that failed or was drained, until it was offered again; None: it never was."""
+
+    node: str
+    gpus: int
+    does: Does
+    from_s: float
+    to_s: float | None
+
+
+class Absences:
+    """Which nodes are away, and were."""
+
+    def __init__(self) -> None:
+        self._ended: list[Absence] = []
+        self._open: dict[str, Absence] = {}
+
+    def note(self, change: NodeChange, gpus: int) -> None:
+        """A node that is drained and then fails is away for another reason from then on."""
+        name, before = change.node.name, self._open.pop(change.node.name, None)
+        if before is not None:
+            self._ended.append(replace(before, to_s=change.at_s))
+        if change.does != "joins":
+            self._open[name] = Absence(node=name, gpus=gpus, does=change.does, from_s=change.at_s, to_s=None)
+
+    def all(self) -> tuple[Absence, ...]:
+        return (*self._ended, *self._open.values())
+
+
 @dataclass(slots=True)
 class Curve:
     """Step functions of time; entry i holds from ``at_s[i]`` to ``at_s[i + 1]``."""
@@ -125,3 +167,5 @@ class Outcome:
     end_s: float
     #: Now and then, only where there are TeamQuotas.
     dues: Sequence[Due] = ()
+    #: Only where nodes failed or were drained.
+    absences: Sequence[Absence] = ()

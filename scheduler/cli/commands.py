@@ -27,6 +27,17 @@ TeamsOption = Annotated[Path | None, typer.Option("--teams", help="TeamQuota man
 RestartOption = Annotated[
     float, typer.Option("--restart-seconds", min=0, help="Lost each time an evicted job starts again.")
 ]
+CheckpointOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-seconds",
+        min=0,
+        help="Work between two checkpoints; a job whose node fails does again what came after the last.",
+    ),
+]
+EventsOption = Annotated[
+    Path | None, typer.Option("--events", help="Nodes that fail, are drained or join, and when (YAML).")
+]
 CycleOption = Annotated[
     float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
 ]
@@ -170,7 +181,9 @@ def simulate(
     cluster: ClusterOption,
     policy: PolicyOption = None,
     teams: TeamsOption = None,
+    events: EventsOption = None,
     restart_s: RestartOption = 0.0,
+    checkpoint_s: CheckpointOption = 0.0,
     cycle_s: CycleOption = 0.01,
     output: Annotated[
         Literal["table", "json", "yaml", "parquet"],
@@ -186,10 +199,13 @@ def simulate(
     """What would have happened: a trace on a cluster under a policy, by the code that schedules."""
     from scheduler.cli import simulate as command
 
-    chosen = command.setting(policy, teams=teams, restart_s=restart_s, cycle_s=cycle_s)
+    chosen = command.setting(
+        policy, teams=teams, restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s
+    )
     code = command.simulate(
         load,
         cluster=cluster,
+        events=events,
         chosen=chosen,
         policy=command.title(policy),
         output=output,

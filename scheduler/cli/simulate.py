@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from simulations.engine import Engine, Setting
 from simulations.loads.formats import load
 from simulations.loads.table import BadTrace
 from simulations.manifests import BadManifest
+from simulations.node_events import BadEvents, NodeChange, read_events
 from simulations.nodes import BadCluster, read_nodes
 from simulations.outcome import Outcome
 from simulations.summary import Figures, Summary, summarise
@@ -32,6 +34,7 @@ def simulate(
     said: str,
     *,
     cluster: Path,
+    events: Path | None,
     chosen: Setting,
     policy: str,
     output: Output,
@@ -44,7 +47,7 @@ def simulate(
     if output == "parquet":
         need("simulations.report.tables")
     nodes, jobs = inputs(said, cluster)
-    outcome = run(jobs, nodes, chosen)
+    outcome = run(jobs, nodes, replace(chosen, changes=changes(events, nodes)))
     summary = summarise(outcome, policy=policy)
     if output == "parquet":
         _write_tables(tables, outcome)
@@ -108,10 +111,24 @@ def cluster_of(file: Path) -> tuple[Node, ...]:
         raise Failure(str(error), code=EXIT_USAGE) from error
 
 
+def changes(file: Path | None, nodes: Sequence[Node]) -> tuple[NodeChange, ...]:
+    """What happens to nodes, by a file of events. Raises: Failure."""
+    try:
+        return () if file is None else read_events(file, nodes)
+    except BadEvents as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
+
+
 def setting(
-    policy: Path | None, *, teams: Path | None = None, restart_s: float = 0.0, cycle_s: float = 0.01
+    policy: Path | None,
+    *,
+    teams: Path | None = None,
+    restart_s: float = 0.0,
+    checkpoint_s: float = 0.0,
+    cycle_s: float = 0.01,
 ) -> Setting:
-    """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads, and TeamQuota manifests.
+    """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads, what it says of gangs that
+    lose a member, and TeamQuota manifests.
 
     Raises: Failure.
     """
@@ -127,7 +144,9 @@ def setting(
         policy=section.as_policy(),
         budget=Budget(per_gang=section.solver.per_gang, total=section.solver.total),
         restart_s=restart_s,
+        checkpoint_s=checkpoint_s,
         cycle_s=cycle_s,
+        healing=configuration.gangs.as_healing(),
     )
 
 
@@ -154,8 +173,24 @@ def show(summary: Summary) -> None:
         ("jobs of", "jobs", "ended", "evictions", "avg jct", "median jct", "p99 jct", "avg wait", "p99 wait"),
         [_row(name, one) for name, one in rows],
     )
+    _show_faults(summary)
     for reason, count in summary.never_started.items():
         print(f"{count:,} never started: {reason}")
+
+
+def _show_faults(summary: Summary) -> None:
+    """Only where nodes failed or were drained."""
+    total = summary.total
+    told = (
+        ("failed", total.faults, summary.failed_gpu_seconds),
+        ("drained", total.drains, summary.drained_gpu_seconds),
+    )
+    for what, stops, gpu_s in told:
+        if gpu_s or stops:
+            print(f"nodes {what}: {gpu_s / 3600:,.1f} GPU-hours away, jobs stopped {stops:,} times")
+    if total.lost_gpu_seconds:
+        hours = total.lost_gpu_seconds / 3600
+        print(f"lost to faults: {hours:,.1f} GPU-hours held without progress or of work done again")
 
 
 def _row(name: str, one: Figures) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from simulations.summary import Figures, Summary
 
 ASSUMPTIONS = (
     "Writes are answered at once. A job starts when enough of its gang is bound, and runs for its duration. "
-    "An evicted job goes on from where it was, after what a restart costs."
+    "An evicted job goes on from where it was, after what a restart costs; a job whose node "
+    "failed goes on from its last checkpoint."
 )
 _COLUMNS = (
     ("jobs", "jobs"),

@@ -24,7 +24,17 @@ def tables(outcome: Outcome) -> dict[str, Columns]:
     }
     by_job |= {
         name: [getattr(story, name) for story in stories]
-        for name in ("started_s", "ended_s", "wait_s", "jct_s", "evictions", "verdict")
+        for name in (
+            "started_s",
+            "ended_s",
+            "wait_s",
+            "jct_s",
+            "evictions",
+            "faults",
+            "drains",
+            "lost_gpu_s",
+            "verdict",
+        )
     }
     moments = [(moment, name) for moment in outcome.dues for name in moment.used]
     return {

@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from scheduler.cli.main import main
 from scheduler.model.plan import Policy
-from simulations.engine import Engine, NodeChange, Setting
+from simulations.engine import Engine, Setting
+from simulations.node_events import NodeChange
 from simulations.outcome import Outcome
 from simulations.report.page import page
 from simulations.report.series import device_map, edges, series
