@@ -9,6 +9,7 @@ a gang that lost pods with their node is decided by the cycle rules, as live (``
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from simulations.shell import Shell
 from simulations.teams import Teams, due
 from simulations.underway import Cause, Life
 from simulations.virtual import VirtualCluster
-from simulations.workload import Workload
+from simulations.workload import Workload, until
 
 Progress = Callable[[int, float], None]
 #: Moments of the teams that are remembered; at the last, every second one is dropped.
@@ -35,7 +36,8 @@ class Setting:
     """How to run a workload. ``restart_s`` is lost each time an evicted job starts again; ``cycle_s`` is the
     least time between cycles (the live loop's is 10 ms); ``patience_s`` how long a job waits to start at all;
     ``checkpoint_s`` the time at work between two checkpoints, from the last of which a job goes on whose node
-    failed (0: it loses no work; one that is evicted never does).
+    failed (0: it loses no work; one that is evicted never does). Figures are of jobs submitted from
+    ``warm_up_s`` on; at ``horizon_s`` the run ends, whatever runs or waits.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -44,6 +46,8 @@ class Setting:
     cycle_s: float = 0.01
     patience_s: float | None = None
     checkpoint_s: float = 0.0
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
     changes: Sequence[NodeChange] = ()
     #: Who may use how much; a job's team is its namespace. ``grace_s``: what an evicted pod takes to be gone.
     teams: Teams = field(default_factory=Teams)
@@ -54,7 +58,7 @@ class Setting:
 class Engine:
     def __init__(self, workload: Workload, nodes: Sequence[Node], setting: Setting) -> None:
         self.now_s = 0.0
-        self._workload = workload
+        self._workload = workload = until(workload, setting.horizon_s)
         self._setting = setting
         self._nodes = {node.name: node for node in nodes}
         self._lost: dict[str, Node] = {}
@@ -101,11 +105,14 @@ class Engine:
             self._resize(node, node.allocatable.get(GPU, 0))
 
     def run(self, progress: Progress | None = None) -> Outcome:
-        """Until nothing is left to happen. ``progress`` is told (jobs ended, virtual time) now and then."""
+        """Until nothing is left to happen, or the horizon. ``progress`` is told (jobs ended, virtual time)
+        now and then.
+        """
         self._later_at(0.0, self._arrive)
         for change in self._setting.changes:
             self._later_at(change.at_s, partial(self._change, change))
-        while self._queue:
+        horizon_s = math.inf if self._setting.horizon_s is None else self._setting.horizon_s
+        while self._queue and self._queue[0][0] < horizon_s:
             self.now_s = self._queue[0][0]
             while self._queue and self._queue[0][0] <= self.now_s:
                 heapq.heappop(self._queue)[2](self.now_s)
@@ -114,10 +121,10 @@ class Engine:
                 self._note()
             if progress is not None and self._sequence % 64 == 0:
                 progress(self._ended, self.now_s)
+        if self._queue:
+            self.now_s = horizon_s
         self._explain_rest()
-        for life in self._lives.values():
-            if life.running_since_s is None:
-                self._stories[life.index].queued_s += self.now_s - life.queued_since_s
+        self._leave_open()
         return Outcome(
             workload=self._workload,
             nodes=tuple(self._nodes.values()),
@@ -128,6 +135,8 @@ class Engine:
             curve=self._curve,
             cycles=self._cycles,
             end_s=self.now_s,
+            warm_up_s=self._setting.warm_up_s,
+            horizon_s=self._setting.horizon_s,
             dues=self._dues,
             absences=self._absences.all(),
         )
@@ -424,6 +433,16 @@ class Engine:
         """A node joined with these GPUs, or left with none; nothing runs on it at this moment."""
         self._capacity += gpus - self._sizes.get(node.name, 0)
         self._sizes[node.name] = gpus
+
+    def _leave_open(self) -> None:
+        """Jobs that have not ended: they run or wait until the end of the run."""
+        for life in self._lives.values():
+            story = self._stories[life.index]
+            if life.running_since_s is None:
+                story.queued_s += self.now_s - life.queued_since_s
+            story.stands = "waiting" if life.running_since_s is None else "running"
+            for place, pods in Counter(life.places()).items():
+                self._stayed(life, *place, pods)
 
     def _explain_rest(self) -> None:
         """Jobs that never started, in the words of the last plan."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from scheduler.model.objects import Node
 from scheduler.model.plan import Rule
@@ -29,6 +30,8 @@ class Story:
     lost_gpu_s: float = 0.0
     #: Why it never started, in the scheduler's words.
     verdict: str = ""
+    #: Where it was when the run ended before it did; None: it had ended, or was given up.
+    stands: Literal["running", "waiting"] | None = None
 
     def stopped(self, cause: Cause) -> None:
         self.evictions += cause == "eviction"
@@ -169,3 +172,13 @@ class Outcome:
     dues: Sequence[Due] = ()
     #: Only where nodes failed or were drained.
     absences: Sequence[Absence] = ()
+    #: Figures are of the jobs submitted between these; None: the run went on until nothing was left.
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
+
+    @property
+    def counted(self) -> Sequence[Story]:
+        """The jobs that figures are of; none was submitted from the horizon on."""
+        if not self.warm_up_s:
+            return self.stories
+        return [story for story in self.stories if story.job.submit_s >= self.warm_up_s]

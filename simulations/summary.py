@@ -54,6 +54,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     by_team: dict[str, Figures]
     by_gpus: dict[str, Figures]
     never_started: dict[str, int]
+    #: Jobs that had not ended when the run did, by where they stood; they are in ``jobs``, not in times.
+    unfinished: dict[str, int] = {}
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
     #: Of nodes that failed or were drained, until they were offered again; ``gpu_share`` is of the others.
     failed_gpu_seconds: float = 0.0
     drained_gpu_seconds: float = 0.0
@@ -64,7 +68,7 @@ _REASONS_MAX = 20
 
 def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
     """The figures of a run."""
-    stories = outcome.stories
+    stories = outcome.counted
     first_s, until_s = span(outcome)
     last_s = max((story.ended_s for story in stories if story.ended_s is not None), default=first_s)
     mean = means(outcome.curve, first_s, until_s)
@@ -87,9 +91,20 @@ def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
         by_team=_grouped(stories, [story.job.team for story in stories], str),
         by_gpus=_grouped(stories, [size_class(story.job.total_gpus) for story in stories], least_gpus),
         never_started=dict(most),
+        unfinished=_unfinished(stories),
+        warm_up_s=outcome.warm_up_s,
+        horizon_s=outcome.horizon_s,
         failed_gpu_seconds=_away(outcome, "fails", first_s, until_s),
         drained_gpu_seconds=_away(outcome, "drains", first_s, until_s),
     )
+
+
+def _unfinished(stories: Sequence[Story]) -> dict[str, int]:
+    found = {"running": 0, "waiting": 0}
+    for story in stories:
+        if story.stands is not None:
+            found[story.stands] += 1
+    return {name: count for name, count in found.items() if count}
 
 
 def _away(outcome: Outcome, does: Does, from_s: float, to_s: float) -> float:
@@ -102,8 +117,8 @@ def _away(outcome: Outcome, does: Does, from_s: float, to_s: float) -> float:
 
 
 def span(outcome: Outcome) -> tuple[float, float]:
-    """From the first submission to the end of the last job, or of the run where a job never ended."""
-    stories = outcome.stories
+    """From the first submission that counts to the last end that does, or of the run where a job has none."""
+    stories = outcome.counted
     first_s = min((story.job.submit_s for story in stories), default=0.0)
     last_s = max((story.ended_s for story in stories if story.ended_s is not None), default=first_s)
     is_cut = any(story.ended_s is None for story in stories)

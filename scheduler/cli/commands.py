@@ -38,6 +38,12 @@ CheckpointOption = Annotated[
 EventsOption = Annotated[
     Path | None, typer.Option("--events", help="Nodes that fail, are drained or join, and when (YAML).")
 ]
+WarmUpOption = Annotated[
+    str, typer.Option("--warm-up", help="Figures are of jobs submitted from then on: 3600, 90min, 2h, 1d.")
+]
+HorizonOption = Annotated[
+    str | None, typer.Option("--horizon", help="The run ends then, whatever runs or waits: 90min, 2h, 1d.")
+]
 CycleOption = Annotated[
     float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
 ]
@@ -185,6 +191,8 @@ def simulate(
     restart_s: RestartOption = 0.0,
     checkpoint_s: CheckpointOption = 0.0,
     cycle_s: CycleOption = 0.01,
+    warm_up: WarmUpOption = "0",
+    horizon: HorizonOption = None,
     output: Annotated[
         Literal["table", "json", "yaml", "parquet"],
         typer.Option("--output", "-o", help="Form of the figures; parquet writes tables of the whole run."),
@@ -199,9 +207,14 @@ def simulate(
     """What would have happened: a trace on a cluster under a policy, by the code that schedules."""
     from scheduler.cli import simulate as command
 
-    chosen = command.setting(
-        policy, teams=teams, restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s
+    terms = command.Terms(
+        restart_s=restart_s,
+        checkpoint_s=checkpoint_s,
+        cycle_s=cycle_s,
+        warm_up_s=command.time_of("--warm-up", warm_up),
+        horizon_s=None if horizon is None else command.time_of("--horizon", horizon),
     )
+    chosen = command.setting(policy, teams=teams, terms=terms)
     code = command.simulate(
         load,
         cluster=cluster,
@@ -233,12 +246,16 @@ def compare(
         str | None,
         typer.Option("--backend", help="A cluster to run on: dask:HOST:PORT or ray:HOST:PORT."),
     ] = None,
+    events: EventsOption = None,
     restart_s: RestartOption = 0.0,
+    checkpoint_s: CheckpointOption = 0.0,
     cycle_s: CycleOption = 0.01,
+    warm_up: WarmUpOption = "0",
+    horizon: HorizonOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Policies or clusters side by side on the same load: paired differences, with confidence intervals."""
-    from scheduler.cli.simulate import need
+    from scheduler.cli.simulate import Terms, need, time_of
 
     need("simulations.comparison")
     from scheduler.cli import compare as command
@@ -251,8 +268,14 @@ def compare(
         seeds=seeds,
         processes=processes,
         backend=backend,
-        restart_s=restart_s,
-        cycle_s=cycle_s,
+        events=events,
+        terms=Terms(
+            restart_s=restart_s,
+            checkpoint_s=checkpoint_s,
+            cycle_s=cycle_s,
+            warm_up_s=time_of("--warm-up", warm_up),
+            horizon_s=None if horizon is None else time_of("--horizon", horizon),
+        ),
     )
     command.show(alternatives, options, output=output)
 

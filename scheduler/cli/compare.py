@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -12,7 +12,7 @@ import yaml
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
 from scheduler.cli.progress import progress
-from scheduler.cli.simulate import cluster_of, setting, title
+from scheduler.cli.simulate import Terms, changes, cluster_of, setting, title
 from scheduler.live.config import KIND
 from simulations.backends import NoBackend, backend
 from simulations.comparison import Alternative, Difference, compare, sweep
@@ -31,8 +31,8 @@ class Options:
     seeds: int
     processes: int | None
     backend: str | None
-    restart_s: float
-    cycle_s: float
+    events: Path | None
+    terms: Terms
 
 
 def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
@@ -87,11 +87,13 @@ def _alternatives(files: Sequence[Path], options: Options) -> list[Alternative]:
         policy, cluster = (file, options.cluster) if is_policy(file) else (options.policy, file)
         if cluster is None:
             raise Failure(f"{file} is a policy: name the cluster by --cluster", code=EXIT_USAGE)
-        chosen = setting(policy, teams=options.teams, restart_s=options.restart_s, cycle_s=options.cycle_s)
+        chosen = setting(policy, teams=options.teams, terms=options.terms)
         name = title(file)
         if any(one.name == name for one in found):
             raise Failure(f"{file}: a second alternative named {name}; rename the file", code=EXIT_USAGE)
-        found.append(Alternative(name=name, nodes=cluster_of(cluster), setting=chosen))
+        nodes = cluster_of(cluster)
+        chosen = replace(chosen, changes=changes(options.events, nodes))
+        found.append(Alternative(name=name, nodes=nodes, setting=chosen))
     return found
 
 

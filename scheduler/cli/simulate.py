@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,9 +25,34 @@ from simulations.nodes import BadCluster, read_nodes
 from simulations.outcome import Outcome
 from simulations.summary import Figures, Summary, summarise
 from simulations.teams import Teams, read_teams
+from simulations.times import BadTime, seconds_of
 from simulations.workload import Workload
 
 Output = Literal["table", "json", "yaml", "parquet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a run assumes beside its policy, and which of its jobs count."""
+
+    restart_s: float = 0.0
+    checkpoint_s: float = 0.0
+    cycle_s: float = 0.01
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.horizon_s is not None and self.horizon_s <= self.warm_up_s:
+            text = f"--horizon {self.horizon_s:g} s: nothing counts after a --warm-up of {self.warm_up_s:g} s"
+            raise Failure(f"{text}; give a later horizon", code=EXIT_USAGE)
+
+
+def time_of(option: str, said: str) -> float:
+    """Seconds. Raises: Failure."""
+    try:
+        return seconds_of(said)
+    except BadTime as error:
+        raise Failure(f"{option}: {error}", code=EXIT_USAGE) from error
 
 
 def simulate(
@@ -123,9 +148,7 @@ def setting(
     policy: Path | None,
     *,
     teams: Path | None = None,
-    restart_s: float = 0.0,
-    checkpoint_s: float = 0.0,
-    cycle_s: float = 0.01,
+    terms: Terms | None = None,
 ) -> Setting:
     """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads, what it says of gangs that
     lose a member, and TeamQuota manifests.
@@ -133,6 +156,7 @@ def setting(
     Raises: Failure.
     """
     configuration = read_configuration(policy)
+    terms = terms or Terms()
     section = configuration.policy
     try:
         units = configuration.teams.units()
@@ -143,9 +167,11 @@ def setting(
         teams=known,
         policy=section.as_policy(),
         budget=Budget(per_gang=section.solver.per_gang, total=section.solver.total),
-        restart_s=restart_s,
-        checkpoint_s=checkpoint_s,
-        cycle_s=cycle_s,
+        restart_s=terms.restart_s,
+        checkpoint_s=terms.checkpoint_s,
+        cycle_s=terms.cycle_s,
+        warm_up_s=terms.warm_up_s,
+        horizon_s=terms.horizon_s,
         healing=configuration.gangs.as_healing(),
     )
 
@@ -173,6 +199,9 @@ def show(summary: Summary) -> None:
         ("jobs of", "jobs", "ended", "evictions", "avg jct", "median jct", "p99 jct", "avg wait", "p99 wait"),
         [_row(name, one) for name, one in rows],
     )
+    if summary.unfinished:
+        stood = ", ".join(f"{count:,} {name}" for name, count in summary.unfinished.items())
+        print(f"unfinished at the end of the run: {stood}")
     _show_faults(summary)
     for reason, count in summary.never_started.items():
         print(f"{count:,} never started: {reason}")

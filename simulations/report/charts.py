@@ -149,7 +149,7 @@ def teams(outcome: Outcome, found: Series, clock: Clock) -> Chart:
 def waits(outcome: Outcome) -> Chart:
     """Quartiles of the wait by what the whole gang asks for."""
     groups: dict[str, list[Story]] = {}
-    for story in outcome.stories:
+    for story in outcome.counted:
         groups.setdefault(size_class(story.job.total_gpus), []).append(story)
     names = sorted(groups, key=least_gpus)
     found = {name: sorted(s.wait_s for s in groups[name] if s.wait_s is not None) for name in names}

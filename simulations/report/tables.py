@@ -11,7 +11,7 @@ from pyarrow import parquet
 from simulations.outcome import Outcome
 
 Columns = Mapping[str, Sequence[object]]
-TEXTS = frozenset({"name", "team", "verdict", "job", "node"})
+TEXTS = frozenset({"name", "team", "verdict", "stands", "job", "node"})
 PARTS = frozenset({"used_gpus", "due_gpus"})
 
 
@@ -33,6 +33,7 @@ def tables(outcome: Outcome) -> dict[str, Columns]:
             "faults",
             "drains",
             "lost_gpu_s",
+            "stands",
             "verdict",
         )
     }

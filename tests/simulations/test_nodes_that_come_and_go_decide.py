@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 import yaml
@@ -257,16 +257,23 @@ def test_members_above_the_minimum_are_no_loss(tmp_path: Path) -> None:
 # -- whatever comes ------------------------------------------------------------------------------------
 
 
+class Away(NamedTuple):
+    name: str
+    does: str
+    at_s: int
+    until_s: int
+
+
 @st.composite
-def events(draw: st.DrawFn) -> list[dict[str, object]]:
+def absences(draw: st.DrawFn) -> list[Away]:
     """Each node is away for some spans that do not overlap, and is there in the end."""
-    found: list[dict[str, object]] = []
+    found: list[Away] = []
     for name in NAMES:
         at_s = 0
         for _ in range(draw(st.integers(0, 3))):
             at_s += draw(st.integers(1, 200))
             until_s = at_s + draw(st.integers(1, 300))
-            found.append({"at": at_s, draw(st.sampled_from(["fails", "drains"])): [name], "until": until_s})
+            found.append(Away(name, draw(st.sampled_from(["fails", "drains"])), at_s, until_s))
             at_s = until_s
     return draw(st.permutations(found))
 
@@ -275,7 +282,7 @@ def events(draw: st.DrawFn) -> list[dict[str, object]]:
 @given(
     found=jobs(),
     policy=policies,
-    drawn=events(),
+    drawn=absences(),
     restart_s=st.sampled_from([0.0, 7.0]),
     checkpoint_s=st.sampled_from([0.0, 25.0]),
     restarts=st.booleans(),
@@ -283,7 +290,7 @@ def events(draw: st.DrawFn) -> list[dict[str, object]]:
 def test_the_work_of_every_job_is_done_and_nobody_is_on_a_node_that_is_away(
     found: list[Job],
     policy: Policy,
-    drawn: list[dict[str, object]],
+    drawn: list[Away],
     restart_s: float,
     checkpoint_s: float,
     restarts: bool,
@@ -292,18 +299,17 @@ def test_the_work_of_every_job_is_done_and_nobody_is_on_a_node_that_is_away(
     healing = Healing(restarting=frozenset({"own"} if restarts else ()))
     outcome = run(
         found,
-        yaml.safe_dump({"events": drawn}),
+        yaml.safe_dump({"events": [{"at": o.at_s, o.does: [o.name], "until": o.until_s} for o in drawn]}),
         tmp_path,
         policy=policy,
         restart_s=restart_s,
         checkpoint_s=checkpoint_s,
         healing=healing,
     )
-    for event in drawn:
-        name = next(iter(event.get("fails") or event["drains"]))  # type: ignore[call-overload] # lists of names
+    for away in drawn:
         for stay in outcome.stays:
-            if stay.node == name and stay.to_s > stay.from_s:
-                assert stay.to_s <= event["at"] or stay.from_s >= event["until"]  # type: ignore[operator] # numbers
+            if stay.node == away.name and stay.to_s > stay.from_s:
+                assert stay.to_s <= away.at_s or stay.from_s >= away.until_s
     worked: dict[int, float] = {}
     for stay in outcome.stays:
         gpus = stay.pods * outcome.workload.jobs[stay.job].gpus
