@@ -311,9 +311,14 @@ def what_if(
     horizon_h: Annotated[
         float, typer.Option("--horizon-hours", min=0, max=8_784, help="How far to look.")
     ] = 24.0,
+    default_duration: Annotated[
+        str | None,
+        typer.Option("--default-duration", help="How long gangs run that do not say it: 90min, 2h, 1d."),
+    ] = None,
     output: OutputOption = "table",
 ) -> None:
     """What would start, when, and who would be displaced, if something were different."""
+    from scheduler.cli.simulate import time_of
     from scheduler.cli.whatif import Asked, show
 
     asked = Asked(
@@ -324,6 +329,7 @@ def what_if(
         policy=policy,
         config=config,
         horizon_s=horizon_h * 3600,
+        default_s=None if default_duration is None else time_of("--default-duration", default_duration),
     )
     show(file, asked, output=output)
 
