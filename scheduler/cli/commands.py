@@ -183,6 +183,7 @@ def demo(
 
 @app.command()
 def simulate(
+    context: typer.Context,
     load: LoadArgument,
     cluster: ClusterOption,
     policy: PolicyOption = None,
@@ -224,6 +225,10 @@ def simulate(
         output=output,
         report=report,
         tables=tables,
+        asked=command.Asked(
+            words=context.obj or [],
+            files=(cluster, policy, teams, events),
+        ),
     )
     raise typer.Exit(code)
 

@@ -17,7 +17,7 @@ from scheduler.cli.units import duration, percent
 from scheduler.model.objects import Node
 from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
-from simulations.loads.formats import load
+from simulations.loads.formats import is_generated, load
 from simulations.loads.table import BadTrace
 from simulations.manifests import BadManifest
 from simulations.node_events import BadEvents, NodeChange, read_events
@@ -29,6 +29,14 @@ from simulations.times import BadTime, seconds_of
 from simulations.workload import Workload
 
 Output = Literal["table", "json", "yaml", "parquet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The words of the command line, and the files that they name beside the trace; None: not given."""
+
+    words: Sequence[str]
+    files: Sequence[Path | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,7 @@ def simulate(
     output: Output,
     report: Path | None,
     tables: Path,
+    asked: Asked,
 ) -> int:
     """Run and show; the exit code. Raises: Failure naming file, line and column of what is wrong."""
     if report is not None:
@@ -81,7 +90,8 @@ def simulate(
     else:
         emit(summary, output)
     if report is not None:
-        _write_page(report, outcome, summary)
+        trace = None if is_generated(said) else Path(said)
+        _write_page(report, outcome, summary, replace(asked, files=(trace, *asked.files)))
     return 0
 
 
@@ -94,11 +104,12 @@ def need(module: str) -> None:
         raise Failure(text) from error
 
 
-def _write_page(path: Path, outcome: Outcome, summary: Summary) -> None:
+def _write_page(path: Path, outcome: Outcome, summary: Summary, asked: Asked) -> None:
     from simulations.report.page import write_page
+    from simulations.report.repeat import repeat
 
     try:
-        write_page(path, outcome, summary)
+        write_page(path, outcome, summary, repeat(asked.words, asked.files))
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}; give a file that can be written") from error
     print(f"report: {path}", file=sys.stderr)
