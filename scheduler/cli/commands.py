@@ -235,13 +235,17 @@ def simulate(
 
 @app.command()
 def compare(
-    alternatives: Annotated[
-        list[Path], typer.Argument(help="SchedulerConfigurations or clusters; the first is the baseline.")
-    ],
     load: Annotated[str, typer.Option("--load", help=LOAD_HELP)],
+    alternatives: Annotated[
+        list[Path] | None,
+        typer.Argument(help="SchedulerConfigurations or clusters; the first is the baseline."),
+    ] = None,
     cluster: Annotated[Path | None, typer.Option("--cluster", help="Where policies are compared.")] = None,
     policy: PolicyOption = None,
-    teams: TeamsOption = None,
+    teams: Annotated[
+        list[Path] | None,
+        typer.Option("--teams", help="TeamQuota manifests; given more than once, they are compared."),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=10_000, help="Runs of a generated load.")] = 20,
     processes: Annotated[
         int | None,
@@ -259,7 +263,7 @@ def compare(
     horizon: HorizonOption = None,
     output: OutputOption = "table",
 ) -> None:
-    """Policies or clusters side by side on the same load: paired differences, with confidence intervals."""
+    """Policies, clusters or teams on the same load: paired differences, with confidence intervals."""
     from scheduler.cli.simulate import Terms, need, time_of
 
     need("simulations.comparison")
@@ -269,7 +273,7 @@ def compare(
         load=load,
         cluster=cluster,
         policy=policy,
-        teams=teams,
+        teams=teams or (),
         seeds=seeds,
         processes=processes,
         backend=backend,
@@ -282,7 +286,7 @@ def compare(
             horizon_s=None if horizon is None else time_of("--horizon", horizon),
         ),
     )
-    command.show(alternatives, options, output=output)
+    command.show(alternatives or (), options, output=output)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``stowplan compare``: policies or clusters side by side on the same load."""
+"""``stowplan compare``: policies, clusters or teams side by side on the same load."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Options:
     load: str
     cluster: Path | None
     policy: Path | None
-    teams: Path | None
+    #: Of all alternatives where there is one file; several are the alternatives.
+    teams: Sequence[Path]
     seeds: int
     processes: int | None
     backend: str | None
@@ -79,15 +80,29 @@ def _processes(options: Options) -> int | None:
 
 
 def _alternatives(files: Sequence[Path], options: Options) -> list[Alternative]:
-    """Policies on one cluster, clusters under one policy, or both kinds mixed with what is common."""
-    if len(files) < 2:
-        raise Failure("compare needs two files or more: policies or clusters", code=EXIT_USAGE)
+    """Policies on one cluster, clusters under one policy, both mixed with what is common; or teams."""
+    common = options.teams[0] if len(options.teams) == 1 else None
+    if len(options.teams) > 1:
+        if files:
+            text = f"{files[0]} beside several --teams: compare one thing at a time, and name what is common"
+            raise Failure(f"{text} by --policy and --cluster", code=EXIT_USAGE)
+        files = options.teams
+    elif len(files) < 2:
+        text = "compare needs two files or more: policies or clusters, or --teams more than once"
+        raise Failure(text, code=EXIT_USAGE)
     found: list[Alternative] = []
     for file in files:
-        policy, cluster = (file, options.cluster) if is_policy(file) else (options.policy, file)
+        policy: Path | None
+        cluster: Path | None
+        if common is None and options.teams:
+            policy, cluster, teams = options.policy, options.cluster, file
+        elif is_policy(file):
+            policy, cluster, teams = file, options.cluster, common
+        else:
+            policy, cluster, teams = options.policy, file, common
         if cluster is None:
-            raise Failure(f"{file} is a policy: name the cluster by --cluster", code=EXIT_USAGE)
-        chosen = setting(policy, teams=options.teams, terms=options.terms)
+            raise Failure(f"{file} is no cluster: name the cluster by --cluster", code=EXIT_USAGE)
+        chosen = setting(policy, teams=teams, terms=options.terms)
         name = title(file)
         if any(one.name == name for one in found):
             raise Failure(f"{file}: a second alternative named {name}; rename the file", code=EXIT_USAGE)
