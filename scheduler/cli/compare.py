@@ -94,6 +94,7 @@ def _alternatives(files: Sequence[Path], options: Options) -> list[Alternative]:
     for file in files:
         policy: Path | None
         cluster: Path | None
+        teams: Path | None
         if common is None and options.teams:
             policy, cluster, teams = options.policy, options.cluster, file
         elif is_policy(file):
