@@ -55,7 +55,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
-    """One run. ``jct_s`` and ``wait_s``: float64 by job in order of submission, NaN where there is none."""
+    """One run. ``jct_s``, ``wait_s``: float64 by job that counts, in order of submission; NaN: none."""
 
     alternative: str
     seed: int | None
@@ -138,7 +138,7 @@ def simulated(
 
 
 def _by_job(outcome: Outcome, field: str) -> Floats:
-    found = [getattr(story, field) for story in outcome.stories]
+    found = [getattr(story, field) for story in outcome.counted]
     return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
 
 

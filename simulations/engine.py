@@ -2,25 +2,29 @@
 
 Deterministic: same workload, nodes, policy and budget, same outcome. Assumptions, which every report
 repeats: a write is answered at once; a job starts when ``min_pods`` of it are bound and then runs for its
-duration; a job that was evicted has a checkpoint and goes on from there after ``restart_s``.
+duration; a job that was evicted has a checkpoint and goes on from there after ``restart_s``. What becomes of
+a gang that lost pods with their node is decided by the cycle rules, as live (``scheduler.losses``).
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
+from scheduler.gangs.healing import Healing
 from scheduler.model.objects import GPU, Node, Pod
 from scheduler.model.plan import Budget, Clearing, Plan, Policy
-from simulations.outcome import Curve, Due, Eviction, Outcome, Stay, Story
+from simulations.node_events import NodeChange
+from simulations.outcome import Absences, Curve, Due, Eviction, Outcome, Stay, Story
 from simulations.shell import Shell
 from simulations.teams import Teams, due
+from simulations.underway import Cause, Life
 from simulations.virtual import VirtualCluster
-from simulations.workload import Workload
+from simulations.workload import Workload, until
 
 Progress = Callable[[int, float], None]
 #: Moments of the teams that are remembered; at the last, every second one is dropped.
@@ -28,18 +32,12 @@ DUES_MAX = 480
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeChange:
-    """A node joins, or is lost with what runs on it."""
-
-    at_s: float
-    node: Node
-    does: Literal["joins", "fails"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """How to run a workload. ``restart_s`` is lost each time an evicted job starts again; ``cycle_s`` is the
-    least time between cycles (the live loop's is 10 ms); ``patience_s`` how long a job waits to start at all.
+    least time between cycles (the live loop's is 10 ms); ``patience_s`` how long a job waits to start at all;
+    ``checkpoint_s`` the time at work between two checkpoints, from the last of which a job goes on whose node
+    failed (0: it loses no work; one that is evicted never does). Figures are of jobs submitted from
+    ``warm_up_s`` on; at ``horizon_s`` the run ends, whatever runs or waits.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -47,36 +45,24 @@ class Setting:
     restart_s: float = 0.0
     cycle_s: float = 0.01
     patience_s: float | None = None
+    checkpoint_s: float = 0.0
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
     changes: Sequence[NodeChange] = ()
     #: Who may use how much; a job's team is its namespace. ``grace_s``: what an evicted pod takes to be gone.
     teams: Teams = field(default_factory=Teams)
     grace_s: float = 0.0
-
-
-@dataclass(slots=True)
-class Life:
-    """A job that was submitted and has not ended."""
-
-    index: int
-    #: Node and time of each pod that is bound, by UID; all pods are keys.
-    pods: dict[str, tuple[str, float] | None]
-    left_s: float
-    #: Since when it has waited, where it does not run.
-    queued_since_s: float
-    life: int = 0
-    bound: int = 0
-    running_since_s: float | None = None
-    #: Pods that are to leave without the rest, by UID.
-    parts: dict[str, Pod] = field(default_factory=dict)
+    healing: Healing = field(default_factory=Healing)
 
 
 class Engine:
     def __init__(self, workload: Workload, nodes: Sequence[Node], setting: Setting) -> None:
         self.now_s = 0.0
-        self._workload = workload
+        self._workload = workload = until(workload, setting.horizon_s)
         self._setting = setting
         self._nodes = {node.name: node for node in nodes}
         self._lost: dict[str, Node] = {}
+        self._absences = Absences()
         self._cluster = VirtualCluster()
         self._shell = Shell(
             self._cluster,
@@ -88,6 +74,7 @@ class Engine:
             later=self._later,
             grace_s=setting.grace_s,
             units=setting.teams.units,
+            healing=setting.healing,
         )
         self._queue: list[tuple[float, int, Callable[[float], None]]] = []
         self._sequence = 0
@@ -118,11 +105,14 @@ class Engine:
             self._resize(node, node.allocatable.get(GPU, 0))
 
     def run(self, progress: Progress | None = None) -> Outcome:
-        """Until nothing is left to happen. ``progress`` is told (jobs ended, virtual time) now and then."""
+        """Until nothing is left to happen, or the horizon. ``progress`` is told (jobs ended, virtual time)
+        now and then.
+        """
         self._later_at(0.0, self._arrive)
         for change in self._setting.changes:
             self._later_at(change.at_s, partial(self._change, change))
-        while self._queue:
+        horizon_s = math.inf if self._setting.horizon_s is None else self._setting.horizon_s
+        while self._queue and self._queue[0][0] < horizon_s:
             self.now_s = self._queue[0][0]
             while self._queue and self._queue[0][0] <= self.now_s:
                 heapq.heappop(self._queue)[2](self.now_s)
@@ -131,10 +121,10 @@ class Engine:
                 self._note()
             if progress is not None and self._sequence % 64 == 0:
                 progress(self._ended, self.now_s)
+        if self._queue:
+            self.now_s = horizon_s
         self._explain_rest()
-        for life in self._lives.values():
-            if life.running_since_s is None:
-                self._stories[life.index].queued_s += self.now_s - life.queued_since_s
+        self._leave_open()
         return Outcome(
             workload=self._workload,
             nodes=tuple(self._nodes.values()),
@@ -145,7 +135,10 @@ class Engine:
             curve=self._curve,
             cycles=self._cycles,
             end_s=self.now_s,
+            warm_up_s=self._setting.warm_up_s,
+            horizon_s=self._setting.horizon_s,
             dues=self._dues,
+            absences=self._absences.all(),
         )
 
     # -- time ------------------------------------------------------------------------------------
@@ -201,14 +194,19 @@ class Engine:
 
     def _create(self, life: Life) -> None:
         job = self._workload.jobs[life.index]
-        self._waiting += 1
-        self._waiting_gpus += job.total_gpus
+        self._queues(life, job.total_gpus)
         for pod in self._cluster.create(job, life.index, life.life, job.duration_s - life.left_s):
             life.pods[pod.uid] = None
             self._unbound += 1
             self._life_of[pod.uid] = life
             self._shell.state.set_pod(pod)
         self._is_dirty = True
+
+    def _queues(self, life: Life, gpus: int | None) -> None:
+        """The job waits for so many GPUs; None: not any more."""
+        self._waiting += (gpus is not None) - (life.waits_for is not None)
+        self._waiting_gpus += (gpus or 0) - (life.waits_for or 0)
+        life.waits_for = gpus
 
     def _bound(self, pod: Pod) -> None:
         life = self._life_of[pod.uid]
@@ -217,21 +215,18 @@ class Engine:
         life.bound += 1
         self._unbound -= 1
         self._use(pod.node_name, job.gpus)
-        if life.bound == job.min_pods and life.running_since_s is None:
+        if life.bound >= job.min_pods and life.running_since_s is None:
             self._start(life)
 
     def _start(self, life: Life) -> None:
         story = self._stories[life.index]
-        job = story.job
-        self._waiting -= 1
-        self._waiting_gpus -= job.total_gpus
-        life.running_since_s = self.now_s
+        self._queues(life, None)
+        life.start(self.now_s, 0.0 if story.started_s is None else self._setting.restart_s)
         story.queued_s += self.now_s - life.queued_since_s
         if story.started_s is None:
             story.started_s = self.now_s
-        overhead_s = self._setting.restart_s if life.life else 0.0
-        number = life.life
-        self._later(overhead_s + life.left_s, lambda at_s: self._finish(life, number))
+        number = life.run
+        self._later(life.overhead_s + life.left_s, lambda at_s: self._finish(life, number))
         for wait_s in self._setting.teams.waits_s:
             self._later(wait_s, self._look_again)
 
@@ -240,28 +235,35 @@ class Engine:
         self._is_dirty = True
 
     def _finish(self, life: Life, number: int) -> None:
-        """The job's processes end, unless it was evicted since."""
-        if life.life != number or life.running_since_s is None:
+        """The job's processes end, unless it was stopped since."""
+        if life.run != number:
             return
         self._leave_nodes(life)
         for uid in life.pods:
             self._remove(uid)
+        life.run += 1
         self._stories[life.index].ended_s = self.now_s
         del self._lives[life.index]
         self._ended += 1
         self._is_dirty = True
 
     def _leave_nodes(self, life: Life) -> None:
-        for (node, since_s), pods in Counter(filter(None, life.pods.values())).items():
+        for (node, since_s), pods in Counter(life.places()).items():
             self._leave(life, node, since_s, pods)
 
     def _leave(self, life: Life, node: str, since_s: float, pods: int) -> None:
         """Pods of a job, bound together to a node, are gone from it."""
-        self._use(node, -pods * self._workload.jobs[life.index].gpus)
-        if life.running_since_s is not None:
-            overhead_s = self._setting.restart_s if life.life else 0.0
-            works_s = max(since_s, life.running_since_s + overhead_s)
-            self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s))
+        gpus = pods * self._workload.jobs[life.index].gpus
+        self._use(node, -gpus)
+        self._stayed(life, node, since_s, pods)
+
+    def _stayed(self, life: Life, node: str, since_s: float, pods: int) -> None:
+        """Pods of a job held their GPUs until now."""
+        works_s = life.works_s(since_s, self.now_s)
+        self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s))
+        if life.stopped_by == "fault":
+            story = self._stories[life.index]
+            story.lost_gpu_s += pods * story.job.gpus * (min(works_s, self.now_s) - since_s)
 
     def _remove(self, uid: str) -> None:
         self._cluster.delete(uid)
@@ -278,27 +280,52 @@ class Engine:
         if uid in life.parts:
             self._replace(life, life.parts.pop(uid))
             return
-        job = self._workload.jobs[life.index]
+        self._anew(life, "eviction")
+
+    def _anew(self, life: Life, cause: Cause) -> None:
+        """All pods of a job are gone, or go now, and its controller makes them anew."""
+        bound = life.bound
         self._leave_nodes(life)
         if life.running_since_s is not None:
-            overhead_s = self._setting.restart_s if life.life else 0.0
-            ran_s = max(0.0, self.now_s - life.running_since_s - overhead_s)
-            life.left_s = max(0.0, life.left_s - ran_s)
-            self._stories[life.index].evictions += 1
-        else:
-            self._waiting -= 1
-            self._waiting_gpus -= job.total_gpus
+            self._stop(life, cause, bound)
+        self._queues(life, None)
         for other in life.pods:
             self._remove(other)
         life.pods.clear()
         life.parts.clear()
-        if life.running_since_s is not None:
-            life.queued_since_s = self.now_s
-        life.life, life.bound, life.running_since_s = life.life + 1, 0, None
+        life.life, life.bound = life.life + 1, 0
         self._later(0.0, lambda at_s: self._create(life))
 
+    def _stop(self, life: Life, cause: Cause, bound: int) -> None:
+        """A job that ran, on so many pods, does not run any more. Its stays are closed already."""
+        story = self._stories[life.index]
+        again_s = life.stop(self.now_s, cause, self._setting.checkpoint_s if cause == "fault" else 0.0)
+        story.stopped(cause)
+        story.lost_gpu_s += again_s * bound * story.job.gpus
+
+    def _lose(self, life: Life, uids: Sequence[str], cause: Cause) -> None:
+        """Pods of a job are gone with their node. Where others stand, these are made anew beside them; fewer
+        than the job's minimum hold what they have and do no work, until the cycle rules say what comes of it.
+        """
+        job, bound = self._workload.jobs[life.index], life.bound
+        if len(uids) == bound:
+            self._anew(life, cause)
+            return
+        for uid in uids:
+            life.parts.pop(uid, None)
+            self._replace(life, self._cluster.pods[uid])
+        if life.bound >= job.min_pods:
+            return
+        if life.running_since_s is not None:
+            for uid, place in life.pods.items():
+                if place is not None:
+                    self._stayed(life, *place, 1)
+                    life.pods[uid] = (place[0], self.now_s)
+            self._stop(life, cause, bound)
+        self._queues(life, job.gpus * (job.pods - life.bound))
+
     def _replace(self, life: Life, pod: Pod) -> None:
-        """A pod above the minimum was taken back: the rest goes on, and another waits in its place."""
+        """A pod is gone and others of its job stay: another waits in its place."""
         place = life.pods.pop(pod.uid)
         if place is not None:
             self._leave(life, *place, 1)
@@ -334,23 +361,31 @@ class Engine:
             )
 
     def _change(self, change: NodeChange, _: float) -> None:
-        name = change.node.name
-        if change.does == "joins":
-            self._nodes[name] = change.node
-            self._shell.state.set_node(change.node)
-            self._resize(change.node, change.node.allocatable.get(GPU, 0))
-        elif (lost := self._nodes.pop(name, None)) is not None:
-            self._lost[name] = lost
-            self._shell.state.remove_node(name)
-            for uid in self._on(name):
-                self._evicted(uid)
-            self._resize(change.node, 0)
+        """The node is lost or cordoned before its pods are gone, so that nobody takes their rooms."""
+        node, gpus = change.node, change.node.allocatable.get(GPU, 0)
+        if change.does != "joins" and node.name not in self._nodes:
+            return
+        self._absences.note(change, gpus)
+        match change.does:
+            case "joins":
+                self._nodes[node.name] = node
+                self._shell.state.set_node(node)
+                self._resize(node, gpus)
+            case "fails":
+                self._lost[node.name] = self._nodes.pop(node.name)
+                self._shell.state.remove_node(node.name)
+                self._empty(node, "fault")
+            case "drains":
+                self._shell.state.set_node(replace(node, is_unschedulable=True))
+                self._empty(node, "drain")
         self._is_dirty = True
 
-    def _on(self, name: str) -> list[str]:
-        """UIDs of the pods bound to a node."""
-        bound = ((uid, life.pods.get(uid)) for uid, life in self._life_of.items())
-        return [uid for uid, place in bound if place is not None and place[0] == name]
+    def _empty(self, node: Node, cause: Cause) -> None:
+        """Nothing runs on the node any more, and nothing will."""
+        for life in list(self._lives.values()):
+            if uids := life.on(node.name):
+                self._lose(life, uids, cause)
+        self._resize(node, 0)
 
     def _give_up(self, life: Life, _: float) -> None:
         """The owner deletes a job that has not started in time."""
@@ -358,8 +393,7 @@ class Engine:
         if story.started_s is not None or life.index not in self._lives:
             return
         story.verdict = f"its owner gave up after {self._setting.patience_s:g} s"
-        self._waiting -= 1
-        self._waiting_gpus -= story.job.total_gpus
+        self._queues(life, None)
         for uid in life.pods:
             self._remove(uid)
         del self._lives[life.index]
@@ -399,6 +433,16 @@ class Engine:
         """A node joined with these GPUs, or left with none; nothing runs on it at this moment."""
         self._capacity += gpus - self._sizes.get(node.name, 0)
         self._sizes[node.name] = gpus
+
+    def _leave_open(self) -> None:
+        """Jobs that have not ended: they run or wait until the end of the run."""
+        for life in self._lives.values():
+            story = self._stories[life.index]
+            if life.running_since_s is None:
+                story.queued_s += self.now_s - life.queued_since_s
+            story.stands = "waiting" if life.running_since_s is None else "running"
+            for place, pods in Counter(life.places()).items():
+                self._stayed(life, *place, pods)
 
     def _explain_rest(self) -> None:
         """Jobs that never started, in the words of the last plan."""

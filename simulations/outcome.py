@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from scheduler.model.objects import Node
 from scheduler.model.plan import Rule
+from simulations.node_events import Does, NodeChange
+from simulations.underway import Cause
 from simulations.workload import Job, Workload
 
 
@@ -19,9 +22,21 @@ class Story:
     ended_s: float | None = None
     #: Time in the queue so far: before the first start, and again after each eviction.
     queued_s: float = 0.0
+    #: How often it stopped to make room, because its node failed, and because its node was drained.
     evictions: int = 0
+    faults: int = 0
+    drains: int = 0
+    #: GPU-seconds that it held without progress after a fault, and of work that it did again.
+    lost_gpu_s: float = 0.0
     #: Why it never started, in the scheduler's words.
     verdict: str = ""
+    #: Where it was when the run ended before it did; None: it had ended, or was given up.
+    stands: Literal["running", "waiting"] | None = None
+
+    def stopped(self, cause: Cause) -> None:
+        self.evictions += cause == "eviction"
+        self.faults += cause == "fault"
+        self.drains += cause == "drain"
 
     @property
     def wait_s(self) -> float | None:
@@ -80,6 +95,36 @@ class Eviction:
     beneficiaries: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """GPUs of a node that failed or was drained, until it was offered again; None: it never was."""
+
+    node: str
+    gpus: int
+    does: Does
+    from_s: float
+    to_s: float | None
+
+
+class Absences:
+    """Which nodes are away, and were."""
+
+    def __init__(self) -> None:
+        self._ended: list[Absence] = []
+        self._open: dict[str, Absence] = {}
+
+    def note(self, change: NodeChange, gpus: int) -> None:
+        """A node that is drained and then fails is away for another reason from then on."""
+        name, before = change.node.name, self._open.pop(change.node.name, None)
+        if before is not None:
+            self._ended.append(replace(before, to_s=change.at_s))
+        if change.does != "joins":
+            self._open[name] = Absence(node=name, gpus=gpus, does=change.does, from_s=change.at_s, to_s=None)
+
+    def all(self) -> tuple[Absence, ...]:
+        return (*self._ended, *self._open.values())
+
+
 @dataclass(slots=True)
 class Curve:
     """Step functions of time; entry i holds from ``at_s[i]`` to ``at_s[i + 1]``."""
@@ -125,3 +170,15 @@ class Outcome:
     end_s: float
     #: Now and then, only where there are TeamQuotas.
     dues: Sequence[Due] = ()
+    #: Only where nodes failed or were drained.
+    absences: Sequence[Absence] = ()
+    #: Figures are of the jobs submitted between these; None: the run went on until nothing was left.
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
+
+    @property
+    def counted(self) -> Sequence[Story]:
+        """The jobs that figures are of; none was submitted from the horizon on."""
+        if not self.warm_up_s:
+            return self.stories
+        return [story for story in self.stories if story.job.submit_s >= self.warm_up_s]

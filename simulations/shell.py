@@ -36,7 +36,7 @@ class Running:
 class Shell:
     """``bound`` is told of each pod whose Binding landed, ``evicted`` of each pod that an eviction removed,
     ``clears`` of each clearing before its victims are told to go; ``later`` calls back after some seconds.
-    grace_s: how long an evicted pod takes to be gone.
+    grace_s: how long an evicted pod takes to be gone; healing: what becomes of gangs that lost a member.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class Shell:
         grace_s: float = 0.0,
         units: UnitTable | None = None,
         scheduler_name: str = SCHEDULER_NAME,
+        healing: Healing | None = None,
     ) -> None:
         self.state = ClusterState(scheduler_name, units)
-        self.cycles = Cycles(self.state, policy=policy, budget=budget, healing=Healing())
+        self.cycles = Cycles(self.state, policy=policy, budget=budget, healing=healing or Healing())
         self._cluster = cluster
         self._bound = bound
         self._evicted = evicted

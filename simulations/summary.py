@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from scheduler.model.objects import GPU
+from simulations.node_events import Does
 from simulations.outcome import Curve, Outcome, Story
 
 
@@ -28,6 +29,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     avg_wait_s: float
     p99_wait_s: float
     avg_first_wait_s: float
+    #: How often jobs stopped because a node failed or was drained; ``evictions`` are for others.
+    faults: int = 0
+    drains: int = 0
+    #: Held without progress after a fault (too few of a gang left, or restarting), or work done again.
+    lost_gpu_seconds: float = 0.0
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +54,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     by_team: dict[str, Figures]
     by_gpus: dict[str, Figures]
     never_started: dict[str, int]
+    #: Jobs that had not ended when the run did, by where they stood; they are in ``jobs``, not in times.
+    unfinished: dict[str, int] = {}
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
+    #: Of nodes that failed or were drained, until they were offered again; ``gpu_share`` is of the others.
+    failed_gpu_seconds: float = 0.0
+    drained_gpu_seconds: float = 0.0
 
 
 _REASONS_MAX = 20
@@ -55,7 +68,7 @@ _REASONS_MAX = 20
 
 def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
     """The figures of a run."""
-    stories = outcome.stories
+    stories = outcome.counted
     first_s, until_s = span(outcome)
     last_s = max((story.ended_s for story in stories if story.ended_s is not None), default=first_s)
     mean = means(outcome.curve, first_s, until_s)
@@ -78,12 +91,34 @@ def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
         by_team=_grouped(stories, [story.job.team for story in stories], str),
         by_gpus=_grouped(stories, [size_class(story.job.total_gpus) for story in stories], least_gpus),
         never_started=dict(most),
+        unfinished=_unfinished(stories),
+        warm_up_s=outcome.warm_up_s,
+        horizon_s=outcome.horizon_s,
+        failed_gpu_seconds=_away(outcome, "fails", first_s, until_s),
+        drained_gpu_seconds=_away(outcome, "drains", first_s, until_s),
+    )
+
+
+def _unfinished(stories: Sequence[Story]) -> dict[str, int]:
+    found = {"running": 0, "waiting": 0}
+    for story in stories:
+        if story.stands is not None:
+            found[story.stands] += 1
+    return {name: count for name, count in found.items() if count}
+
+
+def _away(outcome: Outcome, does: Does, from_s: float, to_s: float) -> float:
+    """GPU-seconds of nodes that were away for this reason, within a span."""
+    return math.fsum(
+        one.gpus * max(0.0, min(to_s if one.to_s is None else one.to_s, to_s) - max(one.from_s, from_s))
+        for one in outcome.absences
+        if one.does == does
     )
 
 
 def span(outcome: Outcome) -> tuple[float, float]:
-    """From the first submission to the end of the last job, or of the run where a job never ended."""
-    stories = outcome.stories
+    """From the first submission that counts to the last end that does, or of the run where a job has none."""
+    stories = outcome.counted
     first_s = min((story.job.submit_s for story in stories), default=0.0)
     last_s = max((story.ended_s for story in stories if story.ended_s is not None), default=first_s)
     is_cut = any(story.ended_s is None for story in stories)
@@ -106,6 +141,9 @@ def figures(stories: Sequence[Story]) -> Figures:
         avg_wait_s=math.fsum(waits) / len(waits) if waits else 0.0,
         p99_wait_s=quantile(waits, 0.99),
         avg_first_wait_s=math.fsum(first) / len(first) if first else 0.0,
+        faults=sum(story.faults for story in stories),
+        drains=sum(story.drains for story in stories),
+        lost_gpu_seconds=math.fsum(story.lost_gpu_s for story in stories),
     )
 
 

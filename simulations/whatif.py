@@ -1,13 +1,14 @@
 """What if: a snapshot of a cluster with something changed, and how it would go on from there.
 
 Both courses, changed and unchanged, go through the same planner, cycle rules and gang machine as the live
-scheduler. Time passes only by ends that are known: a gang that says how long it runs
-(``stowplan.dev/estimate-seconds``) ends then; of others nobody knows, and they stay.
+scheduler. Time passes only by ends that are known: a gang that says how long it runs, or for which a
+limit is set, ends then (``simulations.lengths``); of others nobody knows, and they stay.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +18,7 @@ from scheduler.gangs.registry import resolve
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Node, Pod
 from scheduler.model.plan import Budget, Clearing, Plan, Policy
-from scheduler.service import ATTAINED, ESTIMATE, seconds
+from simulations.lengths import Lengths
 from simulations.shell import Shell
 from simulations.snapshots import ClusterSnapshot
 from simulations.submitted import Submitted
@@ -40,6 +41,8 @@ class Change:
     submits: Submitted = field(default_factory=Submitted)
     policy: Policy | None = None
     budget: Budget | None = None
+    #: How long gangs are taken to run of which nothing says it; None: nobody knows, and they stay.
+    default_s: float | None = None
 
 
 class Displaced(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +79,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     displaced_before: list[Displaced]
     #: Running gangs whose end nobody told.
     endless: int
+    #: Gangs whose end was expected under the change, by what says it (``simulations.lengths``).
+    ends_by: dict[str, int]
     horizon_s: float
 
 
@@ -90,6 +95,8 @@ class Course:
     messages: dict[str, str] = field(default_factory=dict)
     displaced: list[Displaced] = field(default_factory=list)
     endless: int = 0
+    #: What says when a gang ends, by gang.
+    ends_by: dict[str, str] = field(default_factory=dict)
 
 
 def what_if(
@@ -97,7 +104,8 @@ def what_if(
 ) -> Answer:
     """What starts, when, and who is displaced, with the change and without it."""
     submitted = {gang_name(pod) for pod in change.submits.pods}
-    before = World(snapshot, Change(teams=Teams(units=change.teams.units)), policy, budget, horizon_s).run()
+    unchanged = Change(teams=Teams(units=change.teams.units), default_s=change.default_s)
+    before = World(snapshot, unchanged, policy, budget, horizon_s).run()
     after = World(snapshot, change, change.policy or policy, change.budget or budget, horizon_s).run()
     pods = {**before.waiting, **after.again, **after.waiting}
     running = set(after.again) - set(after.waiting)
@@ -118,6 +126,7 @@ def what_if(
         displaced=after.displaced,
         displaced_before=before.displaced,
         endless=after.endless,
+        ends_by=dict(sorted(Counter(after.ends_by.values()).items())),
         horizon_s=horizon_s,
     )
 
@@ -149,6 +158,7 @@ class World:
         #: Gangs whose end is known, each with the number of the run that ends then.
         self._ends: dict[GangKey, int] = {}
         self._runs = 0
+        self._lengths = Lengths((*snapshot.groups, *change.submits.groups), change.default_s)
         #: Every pod that is there, and by which rule and for whom victims leave.
         self._pods: dict[str, Pod] = {}
         self._why: dict[str, tuple[str, str]] = {}
@@ -238,12 +248,12 @@ class World:
         pods = [pod for pod in self._shell.state.members(key) if pod.holds_capacity]
         if key in self._ends or not pods:
             return
-        length_s = seconds(pods[0], ESTIMATE)
-        if length_s is None:
+        length = self._lengths.of(pods[0])
+        if length is None:
             return
-        length_s -= seconds(pods[0], ATTAINED) or 0.0
-        left_s = max(p.started_s or 0.0 for p in pods) + length_s - self._now_s
+        left_s = max(p.started_s or 0.0 for p in pods) + length.seconds - self._now_s
         if left_s > 0:
+            self._course.ends_by[self._name(key)] = length.source
             self._runs += 1
             self._ends[key] = run = self._runs
             self._later(left_s, lambda _: self._end(key, run))

@@ -61,6 +61,13 @@ def workload(name: str, jobs: Iterable[Job]) -> Workload:
     return Workload(name=name, jobs=tuple(sorted(jobs, key=lambda job: job.submit_s)))
 
 
+def until(source: Workload, horizon_s: float | None) -> Workload:
+    """The jobs that are submitted before this time; None: all."""
+    if horizon_s is None:
+        return source
+    return Workload(name=source.name, jobs=tuple(job for job in source.jobs if job.submit_s < horizon_s))
+
+
 def repeated(source: Workload, count: int) -> Workload:
     """``count`` jobs: the workload over and over, each time shifted by its span, the last time cut."""
     span_s = max((job.submit_s for job in source.jobs), default=0.0) + 1.0

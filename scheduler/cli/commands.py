@@ -27,6 +27,23 @@ TeamsOption = Annotated[Path | None, typer.Option("--teams", help="TeamQuota man
 RestartOption = Annotated[
     float, typer.Option("--restart-seconds", min=0, help="Lost each time an evicted job starts again.")
 ]
+CheckpointOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-seconds",
+        min=0,
+        help="Work between two checkpoints; a job whose node fails does again what came after the last.",
+    ),
+]
+EventsOption = Annotated[
+    Path | None, typer.Option("--events", help="Nodes that fail, are drained or join, and when (YAML).")
+]
+WarmUpOption = Annotated[
+    str, typer.Option("--warm-up", help="Figures are of jobs submitted from then on: 3600, 90min, 2h, 1d.")
+]
+HorizonOption = Annotated[
+    str | None, typer.Option("--horizon", help="The run ends then, whatever runs or waits: 90min, 2h, 1d.")
+]
 CycleOption = Annotated[
     float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
 ]
@@ -166,12 +183,17 @@ def demo(
 
 @app.command()
 def simulate(
+    context: typer.Context,
     load: LoadArgument,
     cluster: ClusterOption,
     policy: PolicyOption = None,
     teams: TeamsOption = None,
+    events: EventsOption = None,
     restart_s: RestartOption = 0.0,
+    checkpoint_s: CheckpointOption = 0.0,
     cycle_s: CycleOption = 0.01,
+    warm_up: WarmUpOption = "0",
+    horizon: HorizonOption = None,
     output: Annotated[
         Literal["table", "json", "yaml", "parquet"],
         typer.Option("--output", "-o", help="Form of the figures; parquet writes tables of the whole run."),
@@ -186,28 +208,44 @@ def simulate(
     """What would have happened: a trace on a cluster under a policy, by the code that schedules."""
     from scheduler.cli import simulate as command
 
-    chosen = command.setting(policy, teams=teams, restart_s=restart_s, cycle_s=cycle_s)
+    terms = command.Terms(
+        restart_s=restart_s,
+        checkpoint_s=checkpoint_s,
+        cycle_s=cycle_s,
+        warm_up_s=command.time_of("--warm-up", warm_up),
+        horizon_s=None if horizon is None else command.time_of("--horizon", horizon),
+    )
+    chosen = command.setting(policy, teams=teams, terms=terms)
     code = command.simulate(
         load,
         cluster=cluster,
+        events=events,
         chosen=chosen,
         policy=command.title(policy),
         output=output,
         report=report,
         tables=tables,
+        asked=command.Asked(
+            words=context.obj or [],
+            files=(cluster, policy, teams, events),
+        ),
     )
     raise typer.Exit(code)
 
 
 @app.command()
 def compare(
-    alternatives: Annotated[
-        list[Path], typer.Argument(help="SchedulerConfigurations or clusters; the first is the baseline.")
-    ],
     load: Annotated[str, typer.Option("--load", help=LOAD_HELP)],
+    alternatives: Annotated[
+        list[Path] | None,
+        typer.Argument(help="SchedulerConfigurations or clusters; the first is the baseline."),
+    ] = None,
     cluster: Annotated[Path | None, typer.Option("--cluster", help="Where policies are compared.")] = None,
     policy: PolicyOption = None,
-    teams: TeamsOption = None,
+    teams: Annotated[
+        list[Path] | None,
+        typer.Option("--teams", help="TeamQuota manifests; given more than once, they are compared."),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=10_000, help="Runs of a generated load.")] = 20,
     processes: Annotated[
         int | None,
@@ -217,12 +255,16 @@ def compare(
         str | None,
         typer.Option("--backend", help="A cluster to run on: dask:HOST:PORT or ray:HOST:PORT."),
     ] = None,
+    events: EventsOption = None,
     restart_s: RestartOption = 0.0,
+    checkpoint_s: CheckpointOption = 0.0,
     cycle_s: CycleOption = 0.01,
+    warm_up: WarmUpOption = "0",
+    horizon: HorizonOption = None,
     output: OutputOption = "table",
 ) -> None:
-    """Policies or clusters side by side on the same load: paired differences, with confidence intervals."""
-    from scheduler.cli.simulate import need
+    """Policies, clusters or teams on the same load: paired differences, with confidence intervals."""
+    from scheduler.cli.simulate import Terms, need, time_of
 
     need("simulations.comparison")
     from scheduler.cli import compare as command
@@ -231,14 +273,20 @@ def compare(
         load=load,
         cluster=cluster,
         policy=policy,
-        teams=teams,
+        teams=teams or (),
         seeds=seeds,
         processes=processes,
         backend=backend,
-        restart_s=restart_s,
-        cycle_s=cycle_s,
+        events=events,
+        terms=Terms(
+            restart_s=restart_s,
+            checkpoint_s=checkpoint_s,
+            cycle_s=cycle_s,
+            warm_up_s=time_of("--warm-up", warm_up),
+            horizon_s=None if horizon is None else time_of("--horizon", horizon),
+        ),
     )
-    command.show(alternatives, options, output=output)
+    command.show(alternatives or (), options, output=output)
 
 
 @app.command()
@@ -272,9 +320,14 @@ def what_if(
     horizon_h: Annotated[
         float, typer.Option("--horizon-hours", min=0, max=8_784, help="How far to look.")
     ] = 24.0,
+    default_duration: Annotated[
+        str | None,
+        typer.Option("--default-duration", help="How long gangs run that do not say it: 90min, 2h, 1d."),
+    ] = None,
     output: OutputOption = "table",
 ) -> None:
     """What would start, when, and who would be displaced, if something were different."""
+    from scheduler.cli.simulate import time_of
     from scheduler.cli.whatif import Asked, show
 
     asked = Asked(
@@ -285,6 +338,7 @@ def what_if(
         policy=policy,
         config=config,
         horizon_s=horizon_h * 3600,
+        default_s=None if default_duration is None else time_of("--default-duration", default_duration),
     )
     show(file, asked, output=output)
 

@@ -1,10 +1,10 @@
-"""``stowplan compare``: policies or clusters side by side on the same load."""
+"""``stowplan compare``: policies, clusters or teams side by side on the same load."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -12,7 +12,7 @@ import yaml
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
 from scheduler.cli.progress import progress
-from scheduler.cli.simulate import cluster_of, setting, title
+from scheduler.cli.simulate import Terms, changes, cluster_of, setting, title
 from scheduler.live.config import KIND
 from simulations.backends import NoBackend, backend
 from simulations.comparison import Alternative, Difference, compare, sweep
@@ -27,12 +27,13 @@ class Options:
     load: str
     cluster: Path | None
     policy: Path | None
-    teams: Path | None
+    #: Of all alternatives where there is one file; several are the alternatives.
+    teams: Sequence[Path]
     seeds: int
     processes: int | None
     backend: str | None
-    restart_s: float
-    cycle_s: float
+    events: Path | None
+    terms: Terms
 
 
 def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
@@ -79,19 +80,36 @@ def _processes(options: Options) -> int | None:
 
 
 def _alternatives(files: Sequence[Path], options: Options) -> list[Alternative]:
-    """Policies on one cluster, clusters under one policy, or both kinds mixed with what is common."""
-    if len(files) < 2:
-        raise Failure("compare needs two files or more: policies or clusters", code=EXIT_USAGE)
+    """Policies on one cluster, clusters under one policy, both mixed with what is common; or teams."""
+    common = options.teams[0] if len(options.teams) == 1 else None
+    if len(options.teams) > 1:
+        if files:
+            text = f"{files[0]} beside several --teams: compare one thing at a time, and name what is common"
+            raise Failure(f"{text} by --policy and --cluster", code=EXIT_USAGE)
+        files = options.teams
+    elif len(files) < 2:
+        text = "compare needs two files or more: policies or clusters, or --teams more than once"
+        raise Failure(text, code=EXIT_USAGE)
     found: list[Alternative] = []
     for file in files:
-        policy, cluster = (file, options.cluster) if is_policy(file) else (options.policy, file)
+        policy: Path | None
+        cluster: Path | None
+        teams: Path | None
+        if common is None and options.teams:
+            policy, cluster, teams = options.policy, options.cluster, file
+        elif is_policy(file):
+            policy, cluster, teams = file, options.cluster, common
+        else:
+            policy, cluster, teams = options.policy, file, common
         if cluster is None:
-            raise Failure(f"{file} is a policy: name the cluster by --cluster", code=EXIT_USAGE)
-        chosen = setting(policy, teams=options.teams, restart_s=options.restart_s, cycle_s=options.cycle_s)
+            raise Failure(f"{file} is no cluster: name the cluster by --cluster", code=EXIT_USAGE)
+        chosen = setting(policy, teams=teams, terms=options.terms)
         name = title(file)
         if any(one.name == name for one in found):
             raise Failure(f"{file}: a second alternative named {name}; rename the file", code=EXIT_USAGE)
-        found.append(Alternative(name=name, nodes=cluster_of(cluster), setting=chosen))
+        nodes = cluster_of(cluster)
+        chosen = replace(chosen, changes=changes(options.events, nodes))
+        found.append(Alternative(name=name, nodes=nodes, setting=chosen))
     return found
 
 

@@ -42,7 +42,7 @@ def _run(given: list[str]) -> int:
 
     if not given or given[0] in ("local", "--help"):
         add_local()
-    app(args=given)
+    app(args=given, obj=given)
     return 0
 
 

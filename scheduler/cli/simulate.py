@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,27 +17,63 @@ from scheduler.cli.units import duration, percent
 from scheduler.model.objects import Node
 from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
-from simulations.loads.formats import load
+from simulations.loads.formats import is_generated, load
 from simulations.loads.table import BadTrace
 from simulations.manifests import BadManifest
+from simulations.node_events import BadEvents, NodeChange, read_events
 from simulations.nodes import BadCluster, read_nodes
 from simulations.outcome import Outcome
 from simulations.summary import Figures, Summary, summarise
 from simulations.teams import Teams, read_teams
+from simulations.times import BadTime, seconds_of
 from simulations.workload import Workload
 
 Output = Literal["table", "json", "yaml", "parquet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The words of the command line, and the files that they name beside the trace; None: not given."""
+
+    words: Sequence[str]
+    files: Sequence[Path | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a run assumes beside its policy, and which of its jobs count."""
+
+    restart_s: float = 0.0
+    checkpoint_s: float = 0.0
+    cycle_s: float = 0.01
+    warm_up_s: float = 0.0
+    horizon_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.horizon_s is not None and self.horizon_s <= self.warm_up_s:
+            text = f"--horizon {self.horizon_s:g} s: nothing counts after a --warm-up of {self.warm_up_s:g} s"
+            raise Failure(f"{text}; give a later horizon", code=EXIT_USAGE)
+
+
+def time_of(option: str, said: str) -> float:
+    """Seconds. Raises: Failure."""
+    try:
+        return seconds_of(said)
+    except BadTime as error:
+        raise Failure(f"{option}: {error}", code=EXIT_USAGE) from error
 
 
 def simulate(
     said: str,
     *,
     cluster: Path,
+    events: Path | None,
     chosen: Setting,
     policy: str,
     output: Output,
     report: Path | None,
     tables: Path,
+    asked: Asked,
 ) -> int:
     """Run and show; the exit code. Raises: Failure naming file, line and column of what is wrong."""
     if report is not None:
@@ -44,7 +81,7 @@ def simulate(
     if output == "parquet":
         need("simulations.report.tables")
     nodes, jobs = inputs(said, cluster)
-    outcome = run(jobs, nodes, chosen)
+    outcome = run(jobs, nodes, replace(chosen, changes=changes(events, nodes)))
     summary = summarise(outcome, policy=policy)
     if output == "parquet":
         _write_tables(tables, outcome)
@@ -53,7 +90,8 @@ def simulate(
     else:
         emit(summary, output)
     if report is not None:
-        _write_page(report, outcome, summary)
+        trace = None if is_generated(said) else Path(said)
+        _write_page(report, outcome, summary, replace(asked, files=(trace, *asked.files)))
     return 0
 
 
@@ -66,11 +104,12 @@ def need(module: str) -> None:
         raise Failure(text) from error
 
 
-def _write_page(path: Path, outcome: Outcome, summary: Summary) -> None:
+def _write_page(path: Path, outcome: Outcome, summary: Summary, asked: Asked) -> None:
     from simulations.report.page import write_page
+    from simulations.report.repeat import repeat
 
     try:
-        write_page(path, outcome, summary)
+        write_page(path, outcome, summary, repeat(asked.words, asked.files))
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}; give a file that can be written") from error
     print(f"report: {path}", file=sys.stderr)
@@ -108,14 +147,27 @@ def cluster_of(file: Path) -> tuple[Node, ...]:
         raise Failure(str(error), code=EXIT_USAGE) from error
 
 
+def changes(file: Path | None, nodes: Sequence[Node]) -> tuple[NodeChange, ...]:
+    """What happens to nodes, by a file of events. Raises: Failure."""
+    try:
+        return () if file is None else read_events(file, nodes)
+    except BadEvents as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
+
+
 def setting(
-    policy: Path | None, *, teams: Path | None = None, restart_s: float = 0.0, cycle_s: float = 0.01
+    policy: Path | None,
+    *,
+    teams: Path | None = None,
+    terms: Terms | None = None,
 ) -> Setting:
-    """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads, and TeamQuota manifests.
+    """The policy of a SchedulerConfiguration file, the one ``stowplan run`` reads, what it says of gangs that
+    lose a member, and TeamQuota manifests.
 
     Raises: Failure.
     """
     configuration = read_configuration(policy)
+    terms = terms or Terms()
     section = configuration.policy
     try:
         units = configuration.teams.units()
@@ -126,8 +178,12 @@ def setting(
         teams=known,
         policy=section.as_policy(),
         budget=Budget(per_gang=section.solver.per_gang, total=section.solver.total),
-        restart_s=restart_s,
-        cycle_s=cycle_s,
+        restart_s=terms.restart_s,
+        checkpoint_s=terms.checkpoint_s,
+        cycle_s=terms.cycle_s,
+        warm_up_s=terms.warm_up_s,
+        horizon_s=terms.horizon_s,
+        healing=configuration.gangs.as_healing(),
     )
 
 
@@ -154,8 +210,27 @@ def show(summary: Summary) -> None:
         ("jobs of", "jobs", "ended", "evictions", "avg jct", "median jct", "p99 jct", "avg wait", "p99 wait"),
         [_row(name, one) for name, one in rows],
     )
+    if summary.unfinished:
+        stood = ", ".join(f"{count:,} {name}" for name, count in summary.unfinished.items())
+        print(f"unfinished at the end of the run: {stood}")
+    _show_faults(summary)
     for reason, count in summary.never_started.items():
         print(f"{count:,} never started: {reason}")
+
+
+def _show_faults(summary: Summary) -> None:
+    """Only where nodes failed or were drained."""
+    total = summary.total
+    told = (
+        ("failed", total.faults, summary.failed_gpu_seconds),
+        ("drained", total.drains, summary.drained_gpu_seconds),
+    )
+    for what, stops, gpu_s in told:
+        if gpu_s or stops:
+            print(f"nodes {what}: {gpu_s / 3600:,.1f} GPU-hours away, jobs stopped {stops:,} times")
+    if total.lost_gpu_seconds:
+        hours = total.lost_gpu_seconds / 3600
+        print(f"lost to faults: {hours:,.1f} GPU-hours held without progress or of work done again")
 
 
 def _row(name: str, one: Figures) -> tuple[str, ...]:

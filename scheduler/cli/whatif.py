@@ -10,12 +10,23 @@ from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
 from scheduler.cli.simulate import cluster_of, setting
 from scheduler.cli.units import duration
+from scheduler.gangs.groups import MAX_EXEC_TIME
+from scheduler.service import ESTIMATE
+from simulations.lengths import DEADLINE, DEFAULT
 from simulations.manifests import BadManifest
 from simulations.snapshots import BadSnapshot, ClusterSnapshot, read_snapshot
 from simulations.submitted import Submitted, read_manifests
 from simulations.whatif import Answer, Change, Displaced, Start, what_if
 
 NEVER = "not within {}"
+#: What stands behind an expected end, by ``simulations.lengths``.
+SOURCES = {
+    ESTIMATE: f"their estimate ({ESTIMATE})",
+    MAX_EXEC_TIME: f"Kueue's limit ({MAX_EXEC_TIME}), at the latest",
+    DEADLINE: f"their limit ({DEADLINE}), at the latest",
+    DEFAULT: f"{DEFAULT}, for they say nothing themselves",
+}
+REMEDY = f"annotate {ESTIMATE}, or give {DEFAULT}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +40,7 @@ class Asked:
     policy: Path | None
     config: Path | None
     horizon_s: float
+    default_s: float | None
 
 
 def show(file: Path, asked: Asked, *, output: Output) -> None:
@@ -68,6 +80,7 @@ def _change(snapshot: ClusterSnapshot, asked: Asked) -> Change:
         ),
         policy=chosen.policy,
         budget=chosen.budget,
+        default_s=asked.default_s,
     )
 
 
@@ -81,8 +94,10 @@ def _show(found: Answer) -> None:
         table(columns, [_displaced(one) for one in found.displaced])
     else:
         print("nobody is displaced")
+    for source, count in found.ends_by.items():
+        print(f"{count:,} gangs are taken to end by {SOURCES.get(source, source)}")
     if found.endless:
-        print(f"{found.endless:,} running gangs do not say when they end (stowplan.dev/estimate-seconds)")
+        print(f"{found.endless:,} running gangs do not say when they end, or should have: {REMEDY}")
 
 
 def _start(one: Start, horizon_s: float) -> tuple[str, ...]:

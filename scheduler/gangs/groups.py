@@ -7,7 +7,7 @@ Numbers are as the object had them; the dialect checks them, so an absurd object
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 #: Kinds as the API names them, but for PodGroups: six APIs have that kind, and ``PodGroup`` alone is
 #: scheduling.k8s.io's. ``MPIJobV1`` is the MPIJob of kubeflow.org/v1, ``MPIJob`` that of v2beta1.
@@ -29,6 +29,8 @@ GroupKind = Literal[
     "RayCluster",
     "LeaderWorkerSet",
 ]
+#: Kueue's label of a job that it ends after so many seconds.
+MAX_EXEC_TIME: Final = "kueue.x-k8s.io/max-exec-time-seconds"
 #: Roles of one object that are read; an object with more is Rejected by its dialect.
 ROLES_MAX = 64
 
@@ -97,6 +99,9 @@ class Job(Group):
     #: How many indexes ``status.failedIndexes`` lists: they are not tried again (``backoffLimitPerIndex``).
     failed: int = 0
     is_suspended: bool = False
+    #: ``spec.activeDeadlineSeconds``, 0 where absent; and what its label ``MAX_EXEC_TIME`` says, as it is.
+    deadline_s: float = 0.0
+    max_exec_time: str = ""
 
     def size(self, *, succeeded_seen: int, staying: int) -> int:
         """Members the Job has when it is whole, those included that succeeded and stay.

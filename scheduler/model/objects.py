@@ -181,6 +181,8 @@ class Pod:
     ended_s: float = 0.0
     #: ``status.reason`` of a failed pod: who or what failed it, such as ``Evicted`` or ``OutOfcpu``.
     reason: str = ""
+    #: ``spec.activeDeadlineSeconds``: the kubelet ends it after this; 0 where nothing is said.
+    deadline_s: float = 0.0
 
     @property
     def has_ended(self) -> bool:

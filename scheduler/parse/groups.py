@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from scheduler.gangs.groups import CoschedulingPodGroup, Job, PodGroup
+from scheduler.gangs.groups import MAX_EXEC_TIME, CoschedulingPodGroup, Job, PodGroup
 from scheduler.kube import wire
-from scheduler.parse.pod import seconds_of
+from scheduler.parse.pod import deadline_of, seconds_of
+
+SECONDS_TEXT_MAX = 20
 
 
 def parse_pod_group(found: wire.PodGroup, api_version: str) -> PodGroup:
@@ -55,6 +57,8 @@ def parse_job(found: wire.Job) -> Job:
         failed=_indexes(found.status.failed_indexes or ""),
         created_s=seconds_of(found.metadata.creation_timestamp),
         is_suspended=bool(spec.suspend),
+        deadline_s=deadline_of(spec.active_deadline_seconds),
+        max_exec_time=(found.metadata.labels or {}).get(MAX_EXEC_TIME, "")[:SECONDS_TEXT_MAX],
         parent=parent.name,
     )
 

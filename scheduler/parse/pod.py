@@ -105,7 +105,13 @@ def _pod(found: wire.Pod, labels: Labels, reading: Reading) -> Pod:
         started_s=_started_s(found) if spec.node_name else None,
         ended_s=_ended_s(found) if found.status.phase in _ENDED else 0.0,
         reason=(found.status.reason or "")[:REASON_MAX] if found.status.phase == "Failed" else "",
+        deadline_s=deadline_of(spec.active_deadline_seconds),
     )
+
+
+def deadline_of(said: int | None) -> float:
+    """``activeDeadlineSeconds`` of a pod or a Job, 0 where there is none."""
+    return float(min(max(said or 0, 0), INT32_MAX))
 
 
 def _started_s(found: wire.Pod) -> float:

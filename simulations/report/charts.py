@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from scheduler.cli.units import duration
 from simulations.outcome import Outcome, Story
 from simulations.report.series import DeviceMap, Floats, Series, device_map, series
 from simulations.summary import least_gpus, quantile, size_class
@@ -16,6 +17,9 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 #: Teams with a line of their own; the rest are summed.
 TEAMS_MAX = 7
 TABLE_ROWS = 24
+#: Shares of the jobs at which completion times are told, and steps of their curve.
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+PERCENTS = 200
 OTHERS = "all others"
 UNITS_S = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
@@ -39,6 +43,7 @@ def charts(outcome: Outcome) -> list[Chart]:
     found, clock = series(outcome), Clock(outcome)
     return [
         allocation(found, clock),
+        completion(outcome),
         waits(outcome),
         teams(outcome, found, clock),
         fragmentation(found, clock),
@@ -146,10 +151,31 @@ def teams(outcome: Outcome, found: Series, clock: Clock) -> Chart:
     )
 
 
+def completion(outcome: Outcome) -> Chart:
+    """The distribution of completion times: the share of ended jobs that took no longer."""
+    ended = sorted(story.jct_s for story in outcome.counted if story.jct_s is not None)
+    unit_s, unit = unit_of(ended[-1] if ended else 0.0)
+    shares = np.linspace(0.0, 1.0, PERCENTS + 1)
+    values = rounded(np.array([quantile(ended, share) / unit_s for share in shares.tolist()]), 4)
+    line = _line("ended jobs", values, rounded(100 * shares), COLOURS[0])
+    return Chart(
+        id="completion",
+        title="Completion times",
+        text=f"From submission to end, of the {len(ended):,} jobs that ended: the share that took no longer.",
+        data=[line] if ended else [],
+        layout={
+            "xaxis": {"title": {"text": unit}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "% of jobs"}, "range": [0, 100]},
+        },
+        columns=["share of jobs", "took no longer than"],
+        rows=[[f"{100 * share:g} %", duration(quantile(ended, share))] for share in SHARES] if ended else [],
+    )
+
+
 def waits(outcome: Outcome) -> Chart:
     """Quartiles of the wait by what the whole gang asks for."""
     groups: dict[str, list[Story]] = {}
-    for story in outcome.stories:
+    for story in outcome.counted:
         groups.setdefault(size_class(story.job.total_gpus), []).append(story)
     names = sorted(groups, key=least_gpus)
     found = {name: sorted(s.wait_s for s in groups[name] if s.wait_s is not None) for name in names}
@@ -165,7 +191,7 @@ def waits(outcome: Outcome) -> Chart:
     box |= {"marker": {"color": COLOURS[0]}, "showlegend": False}
     rows = [
         [f"{name} GPUs", f"{len(groups[name]):,}", f"{len(groups[name]) - len(found[name]):,}"]
-        + [_n(quantile(found[name], share) / unit_s) for share in (0.5, 0.95, 1.0)]
+        + [duration(quantile(found[name], share)) for share in (0.5, 0.95, 1.0)]
         for name in names
     ]
     return Chart(

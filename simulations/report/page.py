@@ -9,29 +9,32 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from scheduler.cli.units import duration
 from simulations.outcome import Outcome
 from simulations.report.charts import Chart, charts
+from simulations.report.repeat import Repeat
 from simulations.summary import Figures, Summary
 
 ASSUMPTIONS = (
     "Writes are answered at once. A job starts when enough of its gang is bound, and runs for its duration. "
-    "An evicted job goes on from where it was, after what a restart costs."
+    "An evicted job goes on from where it was, after what a restart costs; a job whose node "
+    "failed goes on from its last checkpoint."
 )
 _COLUMNS = (
     ("jobs", "jobs"),
     ("ended", "ended"),
     ("evictions", "evictions"),
-    ("gpu_seconds", "GPU-seconds"),
-    ("avg_jct_s", "avg jct s"),
-    ("median_jct_s", "median jct s"),
-    ("p99_jct_s", "p99 jct s"),
-    ("avg_wait_s", "avg wait s"),
-    ("p99_wait_s", "p99 wait s"),
+    ("gpu_seconds", "GPU-hours"),
+    ("avg_jct_s", "avg jct"),
+    ("median_jct_s", "median jct"),
+    ("p99_jct_s", "p99 jct"),
+    ("avg_wait_s", "avg wait"),
+    ("p99_wait_s", "p99 wait"),
 )
 
 
-def page(outcome: Outcome, summary: Summary) -> str:
-    """The page as HTML. Nothing in it is taken from anywhere but the outcome."""
+def page(outcome: Outcome, summary: Summary, again: Repeat | None = None) -> str:
+    """The page as HTML. Nothing in it is taken from anywhere but the outcome and how to have it again."""
     environment = Environment(
         loader=PackageLoader("simulations.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -43,15 +46,16 @@ def page(outcome: Outcome, summary: Summary) -> str:
         groups=_groups(summary),
         charts=found,
         assumptions=ASSUMPTIONS,
+        again=again,
         data=_inert(found),
         plotly=Markup(get_plotlyjs()),
     )
 
 
-def write_page(path: Path, outcome: Outcome, summary: Summary) -> None:
+def write_page(path: Path, outcome: Outcome, summary: Summary, again: Repeat | None = None) -> None:
     """Raises: OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(outcome, summary), encoding="utf-8")
+    path.write_text(page(outcome, summary, again), encoding="utf-8")
 
 
 def _inert(found: list[Chart]) -> Markup:
@@ -62,16 +66,31 @@ def _inert(found: list[Chart]) -> Markup:
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
+    until = "the end" if summary.horizon_s is None else duration(summary.horizon_s)
+    told = {
+        "figures of jobs submitted": f"from {duration(summary.warm_up_s)} until {until}"
+        if summary.warm_up_s or summary.horizon_s is not None
+        else "",
+        "unfinished": ", ".join(f"{count:,} {name}" for name, count in summary.unfinished.items()),
+        "failed nodes away, GPU-hours": _hours(summary.failed_gpu_seconds),
+        "drained nodes away, GPU-hours": _hours(summary.drained_gpu_seconds),
+        "lost to faults, GPU-hours": _hours(summary.total.lost_gpu_seconds),
+    }
     return [
         ("policy", summary.policy),
         ("nodes", f"{summary.nodes:,}"),
         ("GPUs", f"{summary.gpus:,}"),
-        ("makespan, s", f"{summary.makespan_s:,.0f}"),
+        ("makespan", duration(summary.makespan_s)),
         ("GPUs allocated", f"{100 * summary.gpu_share:.2f} %"),
         ("free GPUs on nodes in use", f"{100 * summary.fragmented_share:.2f} %"),
         ("jobs waiting, mean", f"{summary.mean_waiting_jobs:,.2f}"),
         ("scheduling cycles", f"{summary.cycles:,}"),
+        *((name, value) for name, value in told.items() if value),
     ]
+
+
+def _hours(gpu_s: float) -> str:
+    return f"{gpu_s / 3600:,.1f}" if gpu_s else ""
 
 
 def _groups(summary: Summary) -> list[tuple[str, list[str]]]:
@@ -82,4 +101,10 @@ def _groups(summary: Summary) -> list[tuple[str, list[str]]]:
 
 
 def _cells(one: Figures) -> list[str]:
-    return [f"{getattr(one, field):,.0f}" for field, _ in _COLUMNS]
+    return [_cell(field, getattr(one, field)) for field, _ in _COLUMNS]
+
+
+def _cell(field: str, value: float) -> str:
+    if field == "gpu_seconds":
+        return f"{value / 3600:,.1f}"
+    return duration(value) if field.endswith("_s") else f"{value:,.0f}"

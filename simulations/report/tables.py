@@ -11,7 +11,7 @@ from pyarrow import parquet
 from simulations.outcome import Outcome
 
 Columns = Mapping[str, Sequence[object]]
-TEXTS = frozenset({"name", "team", "verdict", "job", "node"})
+TEXTS = frozenset({"name", "team", "verdict", "stands", "job", "node"})
 PARTS = frozenset({"used_gpus", "due_gpus"})
 
 
@@ -24,7 +24,18 @@ def tables(outcome: Outcome) -> dict[str, Columns]:
     }
     by_job |= {
         name: [getattr(story, name) for story in stories]
-        for name in ("started_s", "ended_s", "wait_s", "jct_s", "evictions", "verdict")
+        for name in (
+            "started_s",
+            "ended_s",
+            "wait_s",
+            "jct_s",
+            "evictions",
+            "faults",
+            "drains",
+            "lost_gpu_s",
+            "stands",
+            "verdict",
+        )
     }
     moments = [(moment, name) for moment in outcome.dues for name in moment.used]
     return {

@@ -189,6 +189,36 @@ def test_clusters_are_compared_on_one_trace_job_by_job(
     assert found["makespan_s"]["low"] is None
 
 
+QUOTA = "{kind: TeamQuota, metadata: {name: only}, spec: {namespaces: [default], limit: {gpu: %d}}}\n"
+
+
+def test_teams_are_compared_from_the_command_line(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "jobs.csv"
+    trace.write_text("submit_s,duration_s,gpus\n" + "0,100,4\n" * 40)
+    words = ["--load", str(trace), "--cluster", str(files["large.yaml"]), "--processes", "1"]
+    for name, most in (("wide", 64), ("narrow", 4), ("wide-again", 64)):
+        (tmp_path / f"{name}.yaml").write_text(QUOTA % most)
+        words += ["--teams", str(tmp_path / f"{name}.yaml")]
+    code, out, err = answer(["compare", *words, "-o", "json"], capsys)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["baseline"] == "wide"
+    makespan = {
+        name: next(row for row in rows if row["figure"] == "makespan_s")
+        for name, rows in found["differences"].items()
+    }
+    # One job at a time.
+    assert makespan["narrow"]["value"] == pytest.approx(4_000, abs=5)
+    assert makespan["narrow"]["difference"] > 0
+    # The same quotas under another name are the same run.
+    assert all(row["difference"] == 0 for row in found["differences"]["wide-again"])
+    code, _, err = answer(["compare", str(files["fifo.yaml"]), *words], capsys)
+    assert code == 2
+    assert "fifo.yaml beside several --teams: compare one thing at a time" in err
+
+
 def test_what_cannot_be_compared_is_told(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     fifo, small = str(files["fifo.yaml"]), str(files["small.yaml"])
     for arguments, expected in (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
+import shlex
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,8 +17,10 @@ from hypothesis import given, settings
 from pyarrow import parquet
 
 from scheduler.cli.main import main
+from scheduler.cli.units import duration
 from scheduler.model.plan import Policy
-from simulations.engine import Engine, NodeChange, Setting
+from simulations.engine import Engine, Setting
+from simulations.node_events import NodeChange
 from simulations.outcome import Outcome
 from simulations.report.page import page
 from simulations.report.series import device_map, edges, series
@@ -126,7 +131,7 @@ def test_the_page_says_what_happened_and_loads_nothing(found: list[Job], policy:
     assert read.policy.startswith("default-src 'none';")
     assert read.script_count == 3
     charts = {chart["id"]: chart for chart in json.loads(read.scripts["charts"])}
-    assert list(charts) == ["allocation", "waits", "teams", "fragmentation", "queue", "devices"]
+    assert list(charts) == ["allocation", "completion", "waits", "teams", "fragmentation", "queue", "devices"]
     assert all(f"{name}-table" in read.tables for name in charts)
     from_s, to_s = span(outcome)
     lines = {line["name"]: np.array(line["y"]) for line in charts["allocation"]["data"]}
@@ -139,7 +144,12 @@ def test_the_page_says_what_happened_and_loads_nothing(found: list[Job], policy:
     rows = {row[0]: row[1:] for row in read.tables["figures"][1:]}
     total = summary.total
     assert rows["all"][:3] == [str(total.jobs), str(total.ended), str(total.evictions)]
-    assert rows["all"][4] == f"{total.avg_jct_s:,.0f}"
+    assert rows["all"][4] == duration(total.avg_jct_s)
+    jcts = sorted(s.jct_s for s in outcome.stories if s.jct_s is not None)
+    told = dict(read.tables["completion-table"][1:])
+    assert told == {
+        f"{share} %": duration(quantile(jcts, share / 100)) for share in (5, 25, 50, 75, 90, 95, 99, 100)
+    }
     waits = read.tables["waits-table"][1:]
     sizes = sorted({s.job.total_gpus for s in outcome.stories})
     for name, row in zip(dict.fromkeys(map(size_class, sizes)), waits, strict=True):
@@ -172,7 +182,7 @@ def test_a_name_cannot_leave_its_place(evil: str) -> None:
     assert f"team {evil}" in [row[0] for row in read.tables["figures"]]
     # Browsers end a script where Python's parser does not, so there must be nothing to end it with.
     assert "<" not in read.scripts["charts"]
-    lines = json.loads(read.scripts["charts"])[2]["data"]
+    lines = json.loads(read.scripts["charts"])[3]["data"]
     assert evil in [line["name"] for line in lines]
 
 
@@ -264,7 +274,14 @@ def test_the_command_writes_page_and_tables(tmp_path: Path, capsys: pytest.Captu
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert [path.stem for path in written] == ["jobs", "stays", "curve", "teams"]
     ended_s = [row["ended_s"] for row in parquet.read_table(written[0]).to_pylist()]
-    rows = {row[0]: row for row in Page((tmp_path / "out/report.html").read_text()).tables["figures"]}
+    told = Page((tmp_path / "out/report.html").read_text())
+    rows = {row[0]: row for row in told.tables["figures"]}
+    # What it takes to have the page again.
+    assert html.escape(shlex.join(["stowplan", *words])) in (tmp_path / "out/report.html").read_text()
+    assert told.tables["inputs"][1:] == [
+        [name, hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()]
+        for name in ("nodes.yaml", "teams.yaml")
+    ]
     assert rows["all"][2] == str(len([one for one in ended_s if one is not None]))
     assert {row["team"] for row in parquet.read_table(written[3]).to_pylist()} == {"red", "team-0"}
     (tmp_path / "teams.yaml").write_text("{kind: Namespace, metadata: {name: red}}")

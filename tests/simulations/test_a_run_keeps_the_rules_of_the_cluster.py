@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from scheduler.model.objects import GPU
 from scheduler.model.plan import Policy
-from simulations.engine import Engine, NodeChange, Setting
+from simulations.engine import Engine, Setting
+from simulations.node_events import NodeChange
 from simulations.outcome import Outcome
 from simulations.summary import means, summarise
 from simulations.workload import Job, workload

@@ -98,9 +98,17 @@ def read_pools(path: Path) -> tuple[Pool, ...]:
     except msgspec.ValidationError as error:
         message, _, field = str(error).partition(" - at `$")
         raise NodeFileError(f"{path}: {field.strip('.`') or 'top level'}: {message}") from error
-    for complaint in _complaints(pools):
-        raise NodeFileError(f"{path}: {complaint}")
+    try:
+        check(pools)
+    except NodeFileError as error:
+        raise NodeFileError(f"{path}: {error}") from error
     return pools
+
+
+def check(pools: Sequence[Pool]) -> None:
+    """Raises NodeFileError, whose message starts with the field at fault."""
+    for complaint in _complaints(pools):
+        raise NodeFileError(complaint)
 
 
 def uniform(nodes: int, *, gpus: int = 8, racks: int = 1, name: str = "bench") -> tuple[Pool, ...]:
@@ -117,8 +125,7 @@ def uniform(nodes: int, *, gpus: int = 8, racks: int = 1, name: str = "bench") -
         gpu_memory="80Gi",
         zone="zone-a",
     )
-    for complaint in _complaints((pool,)):
-        raise NodeFileError(complaint)
+    check((pool,))
     return (pool,)
 
 

@@ -9,6 +9,7 @@ class JobSpec(Wire, frozen=True):
     parallelism: int | None = None
     completions: int | None = None
     suspend: bool | None = None
+    active_deadline_seconds: int | None = None
 
 
 class JobStatus(Wire, frozen=True):

@@ -101,6 +101,7 @@ class PodSpec(Wire, frozen=True):
     host_network: bool | None = None
     host_users: bool | None = None
     termination_grace_period_seconds: int | None = None
+    active_deadline_seconds: int | None = None
 
 
 class ResourceClaimStatus(Wire, frozen=True):
