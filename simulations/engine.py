@@ -58,8 +58,8 @@ class Life:
     """A job that was submitted and has not ended."""
 
     index: int
-    #: Node and time of each pod that is bound, by UID; all pods are keys.
-    pods: dict[str, tuple[str, float] | None]
+    #: Node, time and GPUs of each pod that is bound, by UID; all pods are keys.
+    pods: dict[str, tuple[str, float, int] | None]
     left_s: float
     #: Since when it has waited, where it does not run.
     queued_since_s: float
@@ -213,10 +213,11 @@ class Engine:
     def _bound(self, pod: Pod) -> None:
         life = self._life_of[pod.uid]
         job = self._workload.jobs[life.index]
-        life.pods[pod.uid] = (pod.node_name, self.now_s)
+        gpus = dict(pod.shape.requests).get(GPU, 0)
+        life.pods[pod.uid] = (pod.node_name, self.now_s, gpus)
         life.bound += 1
         self._unbound -= 1
-        self._use(pod.node_name, job.gpus)
+        self._use(pod.node_name, gpus)
         if life.bound == job.min_pods and life.running_since_s is None:
             self._start(life)
 
@@ -252,16 +253,16 @@ class Engine:
         self._is_dirty = True
 
     def _leave_nodes(self, life: Life) -> None:
-        for (node, since_s), pods in Counter(filter(None, life.pods.values())).items():
-            self._leave(life, node, since_s, pods)
+        for (node, since_s, gpus), pods in Counter(filter(None, life.pods.values())).items():
+            self._leave(life, node, since_s, gpus, pods)
 
-    def _leave(self, life: Life, node: str, since_s: float, pods: int) -> None:
-        """Pods of a job, bound together to a node, are gone from it."""
-        self._use(node, -pods * self._workload.jobs[life.index].gpus)
+    def _leave(self, life: Life, node: str, since_s: float, gpus: int, pods: int) -> None:
+        """Pods of a job with so many GPUs each, bound together to a node, are gone from it."""
+        self._use(node, -pods * gpus)
         if life.running_since_s is not None:
             overhead_s = self._setting.restart_s if life.life else 0.0
             works_s = max(since_s, life.running_since_s + overhead_s)
-            self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s))
+            self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s, pods * gpus))
 
     def _remove(self, uid: str) -> None:
         self._cluster.delete(uid)

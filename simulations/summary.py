@@ -9,6 +9,7 @@ import msgspec
 
 from scheduler.model.objects import GPU
 from simulations.outcome import Curve, Outcome, Story
+from simulations.workload import Account
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +33,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """``fragmented_share``: of all GPU-seconds that were free, the share that lay on nodes in use.
-    ``never_started`` counts jobs by the scheduler's own reason, the most frequent first.
+    ``never_started`` counts jobs by the scheduler's own reason, the most frequent first. ``read`` is what
+    became of the records of the file; None of an invented load.
     """
 
     workload: str
@@ -48,6 +50,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     by_team: dict[str, Figures]
     by_gpus: dict[str, Figures]
     never_started: dict[str, int]
+    read: Account | None = None
 
 
 _REASONS_MAX = 20
@@ -78,6 +81,7 @@ def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
         by_team=_grouped(stories, [story.job.team for story in stories], str),
         by_gpus=_grouped(stories, [size_class(story.job.total_gpus) for story in stories], least_gpus),
         never_started=dict(most),
+        read=outcome.workload.account,
     )
 
 
