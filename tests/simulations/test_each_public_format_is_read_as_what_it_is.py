@@ -12,8 +12,11 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from scheduler.cli.main import main
+from simulations.loads.formats import load, read
+from simulations.loads.readers.slurm import AGAIN, OTHER_MODEL
 from simulations.loads.registry import FORMATS
-from simulations.loads.trace import Format
+from simulations.loads.trace import DUPLICATE, Format
+from simulations.nodes import read_nodes
 from tests.simulations.traces import ALL, SAMPLES, Sample
 
 CLUSTER = str(SAMPLES / "muri-nodes.yaml")
@@ -201,3 +204,71 @@ def test_counts_are_printed_by_simulate_and_compare(
     code, out, err = stowplan(capsys, "compare", CLUSTER, str(other), "--load", sample, "--processes", "1")
     assert code == 0, err
     assert all(words in out for words in expected)
+
+
+def test_a_few_broken_records_are_left_out_and_many_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    lines = (SAMPLES / "muri.csv").read_text().splitlines()
+    for broken, code in ((10, 0), (11, 2)):
+        found = [line.replace(",", ";", 3) if 1 <= i <= broken else line for i, line in enumerate(lines)]
+        path.write_text("\n".join(found) + "\n")
+        got, out, err = stowplan(capsys, "trace", "check", str(path))
+        assert got == code
+        if not code:
+            assert "read 90 jobs of 100 records as muri" in out
+            assert "10 left out: failed to parse (lines 2, 3, 4, 5, 6, ...)" in out
+        else:
+            assert err.startswith(f"error: {path}:2: column ")
+            assert err.endswith("; 11 of 100 records fail so\n")
+
+
+@pytest.mark.parametrize("gpus", [127, 12, 64, 7])
+def test_a_large_job_runs_on_whole_nodes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, gpus: int
+) -> None:
+    path, cluster = tmp_path / "t.csv", tmp_path / "nodes.csv"
+    path.write_text(f"job_id,submission_time,duration,num_gpu\na,0,100,{gpus}\n")
+    count = -(-gpus // 8)
+    cluster.write_text(
+        "sn,cpu_milli,memory_mib,gpu,model\n" + "".join(f"n{i},8000,8000,8,\n" for i in range(count))
+    )
+    tables = tmp_path / "tables"
+    code, _, err = stowplan(
+        capsys, "simulate", str(path), "--cluster", str(cluster), "-o", "parquet", "--tables", str(tables)
+    )
+    assert code == 0, err
+    stays = parquet.read_table(tables / "stays.parquet").to_pylist()
+    whole = [8] * (gpus // 8) + ([gpus % 8] if gpus % 8 else [])
+    assert sorted((row["gpus"] for row in stays), reverse=True) == whole
+    assert len({row["node"] for row in stays}) == len(whole)
+
+
+def test_slurm_ids_limits_and_types(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """An id that comes again after its job ended is another job; a type keeps to the models that bear it."""
+    path, cluster = tmp_path / "t.txt", tmp_path / "nodes.csv"
+    path.write_text(
+        "JobID|Submit|Start|End|Elapsed|Timelimit|State|AllocTRES\n"
+        "7|2026-01-01T00:00:00|2026-01-01T00:00:00|2026-01-01T01:00:00|01:00:00|2-00:00:00|COMPLETED|gres/gpu:h100=2\n"
+        "7|2026-02-01T00:00:00|2026-02-01T00:00:00|2026-02-01T01:00:00|01:00:00|UNLIMITED|FAILED|gres/gpu:v100=2\n"
+        "7|2026-02-01T00:00:00|2026-02-01T00:00:00|2026-02-01T01:00:00|01:00:00|UNLIMITED|FAILED|gres/gpu:v100=2\n"
+    )
+    cluster.write_text(
+        "sn,cpu_milli,memory_mib,gpu,model\na,8000,8000,8,NVIDIA-H100-80GB-HBM3\nb,8000,8000,8,A10\n"
+    )
+    found = load(str(path), read_nodes(cluster))
+    assert [(job.name, job.submit_s, job.estimate_s, job.models) for job in found.jobs] == [
+        ("job-7", 0.0, 172_800.0, ("NVIDIA-H100-80GB-HBM3",)),
+        ("job-7-again-1", 31 * 86_400.0, None, ()),
+    ]
+    assert found.account is not None
+    assert {one.reason for one in found.account.noted} == {AGAIN, OTHER_MODEL}
+    assert [(one.reason, one.lines) for one in found.account.left_out] == [(DUPLICATE, (4,))]
+
+
+def test_teams_that_read_alike_stay_apart(tmp_path: Path) -> None:
+    header, row = "timestamp,duration,num_gpus,gpu_time,cluster", "2017-10-09 07:01:55,66.0,1,66.0,"
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([header, *(row + name for name in ("a_b", "A-b", "a.b", "a_b"))]) + "\n")
+    assert [job.team for job in read(path).jobs] == ["a-b", "a-b-2", "a-b-3", "a-b"]
