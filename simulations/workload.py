@@ -53,7 +53,7 @@ class Job:
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """So many records for one reason, and the lines of the first of them."""
+    """So many records for one reason, and the numbers of the first of them."""
 
     reason: str
     count: int
@@ -69,6 +69,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     form: str
     units: str
+    #: What ``Counted.lines`` are numbers of: lines, or the objects of a document.
+    counts: str
     records: int
     jobs: int
     left_out: tuple[Counted, ...] = ()

@@ -19,10 +19,10 @@ def told(account: Account) -> Iterator[str]:
     yield f"read {account.jobs:,} jobs of {account.records:,} records as {account.form} ({account.units})"
     for word, found in (("left out", account.left_out), ("folded", account.folded), ("noted", account.noted)):
         for one in found:
-            yield f"{one.count:,} {word}: {one.reason} ({_places(one)})"
+            yield f"{one.count:,} {word}: {one.reason} ({_places(one, account.counts)})"
 
 
-def _places(one: Counted) -> str:
+def _places(one: Counted, counts: str) -> str:
     shown = ", ".join(str(line) for line in one.lines)
     more = ", ..." if one.count > len(one.lines) else ""
-    return f"line{'s' if one.count > 1 else ''} {shown}{more}"
+    return f"{counts}{'s' if one.count > 1 else ''} {shown}{more}"

@@ -9,7 +9,7 @@ from typing import Final
 
 from simulations.loads.files import BadTrace
 from simulations.loads.table import GPUS_TOTAL_MAX, BadRow, Row, records
-from simulations.workload import Account, Counted, Job, split
+from simulations.workload import PODS_MAX, Account, Counted, Job, split
 
 NO_END: Final = "no end: it ran on when the file was written"
 NEVER_STARTED: Final = "never started"
@@ -17,6 +17,7 @@ NO_GPUS: Final = "no GPUs"
 UNPARSED: Final = "failed to parse"
 DUPLICATE: Final = "duplicate id"
 ENDS_EARLY: Final = "ends before it starts"
+TOO_LARGE: Final = f"more than {PODS_MAX:,} pods, each on one of the largest nodes"
 SHARE: Final = "a share of a GPU counts as a whole one"
 #: A file of which more cannot be parsed is another file, or broken.
 UNPARSED_SHARE_MAX: Final = 0.1
@@ -72,6 +73,9 @@ class Tally:
     _noted: _Counts = field(default_factory=dict)
     _first_fault: BadTrace | None = None
     _teams: dict[str, str] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
+    #: The last number given to a name that several teams would have.
+    _numbers: dict[str, int] = field(default_factory=dict)
 
     def left(self, reason: str, line: int) -> None:
         self._left.setdefault(reason, _Lines()).add(line)
@@ -97,9 +101,12 @@ class Tally:
         if known is None:
             letters = (c if c.isascii() and c.isalnum() else "-" for c in name.lower())
             plain = "".join(letters).strip("-")[:55].strip("-") or "default"
-            taken = set(self._teams.values())
-            numbers = (plain if n == 1 else f"{plain}-{n}" for n in range(1, len(taken) + 2))
-            known = self._teams[name] = next(one for one in numbers if one not in taken)
+            known = plain
+            while known in self._taken:
+                self._numbers[plain] = self._numbers.get(plain, 1) + 1
+                known = f"{plain}-{self._numbers[plain]}"
+            self._teams[name] = known
+            self._taken.add(known)
         return known
 
     def account(self, form: Format, jobs: int) -> Account:
@@ -114,6 +121,7 @@ class Tally:
         return Account(
             form=form.name,
             units=form.units,
+            counts=form.counts,
             records=self.records,
             jobs=jobs,
             left_out=_counted(self._left),
@@ -141,6 +149,7 @@ class Format:
     alone makes it this format. recognises: whether a document that begins so is of this format.
     is_strict: a broken record ends the reading; of what machines recorded it is counted and left out.
     is_dated: times are dates; the first submission becomes 0. is_headless: such files come without a header.
+    counts: what a record's number is the number of.
     """
 
     name: str
@@ -154,6 +163,7 @@ class Format:
     is_strict: bool = False
     is_dated: bool = False
     is_headless: bool = False
+    counts: str = "line"
 
     def distance(self, columns: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The columns that are missing, and those that do not belong: none of either where it is this."""
@@ -195,6 +205,8 @@ def of_gpus(
     if not gpus:
         raise Left(NO_GPUS)
     pods, each, last = split(gpus, source.per_node)
+    if pods > PODS_MAX:
+        raise Left(TOO_LARGE)
     return Job(
         name=name,
         submit_s=submit_s,

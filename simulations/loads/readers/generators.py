@@ -15,6 +15,7 @@ MILLISECOND_S: Final = 1e-3
 #: ``Cycles`` of KAI's simulator are about 10 ms each, as its examples say; its pods never end.
 CYCLE_S: Final = 0.01
 PRIORITY_MAX: Final = 10**9
+QUEUES_MAX: Final = 1_000
 LEVEL_WISHED: Final = "a topology that is only preferred, or a slice of it, is not asked for"
 
 
@@ -23,8 +24,8 @@ def _kueue(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
     where = str(source.path)
     for cohort, one_cohort in _named(yaml_document(source.path).get("cohorts"), "cohort"):
         for queue, one_queue in _named(one_cohort.get("queuesSets"), "queue"):
-            for at in range(_count(one_cohort, "count", where)):
-                for of in range(_count(one_queue, "count", where)):
+            for at in range(_count(one_cohort, "count", where, most=QUEUES_MAX)):
+                for of in range(_count(one_queue, "count", where, most=QUEUES_MAX)):
                     team = tally.team(f"{cohort}-{at}-{queue}-{of}")
                     for number, each in enumerate(items(one_queue.get("workloadsSets"))):
                         yield from _set(part(each), f"{team}-{number}", team, where, tally)
@@ -34,9 +35,7 @@ def _set(found: Object, prefix: str, team: str, where: str, tally: Tally) -> Ite
     gap_s = _number(found, "creationIntervalMs", where) * MILLISECOND_S
     for at in range(_count(found, "count", where)):
         for of, workload in enumerate(items(found.get("workloads"))):
-            tally.records += 1
-            if tally.records > JOBS_MAX:
-                raise BadTrace(f"{where}: expected at most {JOBS_MAX:,} workloads, found more")
+            _record(tally)
             job = _workload(part(workload), f"{prefix}-{of}-{at}", at * gap_s, team, where)
             if text_of(part(workload), "tasConstraint") not in ("", "required"):
                 tally.noted(LEVEL_WISHED, tally.records)
@@ -76,7 +75,7 @@ def _kai(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
         if not 0 < each <= GPUS_MAX or not 0 < pods <= PODS_MAX:
             raise BadTrace(f"{where}: Jobs of {ascii(queue)[:40]}: expected 1 to {GPUS_MAX} GPUs a pod")
         for at in range(_count(part(found), "NumJobs", where, 1)):
-            tally.records += 1
+            _record(tally)
             team = tally.team(str(queue))
             job = of_gpus(
                 each,
@@ -98,6 +97,13 @@ def _kai(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
                     team=team,
                 )
             yield tally.records, job
+
+
+def _record(tally: Tally) -> None:
+    """Count one more. Raises: BadTrace where there are too many."""
+    tally.records += 1
+    if tally.records > JOBS_MAX:
+        raise BadTrace(f"{tally.path}: expected at most {JOBS_MAX:,} workloads, found more")
 
 
 def _named(found: object, default: str) -> Iterator[tuple[str, Object]]:
@@ -131,6 +137,7 @@ KUEUE = Format(
     recognises=lambda text: _has_lines(text, "cohorts:") and "workloadsSets:" in text,
     read=_kueue,
     is_strict=True,
+    counts="workload",
 )
 KAI = Format(
     name="kai",
@@ -139,4 +146,5 @@ KAI = Format(
     recognises=lambda text: _has_lines(text, "Jobs:", "Queues:", "Cycles:"),
     read=_kai,
     is_strict=True,
+    counts="workload",
 )

@@ -135,4 +135,5 @@ FORMAT = Format(
     recognises=lambda text: text.lstrip().startswith("{") and '"apiVersion"' in text and '"items"' in text,
     read=_read,
     is_dated=True,
+    counts="item",
 )

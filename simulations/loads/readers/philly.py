@@ -82,4 +82,5 @@ FORMAT = Format(
     recognises=lambda text: text.lstrip().startswith("[") and '"attempts"' in text and '"jobid"' in text,
     read=_read,
     is_dated=True,
+    counts="job",
 )
