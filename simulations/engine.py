@@ -211,10 +211,11 @@ class Engine:
     def _bound(self, pod: Pod) -> None:
         life = self._life_of[pod.uid]
         job = self._workload.jobs[life.index]
-        life.pods[pod.uid] = (pod.node_name, self.now_s)
+        gpus = dict(pod.shape.requests).get(GPU, 0)
+        life.pods[pod.uid] = (pod.node_name, self.now_s, gpus)
         life.bound += 1
         self._unbound -= 1
-        self._use(pod.node_name, job.gpus)
+        self._use(pod.node_name, gpus)
         if life.bound >= job.min_pods and life.running_since_s is None:
             self._start(life)
 
@@ -248,22 +249,20 @@ class Engine:
         self._is_dirty = True
 
     def _leave_nodes(self, life: Life) -> None:
-        for (node, since_s), pods in Counter(life.places()).items():
-            self._leave(life, node, since_s, pods)
+        for (node, since_s, gpus), pods in Counter(life.places()).items():
+            self._leave(life, node, since_s, gpus, pods)
 
-    def _leave(self, life: Life, node: str, since_s: float, pods: int) -> None:
-        """Pods of a job, bound together to a node, are gone from it."""
-        gpus = pods * self._workload.jobs[life.index].gpus
-        self._use(node, -gpus)
-        self._stayed(life, node, since_s, pods)
+    def _leave(self, life: Life, node: str, since_s: float, gpus: int, pods: int) -> None:
+        """Pods of a job with so many GPUs each, bound together to a node, are gone from it."""
+        self._use(node, -pods * gpus)
+        self._stayed(life, node, since_s, gpus, pods)
 
-    def _stayed(self, life: Life, node: str, since_s: float, pods: int) -> None:
+    def _stayed(self, life: Life, node: str, since_s: float, gpus: int, pods: int) -> None:
         """Pods of a job held their GPUs until now."""
         works_s = life.works_s(since_s, self.now_s)
-        self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s))
+        self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s, pods * gpus))
         if life.stopped_by == "fault":
-            story = self._stories[life.index]
-            story.lost_gpu_s += pods * story.job.gpus * (min(works_s, self.now_s) - since_s)
+            self._stories[life.index].lost_gpu_s += pods * gpus * (min(works_s, self.now_s) - since_s)
 
     def _remove(self, uid: str) -> None:
         self._cluster.delete(uid)
@@ -284,10 +283,10 @@ class Engine:
 
     def _anew(self, life: Life, cause: Cause) -> None:
         """All pods of a job are gone, or go now, and its controller makes them anew."""
-        bound = life.bound
+        gpus = life.gpus
         self._leave_nodes(life)
         if life.running_since_s is not None:
-            self._stop(life, cause, bound)
+            self._stop(life, cause, gpus)
         self._queues(life, None)
         for other in life.pods:
             self._remove(other)
@@ -296,19 +295,19 @@ class Engine:
         life.life, life.bound = life.life + 1, 0
         self._later(0.0, lambda at_s: self._create(life))
 
-    def _stop(self, life: Life, cause: Cause, bound: int) -> None:
-        """A job that ran, on so many pods, does not run any more. Its stays are closed already."""
+    def _stop(self, life: Life, cause: Cause, gpus: int) -> None:
+        """A job that ran, on so many GPUs, does not run any more. Its stays are closed already."""
         story = self._stories[life.index]
         again_s = life.stop(self.now_s, cause, self._setting.checkpoint_s if cause == "fault" else 0.0)
         story.stopped(cause)
-        story.lost_gpu_s += again_s * bound * story.job.gpus
+        story.lost_gpu_s += again_s * gpus
 
     def _lose(self, life: Life, uids: Sequence[str], cause: Cause) -> None:
         """Pods of a job are gone with their node. Where others stand, these are made anew beside them; fewer
         than the job's minimum hold what they have and do no work, until the cycle rules say what comes of it.
         """
-        job, bound = self._workload.jobs[life.index], life.bound
-        if len(uids) == bound:
+        job, gpus = self._workload.jobs[life.index], life.gpus
+        if len(uids) == life.bound:
             self._anew(life, cause)
             return
         for uid in uids:
@@ -320,9 +319,9 @@ class Engine:
             for uid, place in life.pods.items():
                 if place is not None:
                     self._stayed(life, *place, 1)
-                    life.pods[uid] = (place[0], self.now_s)
-            self._stop(life, cause, bound)
-        self._queues(life, job.gpus * (job.pods - life.bound))
+                    life.pods[uid] = (place[0], self.now_s, place[2])
+            self._stop(life, cause, gpus)
+        self._queues(life, job.total_gpus - life.gpus)
 
     def _replace(self, life: Life, pod: Pod) -> None:
         """A pod is gone and others of its job stay: another waits in its place."""

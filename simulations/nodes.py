@@ -8,7 +8,8 @@ from pathlib import Path
 from deploy.local.nodes.pools import NodeFileError, NodeSpec, Pool, read_pools, specs
 from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Node
 from scheduler.model.selection import Taint
-from simulations.loads.table import BadTrace, rows
+from simulations.loads.files import BadTrace
+from simulations.loads.table import rows
 
 MODEL_LABEL = "nvidia.com/gpu.product"
 _PODS = 110

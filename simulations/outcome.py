@@ -56,7 +56,7 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """``pods`` pods of a job on one node, from their Bindings to the job's end or eviction.
+    """``pods`` pods of a job with ``gpus`` in all on one node, from their Bindings to its end or eviction.
 
     They hold their GPUs all that time, and work from ``works_s`` on: once enough of the gang is there and
     what a restart costs is over.
@@ -68,6 +68,7 @@ class Stay:
     from_s: float
     to_s: float
     works_s: float
+    gpus: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import msgspec
 from scheduler.model.objects import GPU
 from simulations.node_events import Does
 from simulations.outcome import Curve, Outcome, Story
+from simulations.workload import Account
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """``fragmented_share``: of all GPU-seconds that were free, the share that lay on nodes in use.
-    ``never_started`` counts jobs by the scheduler's own reason, the most frequent first.
+    ``never_started`` counts jobs by the scheduler's own reason, the most frequent first. ``read`` is what
+    became of the records of the file; None of an invented load.
     """
 
     workload: str
@@ -61,6 +63,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     #: Of nodes that failed or were drained, until they were offered again; ``gpu_share`` is of the others.
     failed_gpu_seconds: float = 0.0
     drained_gpu_seconds: float = 0.0
+    read: Account | None = None
 
 
 _REASONS_MAX = 20
@@ -96,6 +99,7 @@ def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
         horizon_s=outcome.horizon_s,
         failed_gpu_seconds=_away(outcome, "fails", first_s, until_s),
         drained_gpu_seconds=_away(outcome, "drains", first_s, until_s),
+        read=outcome.workload.account,
     )
 
 

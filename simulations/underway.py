@@ -15,8 +15,8 @@ Cause = Literal["eviction", "fault", "drain"]
 @dataclass(slots=True)
 class Life:
     index: int
-    #: Node and time of each pod that is bound, by UID; all pods are keys.
-    pods: dict[str, tuple[str, float] | None]
+    #: Node, time and GPUs of each pod that is bound, by UID; all pods are keys.
+    pods: dict[str, tuple[str, float, int] | None]
     left_s: float
     #: Since when it has waited, where it does not run.
     queued_since_s: float
@@ -60,5 +60,10 @@ class Life:
             return now_s
         return max(since_s, self.running_since_s + self.overhead_s)
 
-    def places(self) -> Iterator[tuple[str, float]]:
+    @property
+    def gpus(self) -> int:
+        """GPUs of the pods that are bound."""
+        return sum(gpus for _, _, gpus in self.places())
+
+    def places(self) -> Iterator[tuple[str, float, int]]:
         return (place for place in self.pods.values() if place is not None)

@@ -36,10 +36,10 @@ class VirtualCluster:
 
     def create(self, job: Job, index: int, life: int, attained_s: float) -> list[Pod]:
         """The pods of a job as its controller creates them, for the ``life``-th time."""
-        shape = self._shape(job)
         words = _words(job, index, attained_s)
         pods = [
-            self._pod(job, shape, words, f"{_gang(index)}-{life}-{rank}", rank) for rank in range(job.pods)
+            self._pod(job, self._shape(job, rank), words, f"{_gang(index)}-{life}-{rank}", rank)
+            for rank in range(job.pods)
         ]
         for pod in pods:
             self.pods[pod.uid] = pod
@@ -131,12 +131,13 @@ class VirtualCluster:
         self._version += 1
         return str(self._version)
 
-    def _shape(self, job: Job) -> Shape:
+    def _shape(self, job: Job, rank: int) -> Shape:
         """Equal requests are one object, as the parser makes them."""
-        key = (job.gpus, job.cpu_milli, job.memory_mib, job.models)
+        gpus = job.gpus_of(rank)
+        key = (gpus, job.cpu_milli, job.memory_mib, job.models)
         known = self._shapes.get(key)
         if known is None:
-            asked = {CPU: job.cpu_milli, MEMORY: job.memory_mib << 20, GPU: job.gpus, PODS: 1}
+            asked = {CPU: job.cpu_milli, MEMORY: job.memory_mib << 20, GPU: gpus, PODS: 1}
             terms: tuple[NodeTerm, ...] | None = None
             if job.models:
                 wanted = Requirement(key=MODEL_LABEL, operator="In", values=job.models)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 #: The bounds of what a loader lets in; beyond them a trace is broken, not large.
 JOBS_MAX = 2_000_000
@@ -28,6 +30,8 @@ class Job:
     pods: int = 1
     #: Pods that must start together; ``pods`` where a trace says nothing.
     min_pods: int = 1
+    #: GPUs of the last pod, where they are fewer than those of the others.
+    last_gpus: int | None = None
     cpu_milli: int = 0
     memory_mib: int = 0
     #: GPU models allowed, as the label ``nvidia.com/gpu.product`` spells them; empty allows all.
@@ -41,7 +45,37 @@ class Job:
 
     @property
     def total_gpus(self) -> int:
-        return self.gpus * self.pods
+        return self.gpus * (self.pods - 1) + self.gpus_of(self.pods - 1)
+
+    def gpus_of(self, rank: int) -> int:
+        """GPUs of one pod, by its number from 0."""
+        return self.gpus if self.last_gpus is None or rank < self.pods - 1 else self.last_gpus
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """So many records for one reason, and the numbers of the first of them."""
+
+    reason: str
+    count: int
+    lines: tuple[int, ...]
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a file: as what it was read, its records, and those that are no jobs here.
+
+    ``records`` are rows or objects: each is one of the ``jobs``, one of those ``left_out``, or one of those
+    ``folded`` into a job that has several. ``noted`` counts jobs that were taken otherwise than written.
+    """
+
+    form: str
+    units: str
+    #: What ``Counted.lines`` are numbers of: lines, or the objects of a document.
+    counts: str
+    records: int
+    jobs: int
+    left_out: tuple[Counted, ...] = ()
+    folded: tuple[Counted, ...] = ()
+    noted: tuple[Counted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +84,8 @@ class Workload:
 
     name: str
     jobs: tuple[Job, ...]
+    #: None of a load that was not read.
+    account: Account | None = None
 
     @property
     def gpu_seconds(self) -> float:
@@ -82,26 +118,14 @@ def _shifted(jobs: Sequence[Job], index: int, span_s: float) -> Job:
     job = jobs[at]
     if lap == 0:
         return job
-    return Job(
-        name=f"{job.name}-lap{lap}",
-        submit_s=job.submit_s + lap * span_s,
-        duration_s=job.duration_s,
-        gpus=job.gpus,
-        pods=job.pods,
-        min_pods=job.min_pods,
-        cpu_milli=job.cpu_milli,
-        memory_mib=job.memory_mib,
-        models=job.models,
-        team=job.team,
-        priority=job.priority,
-        estimate_s=job.estimate_s,
-        topology=job.topology,
-    )
+    return replace(job, name=f"{job.name}-lap{lap}", submit_s=job.submit_s + lap * span_s)
 
 
-def split(gpus: int, per_node: int) -> tuple[int, int]:
-    """(pods, GPUs a pod) of a job known only by its GPUs: as few equal pods as nodes can hold."""
+def split(gpus: int, per_node: int) -> tuple[int, int, int | None]:
+    """(pods, GPUs a pod, GPUs of the last) of a job known only by its GPUs: whole nodes, and one pod for the
+    rest. The last is None where it is as the others.
+    """
     if gpus <= per_node:
-        return 1, gpus
-    each = max(size for size in range(1, per_node + 1) if gpus % size == 0)
-    return gpus // each, each
+        return 1, gpus, None
+    whole, rest = divmod(gpus, per_node)
+    return (whole + 1, per_node, rest) if rest else (whole, per_node, None)

@@ -17,8 +17,13 @@ KubeconfigOption = Annotated[Path | None, typer.Option("--kubeconfig", help="Def
 ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the answer.")]
-LOAD_HELP = "Jobs: a file (CSV or SWF, gzipped or not) or a generator such as poisson:jobs=500,load=0.9."
+LOAD_HELP = (
+    "Jobs: a file of any known format (docs/simulation.md) or a generator such as poisson:jobs=500,load=0.9."
+)
 LoadArgument = Annotated[str, typer.Argument(help=LOAD_HELP)]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="What the file is, where its columns do not say.")
+]
 ClusterOption = Annotated[Path, typer.Option("--cluster", help="Node file (YAML) or node list (CSV).")]
 PolicyOption = Annotated[
     Path | None, typer.Option("--policy", help="SchedulerConfiguration file; its policy is taken.")
@@ -57,6 +62,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Check or describe the configuration file.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+trace_app = typer.Typer(help="Look into a trace.", no_args_is_help=True)
+app.add_typer(trace_app, name="trace")
 
 
 @app.command()
@@ -189,6 +196,7 @@ def simulate(
     policy: PolicyOption = None,
     teams: TeamsOption = None,
     events: EventsOption = None,
+    form: FormatOption = None,
     restart_s: RestartOption = 0.0,
     checkpoint_s: CheckpointOption = 0.0,
     cycle_s: CycleOption = 0.01,
@@ -217,7 +225,7 @@ def simulate(
     )
     chosen = command.setting(policy, teams=teams, terms=terms)
     code = command.simulate(
-        load,
+        command.said_as(load, form),
         cluster=cluster,
         events=events,
         chosen=chosen,
@@ -240,6 +248,7 @@ def compare(
         list[Path] | None,
         typer.Argument(help="SchedulerConfigurations or clusters; the first is the baseline."),
     ] = None,
+    form: FormatOption = None,
     cluster: Annotated[Path | None, typer.Option("--cluster", help="Where policies are compared.")] = None,
     policy: PolicyOption = None,
     teams: Annotated[
@@ -264,13 +273,13 @@ def compare(
     output: OutputOption = "table",
 ) -> None:
     """Policies, clusters or teams on the same load: paired differences, with confidence intervals."""
-    from scheduler.cli.simulate import Terms, need, time_of
+    from scheduler.cli.simulate import Terms, need, said_as, time_of
 
     need("simulations.comparison")
     from scheduler.cli import compare as command
 
     options = command.Options(
-        load=load,
+        load=said_as(load, form),
         cluster=cluster,
         policy=policy,
         teams=teams or (),
@@ -287,6 +296,21 @@ def compare(
         ),
     )
     command.show(alternatives or (), options, output=output)
+
+
+@trace_app.command("check")
+def trace_check(
+    file: Annotated[Path, typer.Argument(help="A trace of any known format.")],
+    form: FormatOption = None,
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", help="Cluster that the load is held against.")
+    ] = None,
+    output: OutputOption = "table",
+) -> None:
+    """Say what is in a trace: as what it is read, what is left out and why, load and sizes."""
+    from scheduler.cli.trace import check
+
+    check(file, form=form, cluster=cluster, output=output)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from scheduler.cli.accounts import show_account
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
 from scheduler.cli.progress import progress
@@ -16,8 +17,8 @@ from scheduler.cli.simulate import Terms, changes, cluster_of, setting, title
 from scheduler.live.config import KIND
 from simulations.backends import NoBackend, backend
 from simulations.comparison import Alternative, Difference, compare, sweep
+from simulations.loads.files import BadTrace
 from simulations.loads.formats import is_generated
-from simulations.loads.table import BadTrace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
     if output != "table":
         emit(found, output)
         return
+    show_account(found.runs[0].read)
     print(f"{found.workload}: each less {found.baseline}; {found.method}")
     for name, rows in found.differences.items():
         print()

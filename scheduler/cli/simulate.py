@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from scheduler.cli.accounts import show_account
 from scheduler.cli.configuration import read as read_configuration
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import emit, table
@@ -17,8 +18,9 @@ from scheduler.cli.units import duration, percent
 from scheduler.model.objects import Node
 from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
+from simulations.loads.files import BadTrace
 from simulations.loads.formats import is_generated, load
-from simulations.loads.table import BadTrace
+from simulations.loads.registry import named
 from simulations.manifests import BadManifest
 from simulations.node_events import BadEvents, NodeChange, read_events
 from simulations.nodes import BadCluster, read_nodes
@@ -194,8 +196,21 @@ def run(jobs: Workload, nodes: Sequence[Node], chosen: Setting, label: str = "")
         return engine.run() if tell is None else engine.run(lambda ended, _: tell(ended))
 
 
+def said_as(said: str, form: str | None) -> str:
+    """A load as ``load`` reads it, with the format that its file is said to have. Raises: Failure."""
+    if form is None:
+        return said
+    if is_generated(said):
+        raise Failure(f"--format {form}: {said} is no file but invented: leave it out", code=EXIT_USAGE)
+    try:
+        return f"{named(form).name}:{said}"
+    except BadTrace as error:
+        raise Failure(f"--{error}", code=EXIT_USAGE) from error
+
+
 def show(summary: Summary) -> None:
     """Print the figures: the run, then each size class, then each team."""
+    show_account(summary.read)
     print(
         f"{summary.workload} on {summary.nodes} nodes with {summary.gpus} GPUs, policy {summary.policy}: "
         f"makespan {duration(summary.makespan_s)}, GPUs allocated {percent(summary.gpu_share)}, "

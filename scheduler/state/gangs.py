@@ -54,7 +54,8 @@ class Gangs:
         self._noticed: dict[GangKey, str] = {}
         #: What owners are still to be told of pods that are scheduled all the same.
         self._warnings: dict[tuple[str, str], tuple[Pod, str]] = {}
-        self._dirty: set[GangKey] = set()
+        #: In the order in which they came, so that a run is the same whatever hashes are.
+        self._dirty: dict[GangKey, None] = {}
 
     # -- what describes gangs ----------------------------------------------------------------------
 
@@ -83,7 +84,7 @@ class Gangs:
         else:
             self._unreadable[kind] = why
         dialects = {dialect.name for dialect in DIALECTS if kind in dialect.kinds}
-        self._dirty.update(key for key in self.members if key.dialect in dialects)
+        self._dirty.update((key, None) for key in self.members if key.dialect in dialects)
 
     def unreadable(self, kind: GroupKind) -> str | None:
         """GroupObjects: why objects of the kind cannot be read."""
@@ -125,7 +126,7 @@ class Gangs:
                 self._forget_described(key)
                 self._forget_standing(key)
                 self._ended.forget(key)
-        self._dirty.add(key)
+        self._dirty[key] = None
         record.key = None
 
     def is_refused(self, uid: str) -> bool:
@@ -134,7 +135,7 @@ class Gangs:
     def touch(self, key: GangKey, pod: Pod) -> None:
         """Something of a member changed."""
         self._ended.saw(key, pod)
-        self._dirty.add(key)
+        self._dirty[key] = None
         if key.is_single:
             # One at a time as they come, not tens of thousands when a plan is next made.
             self._refresh(key)
@@ -153,7 +154,7 @@ class Gangs:
         """The gang stood with this minimum, as was written down or as the API server acknowledged."""
         if key not in self._stood and key in self.members:
             self._remembered[key] = min_member
-            self._dirty.add(key)
+            self._dirty[key] = None
 
     def recall(self, key: GangKey, min_member: int, placement: Mapping[str, str]) -> None:
         """What an earlier leader wrote: the minimum that the gang stood with, 0 if it never did, and where
@@ -185,11 +186,11 @@ class Gangs:
     def hold(self, key: GangKey, why: Waiting) -> None:
         """Keep a gang from being planned until ``unhold``."""
         self._holds[key] = why
-        self._dirty.add(key)
+        self._dirty[key] = None
 
     def unhold(self, key: GangKey) -> None:
         if self._holds.pop(key, None) is not None:
-            self._dirty.add(key)
+            self._dirty[key] = None
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -286,7 +287,7 @@ class Gangs:
     # -- inside ------------------------------------------------------------------------------------
 
     def _refresh(self, key: GangKey) -> None:
-        self._dirty.discard(key)
+        self._dirty.pop(key, None)
         if not key.is_single:
             self._look(key)
         view = self._build(key)
@@ -351,7 +352,7 @@ class Gangs:
 
     def _touch_described(self, group: Group) -> list[GangKey]:
         found = self._described_by(group)
-        self._dirty.update(found)
+        self._dirty.update(dict.fromkeys(found))
         return found
 
     def _described_by(self, group: Group) -> list[GangKey]:

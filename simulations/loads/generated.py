@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from scheduler.model.objects import CPU, GPU, Node
-from simulations.loads.table import BadTrace
+from simulations.loads.files import BadTrace
 from simulations.workload import GPUS_MAX, PODS_MAX, Job, Workload, split, workload
 
 JOBS_MAX = 1_000_000
@@ -171,7 +171,7 @@ def _arriving(
     gap_s = work / (given.load * sum(gpus)) / given.jobs
     at_s = 0.0
     for i, (size, took_s) in enumerate(zip(sizes, durations, strict=True)):
-        pods, each = split(size, min(max(gpus), GPUS_MAX))
+        pods, each, last = split(size, min(max(gpus), GPUS_MAX))
         yield Job(
             name=f"job-{i}",
             submit_s=when(at_s),
@@ -180,6 +180,7 @@ def _arriving(
             gpus=each,
             pods=pods,
             min_pods=pods,
+            last_gpus=last,
             team=f"team-{rng.randrange(given.teams)}",
         )
         at_s += rng.expovariate(1 / gap_s)

@@ -59,7 +59,7 @@ def edges(outcome: Outcome, bins: int = BINS) -> Floats:
 def series(outcome: Outcome, bins: int = BINS) -> Series:
     curve, at = outcome.curve, edges(outcome, bins)
     stays, jobs = outcome.stays, outcome.workload.jobs
-    gpus = np.array([stay.pods * jobs[stay.job].gpus for stay in stays], dtype=np.float64)
+    gpus = np.array([stay.gpus for stay in stays], dtype=np.float64)
     begins, ends = _times(stays)
     works = np.array([min(stay.works_s, stay.to_s) for stay in stays], dtype=np.float64)
     names = sorted({job.team for job in jobs})
@@ -105,7 +105,7 @@ def held(begins: Floats, ends: Floats, weights: Floats, rows: Indices, count: in
 def device_map(outcome: Outcome, bins: int = BINS) -> DeviceMap:
     """Who held which GPU when. Devices are numbered as a kubelet would: each pod takes the lowest free."""
     at, sizes = edges(outcome, bins), _sizes(outcome)
-    stays = [stay for stay in outcome.stays if stay.to_s > stay.from_s and _gpus(outcome, stay)]
+    stays = [stay for stay in outcome.stays if stay.to_s > stay.from_s and stay.gpus]
     if sum(sizes.values()) <= ROWS_MAX:
         return _by_device(outcome, stays, sizes, at)
     per_row = -(-len(sizes) // ROWS_MAX)
@@ -113,7 +113,7 @@ def device_map(outcome: Outcome, bins: int = BINS) -> DeviceMap:
     row = {name: i // per_row for i, name in enumerate(names)}
     groups = [names[i : i + per_row] for i in range(0, len(names), per_row)]
     size = np.array([sum(sizes[name] for name in group) for group in groups], dtype=np.float64)
-    gpus = np.array([_gpus(outcome, stay) for stay in stays], dtype=np.float64)
+    gpus = np.array([stay.gpus for stay in stays], dtype=np.float64)
     rows = np.array([row[stay.node] for stay in stays], dtype=np.intp)
     found = held(*_times(stays), gpus, rows, len(groups), at) / size[:, None]
     labels = tuple(group[0] if len(group) == 1 else f"{group[0]} to {group[-1]}" for group in groups)
@@ -152,16 +152,12 @@ def devices_of(outcome: Outcome, stays: Sequence[Stay]) -> list[list[int]]:
             used.difference_update(found[i])
             continue
         device = 0
-        while len(found[i]) < _gpus(outcome, stays[i]):
+        while len(found[i]) < stays[i].gpus:
             if device not in used:
                 found[i].append(device)
             device += 1
         used.update(found[i])
     return found
-
-
-def _gpus(outcome: Outcome, stay: Stay) -> int:
-    return stay.pods * outcome.workload.jobs[stay.job].gpus
 
 
 def _times(stays: Sequence[Stay]) -> tuple[Floats, Floats]:

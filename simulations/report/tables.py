@@ -18,7 +18,18 @@ PARTS = frozenset({"used_gpus", "due_gpus"})
 def tables(outcome: Outcome) -> dict[str, Columns]:
     """Columns by table. Times in seconds of virtual time; a job that did not start or end has none."""
     stories, stays, curve, jobs = outcome.stories, outcome.stays, outcome.curve, outcome.workload.jobs
-    fields = ("name", "team", "submit_s", "duration_s", "estimate_s", "gpus", "pods", "min_pods", "priority")
+    fields = (
+        "name",
+        "team",
+        "submit_s",
+        "duration_s",
+        "estimate_s",
+        "gpus",
+        "pods",
+        "min_pods",
+        "last_gpus",
+        "priority",
+    )
     by_job: dict[str, Sequence[object]] = {
         name: [getattr(story.job, name) for story in stories] for name in fields
     }
@@ -44,6 +55,7 @@ def tables(outcome: Outcome) -> dict[str, Columns]:
             "job": [jobs[stay.job].name for stay in stays],
             "node": [stay.node for stay in stays],
             "pods": [stay.pods for stay in stays],
+            "gpus": [stay.gpus for stay in stays],
             "from_s": [stay.from_s for stay in stays],
             "works_s": [stay.works_s for stay in stays],
             "to_s": [stay.to_s for stay in stays],

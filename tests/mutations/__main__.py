@@ -31,6 +31,7 @@ from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.name_guards import NAME_GUARDS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
+from tests.mutations.trace_guards import TRACE_GUARDS
 from tests.mutations.truth_guards import TRUTH_GUARDS
 from tests.mutations.victim_guards import VICTIM_GUARDS
 from tests.mutations.volume_guards import VOLUME_GUARDS
@@ -52,6 +53,7 @@ MUTATIONS = (
     *FLOOD_GUARDS,
     *VOLUME_GUARDS,
     *TRUTH_GUARDS,
+    *TRACE_GUARDS,
     *DRIFT_GUARDS,
     *NAME_GUARDS,
     *IN_STORMS,

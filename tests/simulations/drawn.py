@@ -18,15 +18,17 @@ def jobs(draw: st.DrawFn) -> list[Job]:
     for i in range(draw(st.integers(1, 14))):
         pods = draw(st.integers(1, 4))
         duration_s = float(draw(st.integers(0, 500)))
+        gpus = draw(st.sampled_from([1, 2, 4, 8]))
         found.append(
             Job(
                 name=f"job-{i}",
                 submit_s=float(draw(st.integers(0, 300))),
                 duration_s=duration_s,
                 estimate_s=draw(st.sampled_from([None, duration_s, 2 * duration_s + 1])),
-                gpus=draw(st.sampled_from([1, 2, 4, 8])),
+                gpus=gpus,
                 pods=pods,
                 min_pods=draw(st.integers(1, pods)),
+                last_gpus=draw(st.sampled_from([None, gpus, max(1, gpus // 2)])),
                 priority=draw(st.integers(0, 2)),
             )
         )

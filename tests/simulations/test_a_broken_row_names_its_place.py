@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulations.loads.files import BadTrace
 from simulations.loads.formats import read
-from simulations.loads.table import BadTrace
 
 GOOD = {"name": "a", "submit_s": "0", "duration_s": "10", "gpus": "8", "pods": "2", "team": "red"}
 BAD = [
@@ -66,7 +66,9 @@ def test_a_row_of_another_length_and_a_name_used_twice(tmp_path: Path) -> None:
 def test_a_header_nobody_knows(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("when,what\n1,2\n")
-    with pytest.raises(BadTrace, match=r":1: column submit_s: expected the columns submit_s, duration_s and"):
+    with pytest.raises(
+        BadTrace, match=r":1: no known format has the columns found, when, what; the nearest is "
+    ):
         read(path)
 
 

@@ -84,11 +84,7 @@ def run(found: Sequence[Job], policy: Policy, **fields: object) -> Outcome:
 
 
 def gpu_seconds(outcome: Outcome, begins: str) -> float:
-    all_jobs = outcome.workload.jobs
-    found = (
-        stay.pods * all_jobs[stay.job].gpus * max(0.0, stay.to_s - getattr(stay, begins))
-        for stay in outcome.stays
-    )
+    found = (stay.gpus * max(0.0, stay.to_s - getattr(stay, begins)) for stay in outcome.stays)
     return float(sum(found))
 
 
@@ -197,8 +193,7 @@ def test_the_tables_are_the_run(
     assert [row["name"] for row in read["jobs"]] == [s.job.name for s in outcome.stories]
     assert [row["ended_s"] for row in read["jobs"]] == [s.ended_s for s in outcome.stories]
     assert [row["estimate_s"] for row in read["jobs"]] == [s.job.estimate_s for s in outcome.stories]
-    held = {job.name: job.gpus for job in outcome.workload.jobs}
-    total = sum((row["to_s"] - row["from_s"]) * row["pods"] * held[row["job"]] for row in read["stays"])
+    total = sum((row["to_s"] - row["from_s"]) * row["gpus"] for row in read["stays"])
     assert total == pytest.approx(gpu_seconds(outcome, "from_s"), abs=1e-6)
     assert [row["allocated_gpus"] for row in read["curve"]] == outcome.curve.allocated
 
@@ -240,7 +235,7 @@ def test_what_teams_hold_stands_beside_what_they_are_due(two_teams: Teams, seed:
     for moment in outcome.dues:
         for team in ("red", "blue"):
             held = sum(
-                stay.pods * by_index[stay.job].gpus
+                stay.gpus
                 for stay in outcome.stays
                 if by_index[stay.job].team == team and stay.from_s <= moment.at_s < stay.to_s
             )

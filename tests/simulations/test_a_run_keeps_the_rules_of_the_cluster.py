@@ -29,7 +29,7 @@ def most_used(outcome: Outcome) -> dict[str, int]:
     moves: list[tuple[float, int, str, int]] = []
     for stay in outcome.stays:
         if stay.to_s > stay.from_s:
-            gpus = stay.pods * outcome.workload.jobs[stay.job].gpus
+            gpus = stay.gpus
             moves += [(stay.from_s, 1, stay.node, gpus), (stay.to_s, 0, stay.node, -gpus)]
     held: Counter[str] = Counter()
     most: dict[str, int] = {}
@@ -55,13 +55,21 @@ def test_every_job_runs_whole_and_no_gpu_is_given_twice(
             assert story.ended_s - story.started_s >= least_s - 1e-6
     # Whatever comes and goes, a job has none of its pods or at least its minimum.
     moved: Counter[tuple[int, float]] = Counter()
+    gpus_moved: Counter[tuple[int, float]] = Counter()
     for stay in outcome.stays:
         moved[stay.job, stay.from_s] += stay.pods
         moved[stay.job, stay.to_s] -= stay.pods
+        gpus_moved[stay.job, stay.from_s] += stay.gpus
+        gpus_moved[stay.job, stay.to_s] -= stay.gpus
     held: Counter[int] = Counter()
-    for (job, _), pods in sorted(moved.items()):
+    gpus_held: Counter[int] = Counter()
+    for (job, at_s), pods in sorted(moved.items()):
         held[job] += pods
-        assert held[job] == 0 or held[job] >= outcome.workload.jobs[job].min_pods
+        gpus_held[job] += gpus_moved[job, at_s]
+        asked = outcome.workload.jobs[job]
+        assert held[job] == 0 or held[job] >= asked.min_pods
+        if held[job] in (0, asked.pods):
+            assert gpus_held[job] == (asked.total_gpus if held[job] else 0)
     if not policy.displaces and len({job.priority for job in found}) == 1:
         assert all(story.evictions == 0 for story in outcome.stories)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scheduler.model.objects import CPU, GPU
 from scheduler.model.plan import Policy
 from simulations.engine import Engine, Setting
+from simulations.loads.files import BadTrace
 from simulations.loads.formats import load
 from simulations.loads.generated import GENERATORS
-from simulations.loads.table import BadTrace
 from simulations.summary import summarise
 from tests.builders import node
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import simulations
+from simulations.loads.files import BadTrace
 from simulations.loads.formats import read
-from simulations.loads.table import BadTrace
 from simulations.nodes import read_nodes
-from simulations.workload import repeated, split
+from simulations.workload import Job, repeated, split
 
 SAMPLES = Path(simulations.__file__).parent / "samples"
 
@@ -74,11 +74,16 @@ def test_a_cluster_is_read_from_either_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "per_node", "pods", "each"),
-    [(1, 8, 1, 1), (8, 8, 1, 8), (12, 8, 2, 6), (32, 8, 4, 8), (7, 4, 7, 1)],
+    ("gpus", "per_node", "pods", "each", "last"),
+    [(1, 8, 1, 1, None), (8, 8, 1, 8, None), (12, 8, 2, 8, 4), (32, 8, 4, 8, None), (127, 8, 16, 8, 7)],
 )
-def test_gpus_become_as_few_equal_pods_as_nodes_hold(gpus: int, per_node: int, pods: int, each: int) -> None:
-    assert split(gpus, per_node) == (pods, each)
+def test_gpus_become_whole_nodes_and_one_pod_for_the_rest(
+    gpus: int, per_node: int, pods: int, each: int, last: int | None
+) -> None:
+    found = split(gpus, per_node)
+    assert found == (pods, each, last)
+    job = Job(name="a", submit_s=0.0, duration_s=1.0, gpus=each, pods=pods, min_pods=pods, last_gpus=last)
+    assert job.total_gpus == gpus
 
 
 def test_a_repeated_workload_goes_on_after_its_end() -> None:

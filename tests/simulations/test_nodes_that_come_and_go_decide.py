@@ -312,8 +312,7 @@ def test_the_work_of_every_job_is_done_and_nobody_is_on_a_node_that_is_away(
                 assert stay.to_s <= away.at_s or stay.from_s >= away.until_s
     worked: dict[int, float] = {}
     for stay in outcome.stays:
-        gpus = stay.pods * outcome.workload.jobs[stay.job].gpus
-        worked[stay.job] = worked.get(stay.job, 0.0) + gpus * (stay.to_s - min(stay.to_s, stay.works_s))
+        worked[stay.job] = worked.get(stay.job, 0.0) + stay.gpus * (stay.to_s - min(stay.to_s, stay.works_s))
     for index, story in enumerate(outcome.stories):
         assert story.ended_s is not None, story.verdict
         job = story.job

@@ -1,0 +1,1 @@
+"""One file a trace format; ``simulations.loads.registry`` lists them."""
