@@ -87,9 +87,9 @@ async def test_what_is_granted_is_what_is_used(
         # What is still unused when time is up is told below, right by right.
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                while not rights <= used(proxy.calls):
+                while not rights <= used([*proxy.calls, *proxy.watches]):
                     await proxy.next_answer()
-        assert rights - used(proxy.calls) == set(), agent.tail()
+        assert rights - used([*proxy.calls, *proxy.watches]) == set(), agent.tail()
         assert used([*proxy.calls, *proxy.watches]) - rights == set()
         assert [one for one in proxy.calls if one.status == 403] == []
         assert await agent.stop() == 0, agent.tail()

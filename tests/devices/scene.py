@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from deploy.local.nodes.mischief import EVERYWHERE, Mischief
 from deploy.local.nodes.pools import Pool
 from scheduler.invariants import PodVersion, World
 from scheduler.inventory.scenario import Event, Process, Scenario
+from tests.faults.proxy import eviction
 from tests.faults.scheduler import SchedulerProcess, Terms
 from tests.faults.stage import GANG, MIN_MEMBER, Stage, staged
 
@@ -130,6 +132,14 @@ class Scene:
             return told is not None and told[0] == "False" and all(word in told[2] for word in words)
 
         await self.until(holds, f"{name} waits: {words}")
+
+    def asked_to_leave(self) -> set[str]:
+        """UIDs for which an eviction was ever asked; none of them was granted one twice."""
+        answered = self.stage.proxy.answered(eviction)
+        uids = [one.call.json()["deleteOptions"]["preconditions"]["uid"] for one in answered]
+        granted = Counter(uid for uid, one in zip(uids, answered, strict=True) if one.status < 300)
+        assert max(granted.values(), default=0) <= 1, granted
+        return set(uids)
 
     async def judge(self) -> None:
         """No invariant is broken, by the auditor's count, and no pod was rejected, by the nodes' own."""

@@ -164,9 +164,10 @@ async def test_half_a_gang_makes_way_for_who_then_starts_and_for_nobody_else(sit
         await place.until(lambda: len(place.waiting()) == 4, "three more wait for the room of half a gang")
         assert place.evicted() == set()
         await place.until(lambda: place.evicted() == before - {lost.uid}, "half a gang is given back")
-        mine = {pod.name for pod in place.pods() if pod.name.startswith("model-server")}
-        await place.until(lambda: len(place.running()) == 3, "who waited starts")
-        assert not mine & {pod.name for pod in place.running()}
+        await place.until(
+            lambda: [pod.name.startswith("model-server") for pod in place.running()] == [False] * 3,
+            "who waited starts",
+        )
         await place.until(lambda: len(place.waiting()) == 4, "the set waits as a whole, and is told why")
         # Also that nobody held part of a gang that never stood for more than 30 s.
         await place.judge()
