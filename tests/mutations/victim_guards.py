@@ -158,4 +158,18 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         new="",
         test=COUNTED,
     ),
+    Mutation(
+        name="the order takes no more than budgets let go together",
+        file="scheduler/teams/candidates.py",
+        old="            if index not in barred and all(count <= left[i] for i, count in asked.items()):\n",
+        new="            if index not in barred:\n",
+        test=f"{JUDGED}::test_the_order_takes_two_of_a_service_where_its_budget_lets_two_go",
+    ),
+    Mutation(
+        name="who is of no use to anybody does not use up a budget",
+        file="scheduler/teams/clearing.py",
+        old="            barred.add(capped[0])\n",
+        new="            return None\n",
+        test=f"{JUDGED}::test_the_order_takes_no_more_of_a_service_than_its_budget_lets_go",
+    ),
 )

@@ -100,6 +100,40 @@ def test_a_budget_holds_where_the_order_displaces(allowed: int, leave: int) -> N
     assert sum(len(victim.pods) for clearing in done.clearings for victim in clearing.victims) == leave
 
 
+@pytest.mark.parametrize("useless", range(4))
+@pytest.mark.parametrize(("allowed", "leave"), [(3, 1), (1, 1), (0, 0)])
+def test_the_order_takes_no_more_of_a_service_than_its_budget_lets_go(
+    allowed: int, leave: int, useless: int
+) -> None:
+    """Of the pods of a service, each on a node of its own, those that came last are of no use to anybody."""
+    state = ClusterState("stowplan")
+    state.follows = True
+    for index in range(4):
+        state.set_node(node(f"n{index}", gpu=2 if index >= 4 - useless else 4))
+        one = pod(f"web-{index}", gpu=2, created_s=float(index))
+        state.set_pod(replace(one, node_name=f"n{index}", phase="Running", started_s=0.0))
+    state.disruption.put(DisruptionBudget(namespace="team", name="web", selector=Selector(), allowed=allowed))
+    state.set_pod(pod("urgent", gpu=4, priority=100, created_s=50.0))
+    done = plan(state.snapshot(100.0), Policy(displaces=True), Budget())
+    victims = [one for clearing in done.clearings for victim in clearing.victims for one in victim.pods]
+    assert len(victims) == leave
+    assert all("team/urgent" in clearing.why for clearing in done.clearings)
+
+
+@pytest.mark.parametrize(("allowed", "leave"), [(2, 2), (1, 0), (0, 0)])
+def test_the_order_takes_two_of_a_service_where_its_budget_lets_two_go(allowed: int, leave: int) -> None:
+    state = ClusterState("stowplan")
+    state.follows = True
+    state.set_node(node("n0"))
+    for index in range(4):
+        one = pod(f"web-{index}", gpu=2, created_s=float(index))
+        state.set_pod(replace(one, node_name="n0", phase="Running", started_s=0.0))
+    state.disruption.put(DisruptionBudget(namespace="team", name="web", selector=Selector(), allowed=allowed))
+    state.set_pod(pod("urgent", gpu=4, priority=100, created_s=50.0))
+    done = plan(state.snapshot(100.0), Policy(displaces=True), Budget())
+    assert sum(len(victim.pods) for clearing in done.clearings for victim in clearing.victims) == leave
+
+
 def test_an_eviction_that_the_budget_does_not_count_yet_is_counted() -> None:
     world = _lending(guarded=4)
     young = [one for one in world.pods.values() if one.name.startswith("young")]
