@@ -7,6 +7,7 @@ What the scheduler says of its reasons counts only to find for whom it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,6 +29,8 @@ START_S: Final = 120.0
 VIEW_S: Final = 5.0
 #: Evictions for the same end so near to each other are one decision.
 ROUND_S: Final = 5.0
+#: How an eviction speaks of pods that are planned together with the one it names.
+MORE: Final = re.compile(r"\band (\d+) more\b")
 Span = tuple[float, float]
 Who = GangRef | str
 
@@ -261,7 +264,7 @@ def _judge(case: Case, cases: _Cases, until_s: float, start_s: float) -> Iterato
     """Of an eviction without a cause of its own: who started on the room, if anybody."""
     if not case.fault:
         return
-    named = {who for who, name in cases.names.items() if name in case.words.replace(",", " ").split()}
+    named = _named(case, cases)
     due_s = _gone_s(case, cases) + start_s
     case.starter = _starter(case, cases, named, due_s)
     if case.starter is not None:
@@ -277,6 +280,29 @@ def _judge(case: Case, cases: _Cases, until_s: float, start_s: float) -> Iterato
         return  # Nobody can know yet, or the room went to somebody who asks nobody.
     text = f"{case.title} evicted at {case.at_s:.1f} s: {case.fault}, and nobody started on the room"
     yield Violation("INV17", case.revision, f"{text} ({case.words or 'no word why'})")
+
+
+def _named(case: Case, cases: _Cases) -> set[Who]:
+    """Whom the eviction was said to be for; of pods that are planned together only the first is named."""
+    said = case.words.replace(",", " ").split()
+    named = {who for who, name in cases.names.items() if name in said}
+    if not MORE.search(case.words):
+        return named
+    return named | {mate for who in named for mate in _mates(case, who)}
+
+
+def _mates(case: Case, who: Who) -> list[Who]:
+    """Single pods that waited then and are like this one."""
+    if isinstance(who, GangRef) or who not in case.waiting:
+        return []
+    (pod,) = case.waiting[who]
+    return [
+        other
+        for other, (first, *_) in case.waiting.items()
+        if not isinstance(other, GangRef)
+        and (first.namespace, first.priority, first.requests) == (pod.namespace, pod.priority, pod.requests)
+        and other != who
+    ]
 
 
 def _gone_s(case: Case, cases: _Cases) -> float:
@@ -319,13 +345,20 @@ def _needless(cases: _Cases) -> Iterator[Violation]:
 
 def _spared(cases: _Cases, who: Who, together: Sequence[Case]) -> Iterator[Violation]:
     first = together[0]
-    started = {pod.uid for at_s, whose, pod in cases.binds if whose == who and at_s > first.at_s}
-    need = [pod for pod in first.waiting[who] if pod.uid in started]
+    started = [(whose, pod) for at_s, whose, pod in cases.binds if at_s > first.at_s]
+    told = MORE.search(first.words)
+    alike = set(_mates(first, who)) if told is not None else set()
+    mates = [whose for whose, _ in started if whose in alike][: 0 if told is None else int(told[1])]
+    mine = {who, *mates}
+    bound = {pod.uid for whose, pod in started if whose in mine}
+    need = [pod for one in (who, *mates) for pod in first.waiting[one] if pod.uid in bound]
     if not need or not all(pod.is_plain and pod.share is None for pod in need):
         return
-    rivals = _others_that_start(cases, who, together)
+    rivals = _others_that_start(cases, mine, together)
     for spared in together:
         room = copy(first.free)
+        for node, requests in _promised(first, mine):
+            take(room[node], requests)
         for case in together:
             for pod in case.pods.values() if case is not spared else ():
                 if pod.node in room:
@@ -338,12 +371,22 @@ def _spared(cases: _Cases, who: Who, together: Sequence[Case]) -> Iterator[Viola
             yield Violation("INV17", spared.revision, f"{text} and had them without")
 
 
-def _others_that_start(cases: _Cases, who: Who, together: Sequence[Case]) -> list[PodVersion]:
-    """Pods bound between: their room was theirs."""
+def _promised(case: Case, mine: Collection[Who]) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Room that others had been nominated to before."""
+    for who, pods in case.waiting.items():
+        for pod in pods if who not in mine else ():
+            if pod.nominated in case.free:
+                yield pod.nominated, pod.requests
+
+
+def _others_that_start(cases: _Cases, mine: Collection[Who], together: Sequence[Case]) -> list[PodVersion]:
+    """Pods bound between: their room was theirs. Where it had been promised to them, it counts once."""
     begin_s = together[0].at_s
-    mine = [at_s for at_s, whose, _ in cases.binds if whose == who and at_s > together[0].at_s]
+    ends = [at_s for at_s, whose, _ in cases.binds if whose in mine and at_s > begin_s]
+    waiting = together[0].waiting
+    promised = {pod.uid for pods in waiting.values() for pod in pods if pod.nominated}
     return [
         pod
         for at_s, whose, pod in cases.binds
-        if whose != who and begin_s < at_s <= max(mine, default=begin_s)
+        if whose not in mine and begin_s < at_s <= max(ends, default=begin_s) and pod.uid not in promised
     ]
