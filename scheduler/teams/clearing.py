@@ -28,6 +28,8 @@ Placement = tuple[RolePlacement, ...]
 Mask = NDArray[np.bool_]
 #: Sets of victims that turn out to be more than is owed, before the search for others is given up.
 BARRED_MAX = 16
+#: Victims of the order without whom it is tried.
+SPARED_MAX = 64
 #: Shared devices that are tried, the cheapest first.
 SHARED_MAX = 64
 
@@ -218,11 +220,28 @@ class Clearer:
             if _is_short(packing, group.candidates[index]):
                 _move(packing, group.candidates[index], +1)
                 leaves.append(index)
+        leaves, placement = self._spared(gang, group, leaves, placement)
         return VictimAnswer(
             taken=tuple(Taken(victim=index, base=True, extra=()) for index in sorted(leaves)),
             placement=placement,
             certificate=Feasible(float(len(leaves)), 0.0),
         )
+
+    def _spared(
+        self, gang: Gang, group: Group, leaves: list[int], placement: Placement
+    ) -> tuple[list[int], Placement]:
+        """Without those beside whom the gang stands elsewhere; who goes first is spared first."""
+        packing = self._credited()
+        for index in leaves:
+            _move(packing, group.candidates[index], +1)
+        for index in leaves[:SPARED_MAX] if len(leaves) > 1 else ():
+            _move(packing, group.candidates[index], -1)
+            found = place_greedy(packing, gang)
+            if found is None:
+                _move(packing, group.candidates[index], +1)
+            else:
+                leaves, placement = [other for other in leaves if other != index], found
+        return leaves, placement
 
     def _of_shared_devices(
         self, gangs: Sequence[PendingGang], gang: Gang, group: Group

@@ -172,4 +172,11 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         new="            return None\n",
         test=f"{JUDGED}::test_the_order_takes_no_more_of_a_service_than_its_budget_lets_go",
     ),
+    Mutation(
+        name="the order evicts nobody without whom the gang stands elsewhere",
+        file="scheduler/teams/clearing.py",
+        old="        leaves, placement = self._spared(gang, group, leaves, placement)\n",
+        new="",
+        test=f"{JUDGED}::test_the_order_evicts_nobody_without_whom_there_is_room",
+    ),
 )
