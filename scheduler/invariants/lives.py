@@ -61,7 +61,8 @@ class Lives:
             life.evicted.add(pod.uid)
         if _is_foreign(before, pod):
             life.touched_s = now_s
-        if before is not None and before.holds and before.uid not in life.done and not _counts(pod, life):
+        held = before is not None and bool(before.node) and before.is_live
+        if before is not None and held and before.uid not in life.done and not _counts(pod, life):
             life.lost.append(before)
         self._look(world, ref, now_s)
 
