@@ -91,6 +91,10 @@ class _Cases:
         #: When nodes or foreign pods changed the room, by node.
         self.moved: list[tuple[float, str]] = []
         self.names: dict[Who, str] = {}
+        #: By UID, pods that were seen to leave: node, since when, and when they were gone.
+        self.leaving: dict[str, tuple[str, float, float]] = {}
+        #: Nodes to which somebody was nominated.
+        self.hopes: dict[Who, set[str]] = {}
         self._troubles = troubles
         self._lives = Lives()
         self._open: dict[Who, Case] = {}
@@ -128,6 +132,12 @@ class _Cases:
         now_s, pod, before = change.entry.at_s, change.pod, change.before
         who = either.gang or either.uid
         self._first.setdefault(either.uid, now_s)
+        if either.nominated and not either.node:
+            self.hopes.setdefault(who, set()).add(either.nominated)
+        if either.node and either.is_deleting:
+            _, since_s, _ = self.leaving.get(either.uid, ("", now_s, 0.0))
+            gone_s = now_s if pod is None else float("inf")
+            self.leaving[either.uid] = (either.node, since_s, gone_s)
         self.names[who] = f"{either.namespace}/{who.name if isinstance(who, GangRef) else either.name}"
         if pod is not None and pod.evicted_for and (case := self._evicted.get(pod.uid)) is not None:
             case.words = case.words or pod.evicted_for[1]
@@ -154,9 +164,14 @@ class _Cases:
                 waiting=_waiting(world),
             )
             self.closed.append(case)
+        # Of a gang that restarts whole the others go for the first, whatever that went for.
+        if not case.pods or not any(member.on_loss == "restart" for member in self._kin(world, pod)):
+            case.last_s = now_s
         case.pods[pod.uid] = pod
-        case.last_s = now_s
         self._evicted[pod.uid] = case
+
+    def _kin(self, world: World, pod: PodVersion) -> list[PodVersion]:
+        return [] if pod.gang is None else world.there(pod.gang)
 
     def _stands_anew(self, world: World, who: Who, case: Case) -> bool:
         """Whether the gang started again since, so that this is another matter."""
@@ -265,7 +280,7 @@ def _judge(case: Case, cases: _Cases, until_s: float, start_s: float) -> Iterato
     if not case.fault:
         return
     named = _named(case, cases)
-    due_s = _gone_s(case, cases) + start_s
+    due_s = _gone_s(case, cases, named) + start_s
     case.starter = _starter(case, cases, named, due_s)
     if case.starter is not None:
         return
@@ -305,10 +320,16 @@ def _mates(case: Case, who: Who) -> list[Who]:
     ]
 
 
-def _gone_s(case: Case, cases: _Cases) -> float:
-    """When the last of the victims of one decision was gone: whoever they left for waits for all of them."""
-    beside = (other for other in cases.closed if other.fault and abs(other.at_s - case.at_s) <= ROUND_S)
-    return max(other.gone_s for other in beside)
+def _gone_s(case: Case, cases: _Cases, named: Collection[Who]) -> float:
+    """When the last of the victims of one decision was gone, and of others that had begun to leave by then
+    nodes to which the beneficiary is nominated: whoever they leave for waits for all of them.
+    """
+    beside = [other for other in cases.closed if other.fault and abs(other.at_s - case.at_s) <= ROUND_S]
+    hopes = {node for who in named for node in cases.hopes.get(who, ())}
+    leaving = (
+        gone_s for node, begun_s, gone_s in cases.leaving.values() if node in hopes and begun_s <= case.last_s
+    )
+    return max(*(other.gone_s for other in beside), *(s for s in leaving if s >= case.at_s), 0.0)
 
 
 def _starter(case: Case, cases: _Cases, named: Collection[Who], due_s: float) -> Who | None:
@@ -351,7 +372,12 @@ def _spared(cases: _Cases, who: Who, together: Sequence[Case]) -> Iterator[Viola
     mates = [whose for whose, _ in started if whose in alike][: 0 if told is None else int(told[1])]
     mine = {who, *mates}
     bound = {pod.uid for whose, pod in started if whose in mine}
-    need = [pod for one in (who, *mates) for pod in first.waiting[one] if pod.uid in bound]
+    need = [
+        pod
+        for one in (who, *mates)
+        for pod in first.waiting[one]
+        if pod.uid in bound or _was_cut_short(cases, one, first)
+    ]
     if not need or not all(pod.is_plain and pod.share is None for pod in need):
         return
     rivals = _others_that_start(cases, mine, together)
@@ -369,6 +395,11 @@ def _spared(cases: _Cases, who: Who, together: Sequence[Case]) -> Iterator[Viola
         if fits(room, need):
             text = f"{spared.title} evicted for {cases.names[who]}, which needed {len(need)} places"
             yield Violation("INV17", spared.revision, f"{text} and had them without")
+
+
+def _was_cut_short(cases: _Cases, who: Who, first: Case) -> bool:
+    """Whether some of it was deleted while it started: then it had asked for more than what was bound."""
+    return any(whose == who and 0.0 <= at_s - first.at_s <= START_S for at_s, whose, _ in cases.ended)
 
 
 def _promised(case: Case, mine: Collection[Who]) -> Iterator[tuple[str, Mapping[str, int]]]:

@@ -289,6 +289,44 @@ def for_somebody_who_finds_room_elsewhere_first(told: Chronicle) -> None:
     told.remove(victim)
 
 
+def for_a_gang_that_is_cancelled_while_it_starts(told: Chronicle) -> None:
+    told.node("n9", 16)
+    victim = told.pod("victim", gpus=16)
+    told.bind(victim, "n8")
+    _, uids = told.gang("urgent", 2, gpus=16)
+    told.evict(victim, "preempted for gang team/urgent, which has priority 100")
+    told.bind(uids[0], "n9")
+    told.remove(uids[1])
+
+
+def for_somebody_who_waits_for_others_beside(told: Chronicle) -> None:
+    told.node("n9", 16)
+    slow, victim = told.pod("slow", gpus=16), told.pod("victim", gpus=16)
+    told.bind(slow, "n8")
+    told.bind(victim, "n9")
+    told.change(replace(told.pods[slow], is_deleting=True))
+    ref, uids = told.gang("urgent", 2, gpus=16)
+    for uid, node in zip(uids, ("n8", "n9"), strict=True):
+        told.change(replace(told.pods[uid], nominated=node))
+    told.evict(victim, "preempted for gang team/urgent, which has priority 100")
+    told.now_s += 600.0
+    told.remove(slow)
+    told.place(ref, uids[:1], "n8")
+    told.bind(uids[1], "n9")
+
+
+def for_somebody_who_was_gone_and_the_rest_restarts(told: Chronicle) -> None:
+    uids = _running(told, "victim", 2, gpus=8)
+    for uid in uids:
+        told.change(replace(told.pods[uid], on_loss="restart"))
+    told.now_s += 100.0
+    urgent = told.pod("urgent", gpus=16)
+    told.evict(uids[0], "preempted for pod team/urgent of the same team")
+    told.remove(urgent)
+    told.now_s += 10.0
+    told.evict(uids[1])
+
+
 def a_gang_that_grew_and_lost_a_member(told: Chronicle) -> None:
     ref, uids = told.gang("grown", 3, gpus=1)
     told.place(ref, uids, "n8")
@@ -309,6 +347,9 @@ CAUSED = (
     for_somebody_beside_whom_room_is_promised,
     for_somebody_who_finds_room_elsewhere_first,
     a_gang_that_grew_and_lost_a_member,
+    for_a_gang_that_is_cancelled_while_it_starts,
+    for_somebody_who_waits_for_others_beside,
+    for_somebody_who_was_gone_and_the_rest_restarts,
     a_gang_that_nobody_completes,
     a_gang_that_restarts_whole,
     a_gang_that_cannot_be_completed,
