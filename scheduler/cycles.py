@@ -189,6 +189,8 @@ class Cycles:
 
         Whether there may be something new to plan: what a success placed was charged when planned.
         """
+        if attempt.failure:
+            self._pardon(attempt)
         if attempt.is_taking_back and attempt.tally.get(MemberState.STUCK):
             self._losses.spare(attempt.key, now_s)
             return True
@@ -200,6 +202,13 @@ class Cycles:
         first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S
         self._hold_back(attempt.key, attempt.failure, first, now_s)
         return True
+
+    def _pardon(self, attempt: Attempt) -> None:
+        """Whom it was to evict and did not: their room is not coming."""
+        for uid, member in attempt.members.items():
+            is_gone = member.state in (MemberState.EVICTED, MemberState.GONE)
+            if not is_gone and self._state.roll.is_condemned(uid):
+                self._state.roll.pardon(uid)
 
     def _dropped(self, key: GangKey, objection: str) -> None:
         """A place that is refused again and again is not planned at once any more: no plan sees why."""

@@ -6,7 +6,7 @@ it is given back only where somebody who waits then starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.gangs.healing import LEAVING_S, RESTARTING, SPARED_S, TRIED_EVERY_S, Healing
@@ -16,6 +16,11 @@ from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Policy
 from scheduler.state import ClusterState
+from scheduler.teams.budgets import Budgets
+from scheduler.teams.cost import bound_s
+
+#: A pod that was bound within this may run although the watch has not shown it.
+BEGINS_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,7 @@ class Losses:
         """Gangs to be given back, each told once. lacking: who waits for room, None for all who wait."""
         short = self._state.gangs.short()
         self._clocks = {key: self._clock(key, one, now_s) for key, one in short.items()}
+        leave = _Leave(Budgets(self._state.disruption.all()), self._at_s)
         found: list[Overdue] = []
         broken: list[GangKey] = []
         for key, one in short.items():
@@ -95,11 +101,18 @@ class Losses:
                 continue
             clock = self._clocks[key]
             if not self._may_stay(key, one, clock, now_s):
-                found.append(self._given_back(key, one, now_s - clock.began_s))
+                back = self._given_back(key, one, now_s - clock.began_s)
+                if one.is_broken and not leave.take(back.pods):
+                    self.spare(key, now_s)
+                else:
+                    found.append(back)
             elif one.is_broken and self._is_lost(key, one, clock, now_s):
                 broken.append(key)
-        for key in self._of_use(broken, lacking) if broken else ():
-            found.append(self._given_back(key, short[key], now_s - self._clocks[key].began_s))
+        able = [key for key in broken if leave.may_go(self._state.remains(key)[1])]
+        for key in self._of_use(able, lacking) if able else ():
+            back = self._given_back(key, short[key], now_s - self._clocks[key].began_s)
+            if leave.take(back.pods):
+                found.append(back)
         for key in broken:
             self._clocks[key].tried_s = now_s
         for gone in found:
@@ -180,3 +193,32 @@ class Losses:
         for (key, uid), at_s in self._kept.items():
             if now_s - at_s >= self._healing.replace_s:
                 self._state.gangs.vacancies.lapse(key, uid)
+
+
+class _Leave:
+    """What disruption budgets let go in one look at all gangs.
+
+    A budget that lets some of a gang go keeps the others where they are: neither the gang nor anybody else
+    could start. So it is all of them or none.
+    """
+
+    def __init__(self, budgets: Budgets, at_s: float) -> None:
+        self._budgets = budgets
+        self._at_s = at_s
+
+    def may_go(self, pods: Sequence[Pod]) -> bool:
+        """Whether all of these may be evicted together."""
+        return self._budgets.allow(self._asked(pods))
+
+    def take(self, pods: Sequence[Pod]) -> bool:
+        """The same; if they may, they are taken off what is left."""
+        if not self.may_go(pods):
+            return False
+        self._budgets.take(self._asked(pods))
+        return True
+
+    def _asked(self, pods: Sequence[Pod]) -> list[Pod]:
+        """Those of whom a budget is asked. One that does not run is evicted past every budget; one that was
+        bound just now may run although it was not seen to.
+        """
+        return [pod for pod in pods if pod.phase == "Running" or self._at_s - bound_s(pod) < BEGINS_S]

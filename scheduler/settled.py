@@ -152,6 +152,9 @@ class _Room:
 
     def _is_short(self, ask: Asked) -> bool:
         roles, need, _ = ask
+        if any(shape not in self._snapshot.masks for shape, _, _ in roles):
+            # Nobody of the kind waits now, so nothing is known of the nodes that it may use.
+            return False
         holds = [(int(self._slots(shape, count).sum()), minimum) for shape, count, minimum in roles]
         if any(most < minimum for most, minimum in holds):
             return True
@@ -159,8 +162,7 @@ class _Room:
 
     def _slots(self, shape: Shape, count: int) -> NDArray[np.int64]:
         """int64[N]: pods of the shape that each node has room for by its resources, at most ``count``."""
-        mask = self._snapshot.masks.get(shape)
-        most = np.zeros(len(self._snapshot.nodes), dtype=np.int64) if mask is None else mask * np.int64(count)
+        most = self._snapshot.masks[shape] * np.int64(count)
         for name, amount in shape.requests:
             column = self._column.get(name, self._column[OVERFLOW])
             np.minimum(most, self._snapshot.free[:, column] // amount, out=most)

@@ -107,6 +107,7 @@ class Shell:
         self._begin(Running(attempt, devices), todo, now_s)
 
     def _give_back(self, gang: PendingGang, pods: tuple[Pod, ...], reason: str, now_s: float) -> None:
+        self.state.roll.condemn(pod.uid for pod in pods)
         attempt, todo = give_back(
             gang.key,
             pods,

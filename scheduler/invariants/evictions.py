@@ -7,6 +7,7 @@ What the scheduler says of its reasons counts only to find for whom it was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,6 +29,8 @@ START_S: Final = 120.0
 VIEW_S: Final = 5.0
 #: Evictions for the same end so near to each other are one decision.
 ROUND_S: Final = 5.0
+#: How an eviction speaks of pods that are planned together with the one it names.
+MORE: Final = re.compile(r"\band (\d+) more\b")
 Span = tuple[float, float]
 Who = GangRef | str
 
@@ -88,6 +91,10 @@ class _Cases:
         #: When nodes or foreign pods changed the room, by node.
         self.moved: list[tuple[float, str]] = []
         self.names: dict[Who, str] = {}
+        #: By UID, pods that were seen to leave: node, since when, and when they were gone.
+        self.leaving: dict[str, tuple[str, float, float]] = {}
+        #: Nodes to which somebody was nominated.
+        self.hopes: dict[Who, set[str]] = {}
         self._troubles = troubles
         self._lives = Lives()
         self._open: dict[Who, Case] = {}
@@ -125,6 +132,12 @@ class _Cases:
         now_s, pod, before = change.entry.at_s, change.pod, change.before
         who = either.gang or either.uid
         self._first.setdefault(either.uid, now_s)
+        if either.nominated and not either.node:
+            self.hopes.setdefault(who, set()).add(either.nominated)
+        if either.node and either.is_deleting:
+            _, since_s, _ = self.leaving.get(either.uid, ("", now_s, 0.0))
+            gone_s = now_s if pod is None else float("inf")
+            self.leaving[either.uid] = (either.node, since_s, gone_s)
         self.names[who] = f"{either.namespace}/{who.name if isinstance(who, GangRef) else either.name}"
         if pod is not None and pod.evicted_for and (case := self._evicted.get(pod.uid)) is not None:
             case.words = case.words or pod.evicted_for[1]
@@ -151,9 +164,14 @@ class _Cases:
                 waiting=_waiting(world),
             )
             self.closed.append(case)
+        # Of a gang that restarts whole the others go for the first, whatever that went for.
+        if not case.pods or not any(member.on_loss == "restart" for member in self._kin(world, pod)):
+            case.last_s = now_s
         case.pods[pod.uid] = pod
-        case.last_s = now_s
         self._evicted[pod.uid] = case
+
+    def _kin(self, world: World, pod: PodVersion) -> list[PodVersion]:
+        return [] if pod.gang is None else world.there(pod.gang)
 
     def _stands_anew(self, world: World, who: Who, case: Case) -> bool:
         """Whether the gang started again since, so that this is another matter."""
@@ -261,8 +279,8 @@ def _judge(case: Case, cases: _Cases, until_s: float, start_s: float) -> Iterato
     """Of an eviction without a cause of its own: who started on the room, if anybody."""
     if not case.fault:
         return
-    named = {who for who, name in cases.names.items() if name in case.words.replace(",", " ").split()}
-    due_s = _gone_s(case, cases) + start_s
+    named = _named(case, cases)
+    due_s = _gone_s(case, cases, named) + start_s
     case.starter = _starter(case, cases, named, due_s)
     if case.starter is not None:
         return
@@ -279,10 +297,39 @@ def _judge(case: Case, cases: _Cases, until_s: float, start_s: float) -> Iterato
     yield Violation("INV17", case.revision, f"{text} ({case.words or 'no word why'})")
 
 
-def _gone_s(case: Case, cases: _Cases) -> float:
-    """When the last of the victims of one decision was gone: whoever they left for waits for all of them."""
-    beside = (other for other in cases.closed if other.fault and abs(other.at_s - case.at_s) <= ROUND_S)
-    return max(other.gone_s for other in beside)
+def _named(case: Case, cases: _Cases) -> set[Who]:
+    """Whom the eviction was said to be for; of pods that are planned together only the first is named."""
+    said = case.words.replace(",", " ").split()
+    named = {who for who, name in cases.names.items() if name in said}
+    if not MORE.search(case.words):
+        return named
+    return named | {mate for who in named for mate in _mates(case, who)}
+
+
+def _mates(case: Case, who: Who) -> list[Who]:
+    """Single pods that waited then and are like this one."""
+    if isinstance(who, GangRef) or who not in case.waiting:
+        return []
+    (pod,) = case.waiting[who]
+    return [
+        other
+        for other, (first, *_) in case.waiting.items()
+        if not isinstance(other, GangRef)
+        and (first.namespace, first.priority, first.requests) == (pod.namespace, pod.priority, pod.requests)
+        and other != who
+    ]
+
+
+def _gone_s(case: Case, cases: _Cases, named: Collection[Who]) -> float:
+    """When the last of the victims of one decision was gone, and of others that had begun to leave by then
+    nodes to which the beneficiary is nominated: whoever they leave for waits for all of them.
+    """
+    beside = [other for other in cases.closed if other.fault and abs(other.at_s - case.at_s) <= ROUND_S]
+    hopes = {node for who in named for node in cases.hopes.get(who, ())}
+    leaving = (
+        gone_s for node, begun_s, gone_s in cases.leaving.values() if node in hopes and begun_s <= case.last_s
+    )
+    return max(*(other.gone_s for other in beside), *(s for s in leaving if s >= case.at_s), 0.0)
 
 
 def _starter(case: Case, cases: _Cases, named: Collection[Who], due_s: float) -> Who | None:
@@ -319,13 +366,25 @@ def _needless(cases: _Cases) -> Iterator[Violation]:
 
 def _spared(cases: _Cases, who: Who, together: Sequence[Case]) -> Iterator[Violation]:
     first = together[0]
-    started = {pod.uid for at_s, whose, pod in cases.binds if whose == who and at_s > first.at_s}
-    need = [pod for pod in first.waiting[who] if pod.uid in started]
+    started = [(whose, pod) for at_s, whose, pod in cases.binds if at_s > first.at_s]
+    told = MORE.search(first.words)
+    alike = set(_mates(first, who)) if told is not None else set()
+    mates = [whose for whose, _ in started if whose in alike][: 0 if told is None else int(told[1])]
+    mine = {who, *mates}
+    bound = {pod.uid for whose, pod in started if whose in mine}
+    need = [
+        pod
+        for one in (who, *mates)
+        for pod in first.waiting[one]
+        if pod.uid in bound or _was_cut_short(cases, one, first)
+    ]
     if not need or not all(pod.is_plain and pod.share is None for pod in need):
         return
-    rivals = _others_that_start(cases, who, together)
+    rivals = _others_that_start(cases, mine, together)
     for spared in together:
         room = copy(first.free)
+        for node, requests in _promised(first, mine):
+            take(room[node], requests)
         for case in together:
             for pod in case.pods.values() if case is not spared else ():
                 if pod.node in room:
@@ -338,12 +397,27 @@ def _spared(cases: _Cases, who: Who, together: Sequence[Case]) -> Iterator[Viola
             yield Violation("INV17", spared.revision, f"{text} and had them without")
 
 
-def _others_that_start(cases: _Cases, who: Who, together: Sequence[Case]) -> list[PodVersion]:
-    """Pods bound between: their room was theirs."""
+def _was_cut_short(cases: _Cases, who: Who, first: Case) -> bool:
+    """Whether some of it was deleted while it started: then it had asked for more than what was bound."""
+    return any(whose == who and 0.0 <= at_s - first.at_s <= START_S for at_s, whose, _ in cases.ended)
+
+
+def _promised(case: Case, mine: Collection[Who]) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Room that others had been nominated to before."""
+    for who, pods in case.waiting.items():
+        for pod in pods if who not in mine else ():
+            if pod.nominated in case.free:
+                yield pod.nominated, pod.requests
+
+
+def _others_that_start(cases: _Cases, mine: Collection[Who], together: Sequence[Case]) -> list[PodVersion]:
+    """Pods bound between: their room was theirs. Where it had been promised to them, it counts once."""
     begin_s = together[0].at_s
-    mine = [at_s for at_s, whose, _ in cases.binds if whose == who and at_s > together[0].at_s]
+    ends = [at_s for at_s, whose, _ in cases.binds if whose in mine and at_s > begin_s]
+    waiting = together[0].waiting
+    promised = {pod.uid for pods in waiting.values() for pod in pods if pod.nominated}
     return [
         pod
         for at_s, whose, pod in cases.binds
-        if whose != who and begin_s < at_s <= max(mine, default=begin_s)
+        if whose not in mine and begin_s < at_s <= max(ends, default=begin_s) and pod.uid not in promised
     ]

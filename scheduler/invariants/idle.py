@@ -117,7 +117,7 @@ def _asked(world: World, lives: Lives, who: Who, pods: Sequence[PodVersion]) -> 
     if world.minimum(who) is None:
         return []
     life = lives.of.get(who)
-    if life is None or not life.minimum:
+    if life is None or not life.minimum or not any(pod.holds for pod in world.there(who)):
         # Where members carry several sizes, whose word counts is not for this judge: none starts with less.
         most = max((pod.minimum for pod in world.there(who) if not pod.together), default=0)
         stand = sum(pod.stands for pod in world.there(who))

@@ -61,7 +61,8 @@ class Lives:
             life.evicted.add(pod.uid)
         if _is_foreign(before, pod):
             life.touched_s = now_s
-        if before is not None and before.holds and before.uid not in life.done and not _counts(pod, life):
+        held = before is not None and bool(before.node) and before.is_live
+        if before is not None and held and before.uid not in life.done and not _counts(pod, life):
             life.lost.append(before)
         self._look(world, ref, now_s)
 
@@ -73,7 +74,7 @@ class Lives:
                 life.minimum = world.minimum(ref) or 0
             return
         if missing == 0:
-            life.minimum = min(life.minimum, world.minimum(ref) or life.minimum)
+            life.minimum = max(_asked(world, ref, there=True), min(life.minimum, _asked(world, ref)))
         if self.short_by(world, ref) > 0:
             if life.short_since is None:
                 life.short_since = now_s
@@ -86,10 +87,17 @@ class Lives:
         life = self.of.get(ref)
         if life is None or not life.minimum:
             return 0
-        least = min(life.minimum, world.minimum(ref) or life.minimum)
+        least = min(life.minimum, _asked(world, ref) or life.minimum)
         here = {pod.uid for pod in world.members(ref) if _counts(pod, life)}
         gone = life.evicted - here
         return max(0, least - len(here | life.done | gone))
+
+
+def _asked(world: World, ref: GangRef, *, there: bool = False) -> int:
+    """The largest size that is asked of the gang by anybody; there: of those that stand now."""
+    most = sum(pod.stands for pod in world.members(ref)) if there else 10**9
+    said = {pod.minimum for pod in world.there(ref) if not pod.together and pod.minimum <= most}
+    return max(world.minimum(ref) or 0, *said, 0)
 
 
 def _counts(pod: PodVersion | None, life: Life) -> bool:

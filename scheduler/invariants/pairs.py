@@ -66,13 +66,16 @@ def recovered(
 ) -> list[Violation]:
     """INV20. So long after the one fault the same gangs stand as in the run without it.
 
-    fault_s: when the fault was over. Where a pod is, and under which name, is left out.
+    fault_s: when the fault was over. Where a pod is, and under which name, is left out. A single pod
+    that ended, or the last member of a gang, asks anew behind those who waited before: where somebody else
+    stands in its place that is no loss.
     """
     at_s = fault_s + recovery_s
     now, then = standing(history, at_s), standing(reference, at_s)
+    ended = _ended_whole(history, at_s) if any(now[name] > then.get(name, 0) for name in now) else {}
     found: list[Violation] = []
     for name in sorted({*now, *then}):
-        if now.get(name, 0) < then.get(name, 0):
+        if now.get(name, 0) + ended.get(name, 0) < then.get(name, 0):
             text = (
                 f"{name}: {now.get(name, 0)} members stand {recovery_s:.0f} s after the fault, "
                 f"{then.get(name, 0)} without it"
@@ -97,3 +100,24 @@ def standing(history: History, at_s: float) -> dict[str, int]:
 
 def _kin(pod: PodVersion) -> str:
     return _name(pod) if pod.gang is not None else f"{pod.namespace}/{pod.owner or pod.name}"
+
+
+def _ended_whole(history: History, at_s: float) -> dict[str, int]:
+    """By name, how many pods ended beside which no other of their gang ran, where none had been evicted."""
+    world, found = World(history.ours), defaultdict[str, int](int)
+    touched: set[str] = set()
+    for entry in history:
+        if entry.at_s > at_s:
+            break
+        change = world.apply(entry)
+        pod, before = change.pod, change.before
+        if pod is not None and pod.is_evicted:
+            touched.add(_name(pod))
+        if before is None or before.scheduler != history.ours or not before.holds:
+            continue
+        if pod is not None and (pod.holds or pod.phase == "Succeeded"):
+            continue
+        kin = [] if before.gang is None else world.members(before.gang)
+        if not any(member.holds for member in kin) and _name(before) not in touched:
+            found[_kin(before)] += 1
+    return found

@@ -134,12 +134,14 @@ class Actor:
             limits=self._limits,
             needs_volumes=any(wants(a.pod.shape) for a in assignments),
         )
-        standing = {pod.uid for pod in self._state.members(gang.key) if stands(pod)}
+        members = self._state.members(gang.key)
+        standing = {pod.uid for pod in members if stands(pod)}
         running = Running(
             attempt,
             gang,
             {a.pod.uid: a.pod for a in assignments},
             standing,
+            done={pod.uid for pod in members if pod.phase == "Succeeded" and not pod.is_deleting},
             devices={a.pod.uid: a.devices for a in assignments if a.devices},
         )
         self._announcer.withdraw(running.pods)
@@ -158,6 +160,7 @@ class Actor:
         """Give back a gang: evict these members of it (INV2). is_inherited: an earlier leader began to.
         evict_tries: how often each is asked for, where that is not as often as may be.
         """
+        self._state.roll.condemn(pod.uid for pod in pods)
         limits = self._limits if evict_tries is None else replace(self._limits, evict_tries=evict_tries)
         attempt, todo = give_back(
             gang.key,

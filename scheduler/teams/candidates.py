@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -125,6 +125,22 @@ class Candidates:
         found = (self._candidate(able, demand) for able in ables)
         kept = tuple(candidate for candidate in found if candidate is not None)
         return Group(rule="preempt", candidates=kept, is_by_order=True)
+
+    def together(self, group: Group, barred: Collection[int]) -> list[int]:
+        """Of the candidates those that budgets let go all together: the first of the group go first."""
+        left = list(self._budgets.left)
+        found: list[int] = []
+        for index, candidate in enumerate(group.candidates):
+            asked = Counter(i for pod in candidate.gang.pods for i in self._budgets.of(pod))
+            if index not in barred and all(count <= left[i] for i, count in asked.items()):
+                found.append(index)
+                for i, count in asked.items():
+                    left[i] -= count
+        return found
+
+    def is_capped(self, candidate: Candidate) -> bool:
+        """Whether a budget speaks of any of its pods."""
+        return any(self._budgets.of(pod) for pod in candidate.gang.pods)
 
     def _place(self, pods: Sequence[Pod], priority: int, created_s: float) -> tuple[float, float, float]:
         return (-priority, rank(self._order, pods, self._teams.at_s), created_s)

@@ -28,10 +28,10 @@ Placement = tuple[RolePlacement, ...]
 Mask = NDArray[np.bool_]
 #: Sets of victims that turn out to be more than is owed, before the search for others is given up.
 BARRED_MAX = 16
+#: Victims of the order without whom it is tried.
+SPARED_MAX = 64
 #: Shared devices that are tried, the cheapest first.
 SHARED_MAX = 64
-#: What the victims' owners are told where the policy's order has them leave.
-LATER = "a gang that goes first by the policy's order takes this place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,27 +189,59 @@ class Clearer:
             _move(packing, candidate, +1)
         if not group.candidates or place_greedy(packing, gang) is None:
             return None
+        barred: set[int] = set()
+        for _ in range(BARRED_MAX):
+            able = self._candidates.together(group, barred)
+            found = self._last_of(gang, group, able)
+            if found is not None:
+                return found
+            # Whoever of a budget goes first keeps the others of it where they are, and may be of no use.
+            capped = [i for i in able if self._candidates.is_capped(group.candidates[i])]
+            if not capped or len(able) + len(barred) == len(group.candidates):
+                return None
+            barred.add(capped[0])
+        return None
+
+    def _last_of(self, gang: Gang, group: Group, able: Sequence[int]) -> VictimAnswer | None:
+        """The first of these candidates, as many as it takes; None where all of them are not enough."""
         packing = self._credited()
         placement: Placement | None = None
         count = 0
-        while placement is None and count < len(group.candidates):
-            _move(packing, group.candidates[count], +1)
+        while placement is None and count < len(able):
+            _move(packing, group.candidates[able[count]], +1)
             count += 1
             placement = place_greedy(packing, gang)
         if placement is None:
             return None
         packing.take_all(gang, placement)
         leaves: list[int] = []
-        for index in reversed(range(count)):
+        for index in reversed(able[:count]):
             _move(packing, group.candidates[index], -1)
             if _is_short(packing, group.candidates[index]):
                 _move(packing, group.candidates[index], +1)
                 leaves.append(index)
+        leaves, placement = self._spared(gang, group, leaves, placement)
         return VictimAnswer(
             taken=tuple(Taken(victim=index, base=True, extra=()) for index in sorted(leaves)),
             placement=placement,
             certificate=Feasible(float(len(leaves)), 0.0),
         )
+
+    def _spared(
+        self, gang: Gang, group: Group, leaves: list[int], placement: Placement
+    ) -> tuple[list[int], Placement]:
+        """Without those beside whom the gang stands elsewhere; who goes first is spared first."""
+        packing = self._credited()
+        for index in leaves:
+            _move(packing, group.candidates[index], +1)
+        for index in leaves[:SPARED_MAX] if len(leaves) > 1 else ():
+            _move(packing, group.candidates[index], -1)
+            found = place_greedy(packing, gang)
+            if found is None:
+                _move(packing, group.candidates[index], +1)
+            else:
+                leaves, placement = [other for other in leaves if other != index], found
+        return leaves, placement
 
     def _of_shared_devices(
         self, gangs: Sequence[PendingGang], gang: Gang, group: Group
@@ -313,8 +345,6 @@ class Clearer:
         return names
 
     def _why(self, gangs: Sequence[PendingGang], group: Group) -> str:
-        if group.is_by_order:
-            return LATER
         first, team = gangs[0], self._allowance.team(gangs[0])
         who = (
             f"gang {first.key}"
@@ -323,6 +353,8 @@ class Clearer:
         )
         if len(gangs) > 1:
             who += f" and {len(gangs) - 1} more"
+        if group.is_by_order:
+            return f"displaced for {who}, which goes first by the policy's order"
         if group.rule == "preempt":
             of = f" of the same team {team}" if team else ""
             return f"preempted for {who}{of}, which has priority {first.priority}"

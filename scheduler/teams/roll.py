@@ -184,6 +184,10 @@ class Roll:
         for uid in uids:
             self._leaving.setdefault(uid, _Leaving(is_condemned=True))
 
+    def is_condemned(self, uid: str) -> bool:
+        """Whether it is about to be evicted, and not seen to leave yet."""
+        return uid in self._leaving and self._leaving[uid].is_condemned
+
     def pardon(self, uid: str) -> None:
         """The eviction was not carried out: its gang may be chosen again, for the same beneficiary too."""
         found = self._leaving.get(uid)

@@ -219,13 +219,17 @@ class Server:
         return Answer(201, _encode({"kind": "Status", "status": "Success", "code": 201}))
 
     def assign(self, key: Key, node: str, words: Mapping[str, str] = {}) -> None:
-        """The pod gets its node, and the Binding's annotations."""
+        """The pod gets its node, the Binding's annotations, and a note of when that was.
+
+        As ``assignPod`` of ``pkg/registry/core/pod/storage/storage.go`` (1.37).
+        """
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": wall(self._clock())}
 
         def edit(pod: Json) -> None:
             pod["spec"]["nodeName"] = node
             if words:
                 pod["metadata"].setdefault("annotations", {}).update(words)
-            set_condition(pod, {"type": "PodScheduled", "status": "True"})
+            set_condition(pod, scheduled)
 
         self.store.change(PODS, key, edit)
 

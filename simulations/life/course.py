@@ -49,6 +49,8 @@ BUSY_CYCLE_S: Final = 4.0
 IDLE_CYCLE_S: Final = 30.0
 #: How long a gang may be partly bound, while members are waited for.
 PARTIAL_S: Final = 600.0
+#: A leader that is killed is followed within this: its lease of 40 s, and what it takes to see that.
+FAILOVER_S: Final = 65.0
 #: What is counted, by its name in the report.
 KINDS: Final = (
     "useless_evictions",
@@ -64,11 +66,15 @@ QUIET: Final = (api.LEASES, api.EVENTS, api.TEAM_QUOTAS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lived:
-    """``ends``: why processes ended that should not have. ``troubles``: when nobody could act."""
+    """``ends``: why processes ended that should not have. ``troubles``: when nobody could act.
+
+    ``leaderless``: from the kill of a leader on, until another one must lead.
+    """
 
     history: History
     ends: tuple[str, ...]
     troubles: tuple[tuple[float, float], ...]
+    leaderless: tuple[tuple[float, float], ...]
     story: str
     digest: str
 
@@ -126,7 +132,9 @@ def judged(lived: Lived) -> dict[str, Sequence[object]]:
     return {
         "safety": [*at_every_revision(history, partial_s=PARTIAL_S)],
         "useless_evictions": [*no_useless_eviction(history, troubles=troubles)],
-        "idle_holes": [*no_idle_hole(history, troubles=troubles, strangers={strangers.NAMESPACE})],
+        "idle_holes": [
+            *no_idle_hole(history, troubles=(*troubles, *lived.leaderless), strangers={strangers.NAMESPACE})
+        ],
         "process_ends": [*lived.ends],
     }
 
@@ -229,6 +237,9 @@ class Course:
         return Lived(
             history=history,
             ends=tuple(fault for replica in self._replicas for fault in (*replica.faults, *ends)),
+            leaderless=tuple(
+                (at_s, at_s + FAILOVER_S) for at_s, fault in self._scenario.strikes if fault == "kill"
+            ),
             troubles=tuple((spell.from_s, spell.to_s + 30.0) for spell in self._weather.spells),
             story=self._story.text(),
             digest=self._store.digest(),

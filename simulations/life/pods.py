@@ -103,7 +103,8 @@ class PodSet:
         self._done: set[int] = set()
         self._failures: dict[int, int] = {}
         self._due: set[int] = set()
-        self._serial = 0
+        #: How often each rank was made. Names so do not depend on who of several is made first.
+        self._serials: dict[int, int] = {}
         self._plans: set[str] = set()
 
     def start(self) -> None:
@@ -175,9 +176,9 @@ class PodSet:
         known = self._site.pod(self.key(rank))
         if known is not None and (self.spec.keeps_names or _is_there(known.read())):
             return
-        self._serial += 1
+        self._serials[rank] = serial = self._serials.get(rank, 0) + 1
         spec = self.spec
-        name = f"{self._owner}-{rank}" if spec.keeps_names else f"{self._owner}-{rank}-{self._serial}"
+        name = f"{self._owner}-{rank}" if spec.keeps_names else f"{self._owner}-{rank}-{serial}"
         self._name_of[rank], self._rank_of[name] = name, rank
         self._site.told[(spec.namespace, name)] = self._told
         self._site.server.store.create(PODS, self._manifest(name))

@@ -9,6 +9,7 @@ from typing import Any
 
 from scheduler.live.config import Api, SchedulerConfiguration
 from simulations.faults import server as api
+from simulations.faults.budgets import BUDGETS
 from simulations.faults.nodes import Nodes
 from simulations.faults.process import Replica
 from simulations.faults.server import Server
@@ -53,7 +54,15 @@ class Life:
         for i in range(count):
             self._kubelets.add(f"n{i}", gpus)
 
-    def pod(self, name: str, *, gpus: int = 8, labels: Mapping[str, str] | None = None, **said: str) -> None:
+    def pod(
+        self,
+        name: str,
+        *,
+        gpus: int = 8,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        **said: str,
+    ) -> None:
         """said: words of the pod, such as ``gang`` and ``gang_min_member``."""
         words = {f"stowplan.dev/{key.replace('_', '-')}": value for key, value in said.items()}
         container = {"name": "c", "resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
@@ -66,13 +75,19 @@ class Life:
             },
             "spec": {
                 "schedulerName": "stowplan",
-                "priority": 0,
+                "priority": priority,
                 "terminationGracePeriodSeconds": 30,
                 "containers": [container],
             },
             "status": {"phase": "Pending"},
         }
         self.store.create(api.PODS, body)
+
+    def budget(self, app: str, least: int) -> None:
+        """Of the pods with this label ``app`` so many stay."""
+        meta = {"namespace": NAMESPACE, "name": app, "generation": 1}
+        spec = {"minAvailable": least, "selector": {"matchLabels": {"app": app}}}
+        self.store.create(BUDGETS, {"metadata": meta, "spec": spec})
 
     def gang(self, name: str, size: int, *, gpus: int = 8) -> None:
         for i in range(size):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scheduler.gangs.healing import REPLACE_S
+from simulations.faults import server as api
+from simulations.faults.store import Json
 from simulations.faults.virtual_time import elapse
 from tests.healing.life import Life, lived
 
@@ -139,3 +145,27 @@ def test_who_may_not_be_evicted_goes_on_with_the_pod_made_anew(on_loss: str) -> 
     life = lived(course)
     assert life.evicted == []
     assert life.node_of("train-again")
+
+
+@settings(max_examples=6, deadline=None)
+@given(after_s=st.floats(0.3, 1.8))
+def test_who_did_its_work_may_be_cleared_away_while_another_is_bound(after_s: float) -> None:
+    async def course(life: Life) -> None:
+        life.nodes(3)
+        life.gang("job", 3)
+        await elapse(60)
+        for name, phase in (("job-1", "Failed"), ("job-0", "Succeeded"), ("job-2", "Succeeded")):
+            life.store.change(api.PODS, ("red", name), partial(_ends, phase))
+        await elapse(10)
+        life.pod("job-again", gang="job", gang_min_member="3")
+        await elapse(after_s)
+        life.store.remove(api.PODS, ("red", "job-0"))
+        await elapse(20)
+
+    life = lived(course, delay_s=0.3)
+    assert life.evicted == []
+    assert life.node_of("job-again")
+
+
+def _ends(phase: str, pod: Json) -> None:
+    pod["status"]["phase"] = phase

@@ -8,6 +8,7 @@ LOST = "tests/healing/test_a_lost_member_costs_the_others_nothing.py"
 LARGER = "tests/healing/test_a_gang_made_larger_runs_on.py"
 GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
 COUNTED = "tests/healing/test_what_is_bound_counts.py"
+WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
 JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
 HEALING_GUARDS: tuple[Mutation, ...] = (
@@ -129,5 +130,40 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         old="self.see(world, ref) > 0 and ref not in self.by",
         new="self.see(world, ref) > 0",
         test=JUDGED,
+    ),
+    Mutation(
+        name="a budget that lets some of a gang go lets none restart",
+        file="scheduler/losses.py",
+        old="                if one.is_broken and not leave.take(back.pods):\n",
+        new="                if False:\n",
+        test=f"{WHOLE}::test_a_budget_lets_all_of_a_gang_go_or_none",
+    ),
+    Mutation(
+        name="a budget that lets some of a gang go lets none leave for others",
+        file="scheduler/losses.py",
+        old="        able = [key for key in broken if leave.may_go(self._state.remains(key)[1])]\n",
+        new="        able, leave = broken, _Leave(Budgets(()), self._at_s)\n",
+        test=f"{WHOLE}::test_a_budget_lets_all_of_a_gang_go_or_none",
+    ),
+    Mutation(
+        name="a gang that is given back counts as leaving",
+        file="scheduler/live/actor.py",
+        old="        self._state.roll.condemn(pod.uid for pod in pods)\n",
+        new="",
+        test=f"{WHOLE}::test_nobody_leaves_while_the_room_of_a_gang_that_is_given_back_will_do",
+    ),
+    Mutation(
+        name="who may not be evicted does not count as leaving",
+        file="scheduler/cycles.py",
+        old="            if not is_gone and self._state.roll.is_condemned(uid):\n",
+        new="            if False:\n",
+        test=f"{WHOLE}::test_the_room_of_who_may_not_be_evicted_is_not_waited_for",
+    ),
+    Mutation(
+        name="who did its work before is not missed when it is cleared away",
+        file="scheduler/live/actor.py",
+        old='            done={pod.uid for pod in members if pod.phase == "Succeeded" and not pod.is_deleting},\n',
+        new="",
+        test=f"{LOST}::test_who_did_its_work_may_be_cleared_away_while_another_is_bound",
     ),
 )

@@ -156,3 +156,29 @@ def test_room_that_a_dropped_place_leaves_is_found() -> None:
     cycles.remember(begun, planned)
     again = cycles.begin(1.0, 1.0).plan()
     assert [place.gang.pods[0].name for place in again.places] == ["b"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(size=st.integers(1, 3), idle=st.integers(0, 3), ends=st.integers(0, 9))
+def test_what_nobody_asks_for_any_more_is_not_known_to_be_missing(size: int, idle: int, ends: int) -> None:
+    """Who waited gives up, room comes free while nobody of the kind waits, and an equal one comes."""
+    cluster = Cluster(Policy())
+
+    def submit(name: str, count: int) -> None:
+        made = gang(name, count, gpu=8) if count > 1 else [pod(name, gpu=8)]
+        cluster.submit([replace(one, created_s=0.0) for one in made])
+
+    for number in range(3):
+        submit(f"runs-{number}", 1)
+    cluster.cycle(0.0)
+    submit("waits", size)
+    cluster.cycle(1.0)
+    cluster.give_up(3)
+    for number in range(idle):
+        cluster.cycle(2.0 + number)
+    for _ in range(size):
+        cluster.end(ends)
+    cluster.cycle(10.0)
+    submit("equal", size)
+    cluster.cycle(11.0)
+    assert sum(one.name.startswith("equal") for one in cluster.bound) == size

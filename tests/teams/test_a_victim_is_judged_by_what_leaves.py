@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scheduler.gangs.groups import Replicas, Workload
 from scheduler.model.disruption import DisruptionBudget
@@ -98,6 +100,73 @@ def test_a_budget_holds_where_the_order_displaces(allowed: int, leave: int) -> N
     state.set_pod(pod("urgent", gpu=8, priority=100, created_s=50.0))
     done = plan(state.snapshot(100.0), Policy(displaces=True), Budget())
     assert sum(len(victim.pods) for clearing in done.clearings for victim in clearing.victims) == leave
+
+
+@pytest.mark.parametrize("useless", range(4))
+@pytest.mark.parametrize(("allowed", "leave"), [(3, 1), (1, 1), (0, 0)])
+def test_the_order_takes_no_more_of_a_service_than_its_budget_lets_go(
+    allowed: int, leave: int, useless: int
+) -> None:
+    """Of the pods of a service, each on a node of its own, those that came last are of no use to anybody."""
+    state = ClusterState("stowplan")
+    state.follows = True
+    for index in range(4):
+        state.set_node(node(f"n{index}", gpu=2 if index >= 4 - useless else 4))
+        one = pod(f"web-{index}", gpu=2, created_s=float(index))
+        state.set_pod(replace(one, node_name=f"n{index}", phase="Running", started_s=0.0))
+    state.disruption.put(DisruptionBudget(namespace="team", name="web", selector=Selector(), allowed=allowed))
+    state.set_pod(pod("urgent", gpu=4, priority=100, created_s=50.0))
+    done = plan(state.snapshot(100.0), Policy(displaces=True), Budget())
+    victims = [one for clearing in done.clearings for victim in clearing.victims for one in victim.pods]
+    assert len(victims) == leave
+    assert all("team/urgent" in clearing.why for clearing in done.clearings)
+
+
+@pytest.mark.parametrize(("allowed", "leave"), [(2, 2), (1, 0), (0, 0)])
+def test_the_order_takes_two_of_a_service_where_its_budget_lets_two_go(allowed: int, leave: int) -> None:
+    state = ClusterState("stowplan")
+    state.follows = True
+    state.set_node(node("n0"))
+    for index in range(4):
+        one = pod(f"web-{index}", gpu=2, created_s=float(index))
+        state.set_pod(replace(one, node_name="n0", phase="Running", started_s=0.0))
+    state.disruption.put(DisruptionBudget(namespace="team", name="web", selector=Selector(), allowed=allowed))
+    state.set_pod(pod("urgent", gpu=4, priority=100, created_s=50.0))
+    done = plan(state.snapshot(100.0), Policy(displaces=True), Budget())
+    assert sum(len(victim.pods) for clearing in done.clearings for victim in clearing.victims) == leave
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    sizes=st.lists(st.integers(2, 8), min_size=2, max_size=4),
+    asks=st.lists(st.integers(1, 8), min_size=4, max_size=16),
+    wanted=st.integers(2, 6),
+    each=st.integers(1, 3),
+)
+def test_the_order_evicts_nobody_without_whom_there_is_room(
+    sizes: list[int], asks: list[int], wanted: int, each: int
+) -> None:
+    state = ClusterState("stowplan")
+    state.follows = True
+    free = dict.fromkeys((f"n{index}" for index in range(len(sizes))), 0)
+    for index, size in enumerate(sizes):
+        state.set_node(node(f"n{index}", gpu=size))
+        free[f"n{index}"] = size
+    for index, ask in enumerate(asks):
+        name = next((name for name, left in free.items() if left >= ask), "")
+        if name:
+            one = pod(f"low-{index}", gpu=ask, created_s=float(index))
+            state.set_pod(replace(one, node_name=name, phase="Running", started_s=0.0))
+            free[name] -= ask
+    for one in gang("urgent", wanted, gpu=each, priority=100, created_s=50.0):
+        state.set_pod(one)
+    done = plan(state.snapshot(100.0), Policy(displaces=True), Budget())
+    victims = [one for clearing in done.clearings for victim in clearing.victims for one in victim.pods]
+    for spared in victims:
+        left = dict(free)
+        for one in victims:
+            left[one.node_name] += 0 if one is spared else asks[int(one.name.removeprefix("low-"))]
+        assert sum(gpus // each for gpus in left.values()) < wanted
 
 
 def test_an_eviction_that_the_budget_does_not_count_yet_is_counted() -> None:

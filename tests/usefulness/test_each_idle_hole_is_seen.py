@@ -160,7 +160,29 @@ def a_team_above_its_guarantee(told: Chronicle) -> None:
     told.pod("not-due", gpus=8)
 
 
+def room_that_is_held_for_a_member_that_took_its_time_to_go(told: Chronicle) -> None:
+    ref, uids = told.gang("slow", 2, gpus=16)
+    told.node("n8", 32)
+    told.place(ref, uids, "n8")
+    told.change(replace(told.pods[uids[0]], is_deleting=True))
+    told.now_s += 50.0
+    told.remove(uids[0])
+    told.pod("other", gpus=16)
+
+
+def a_gang_all_of_whose_members_leave(told: Chronicle) -> None:
+    """It starts whole again, with what is made anew, and not one by one."""
+    ref, uids = told.gang("again", 2, gpus=1)
+    told.node("n8", 16)
+    told.place(ref, uids, "n8")
+    told.change(replace(told.pods[uids[0]], is_deleting=True))
+    told.pod("again-0", gang=ref, minimum=2, gpus=1)
+    told.change(replace(told.pods[uids[1]], is_deleting=True))
+
+
 REASONS = (
+    room_that_is_held_for_a_member_that_took_its_time_to_go,
+    a_gang_all_of_whose_members_leave,
     a_gang_that_does_not_fit,
     a_gang_that_only_fits_in_sum,
     a_gang_that_is_not_complete,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.invariants import GPUNodeVersion, PodVersion, no_useless_eviction
+from scheduler.invariants import GPUNodeVersion, GroupVersion, PodVersion, no_useless_eviction
 from tests.faults.chronicle import Chronicle, honest
 
 SEEDS = st.integers(0, 2**32)
@@ -139,7 +139,17 @@ def for_somebody_who_was_gone(told: Chronicle) -> None:
         told.evict(uid, "preempted for pod team/urgent of the same team")
 
 
+def more_than_those_who_are_planned_together_needed(told: Chronicle) -> None:
+    two_for_two(told, spare=1)
+
+
+def for_somebody_who_finds_room_that_is_promised_to_nobody(told: Chronicle) -> None:
+    beside_a_promise(told, nominated="")
+
+
 USELESS = (
+    more_than_those_who_are_planned_together_needed,
+    for_somebody_who_finds_room_that_is_promised_to_nobody,
     a_gang_that_stands,
     a_pod_that_runs,
     a_gang_that_got_its_member_back,
@@ -234,7 +244,112 @@ def for_somebody_who_was_cancelled_meanwhile(told: Chronicle) -> None:
     told.remove(urgent)
 
 
+def two_for_two(told: Chronicle, *, spare: int = 0) -> None:
+    """Two single pods are planned together; the eviction names one of them."""
+    for number in range(9, 10 + spare):
+        told.node(f"n{number}", 16)
+    victims = [told.pod(f"victim-{i}", gpus=16) for i in range(2)]
+    for uid, node in zip(victims, ("n8", "n9"), strict=True):
+        told.bind(uid, node)
+    urgent = [told.pod(f"urgent-{i}", gpus=16) for i in range(2)]
+    for uid in victims:
+        told.evict(uid, "preempted for pod team/urgent-0 and 1 more, which has priority 10")
+    for uid, node in zip(urgent, ("n8", "n9"), strict=True):
+        told.bind(uid, node)
+
+
+def for_two_who_are_planned_together(told: Chronicle) -> None:
+    two_for_two(told)
+
+
+def beside_a_promise(told: Chronicle, *, nominated: str) -> None:
+    """There is room for the beneficiary on a node, which somebody else may have been nominated to."""
+    told.node("n9", 16)
+    victim, other, urgent = (told.pod(name, gpus=16) for name in ("victim", "other", "urgent"))
+    told.bind(victim, "n8")
+    told.change(replace(told.pods[other], nominated=nominated))
+    told.evict(victim, "preempted for pod team/urgent of the same team")
+    told.bind(urgent, "n8")
+
+
+def for_somebody_beside_whom_room_is_promised(told: Chronicle) -> None:
+    beside_a_promise(told, nominated="n9")
+
+
+def for_somebody_who_finds_room_elsewhere_first(told: Chronicle) -> None:
+    told.node("n9", 16)
+    victim, ends = told.pod("victim", gpus=16), told.pod("ends", gpus=16)
+    told.bind(victim, "n8")
+    told.bind(ends, "n9")
+    urgent = told.pod("urgent", gpus=16)
+    told.evict(victim, "displaced for pod team/urgent, which goes first by the policy's order", leaves=False)
+    told.change(replace(told.pods[ends], phase="Succeeded"))
+    told.bind(urgent, "n9")
+    told.now_s += 200.0
+    told.remove(victim)
+
+
+def for_a_gang_that_is_cancelled_while_it_starts(told: Chronicle) -> None:
+    told.node("n9", 16)
+    victim = told.pod("victim", gpus=16)
+    told.bind(victim, "n8")
+    _, uids = told.gang("urgent", 2, gpus=16)
+    told.evict(victim, "preempted for gang team/urgent, which has priority 100")
+    told.bind(uids[0], "n9")
+    told.remove(uids[1])
+
+
+def for_somebody_who_waits_for_others_beside(told: Chronicle) -> None:
+    told.node("n9", 16)
+    slow, victim = told.pod("slow", gpus=16), told.pod("victim", gpus=16)
+    told.bind(slow, "n8")
+    told.bind(victim, "n9")
+    told.change(replace(told.pods[slow], is_deleting=True))
+    ref, uids = told.gang("urgent", 2, gpus=16)
+    for uid, node in zip(uids, ("n8", "n9"), strict=True):
+        told.change(replace(told.pods[uid], nominated=node))
+    told.evict(victim, "preempted for gang team/urgent, which has priority 100")
+    told.now_s += 600.0
+    told.remove(slow)
+    told.place(ref, uids[:1], "n8")
+    told.bind(uids[1], "n9")
+
+
+def for_somebody_who_was_gone_and_the_rest_restarts(told: Chronicle) -> None:
+    uids = _running(told, "victim", 2, gpus=8)
+    for uid in uids:
+        told.change(replace(told.pods[uid], on_loss="restart"))
+    told.now_s += 100.0
+    urgent = told.pod("urgent", gpus=16)
+    told.evict(uids[0], "preempted for pod team/urgent of the same team")
+    told.remove(urgent)
+    told.now_s += 10.0
+    told.evict(uids[1])
+
+
+def a_gang_that_grew_and_lost_a_member(told: Chronicle) -> None:
+    ref, uids = told.gang("grown", 3, gpus=1)
+    told.place(ref, uids, "n8")
+    if ref.dialect == "own":
+        told.bind(told.pod("grown-3", gang=ref, minimum=4, gpus=1), "n8")
+    else:
+        told.write("Group", "group-grown", GroupVersion(ref=ref, minimum=4))
+        told.bind(told.pod("grown-3", gang=ref, gpus=1), "n8")
+    told.now_s += 25.0
+    told.fail(uids[0])
+    told.now_s += 25.0
+    for uid in uids[1:]:
+        told.evict(uid)
+
+
 CAUSED = (
+    for_two_who_are_planned_together,
+    for_somebody_beside_whom_room_is_promised,
+    for_somebody_who_finds_room_elsewhere_first,
+    a_gang_that_grew_and_lost_a_member,
+    for_a_gang_that_is_cancelled_while_it_starts,
+    for_somebody_who_waits_for_others_beside,
+    for_somebody_who_was_gone_and_the_rest_restarts,
     a_gang_that_nobody_completes,
     a_gang_that_restarts_whole,
     a_gang_that_cannot_be_completed,

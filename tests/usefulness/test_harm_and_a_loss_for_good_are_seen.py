@@ -95,3 +95,24 @@ def test_what_is_made_good_within_the_bound_is_none(seed: int) -> None:
     reference = _stood(seed, 4)
     assert recovered(told.history(), reference, fault_s=200.0, recovery_s=200.0) == []
     assert recovered(told.history(), reference, fault_s=200.0, recovery_s=50.0) != []
+
+
+@few
+@given(SEEDS, st.booleans(), st.booleans())
+def test_who_ended_alone_may_lose_its_place_to_who_waited(
+    seed: int, is_taken: bool, is_evicted: bool
+) -> None:
+    def lived(*, with_fault: bool) -> History:
+        told = Chronicle(seed)
+        told.node("n0", 8)
+        alone, waits = told.pod("alone", gpus=8), told.pod("waits", gpus=8)
+        told.bind(alone, "n0")
+        if with_fault:
+            told.evict(alone) if is_evicted else told.fail(alone)
+            told.pod("alone-again", gpus=8)
+            if is_taken:
+                told.bind(waits, "n0")
+        return told.history(quiet_s=1_000.0)
+
+    found = recovered(lived(with_fault=True), lived(with_fault=False), fault_s=200.0)
+    assert bool(found) == (is_evicted or not is_taken)
