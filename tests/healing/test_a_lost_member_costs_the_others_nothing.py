@@ -147,8 +147,8 @@ def test_who_may_not_be_evicted_goes_on_with_the_pod_made_anew(on_loss: str) -> 
     assert life.node_of("train-again")
 
 
-@settings(max_examples=6, deadline=None)
-@given(after_s=st.floats(0.3, 1.8))
+@settings(max_examples=4, deadline=None)
+@given(after_s=st.floats(0.0, 0.3))
 def test_who_did_its_work_may_be_cleared_away_while_another_is_bound(after_s: float) -> None:
     async def course(life: Life) -> None:
         life.nodes(3)
@@ -158,6 +158,8 @@ def test_who_did_its_work_may_be_cleared_away_while_another_is_bound(after_s: fl
             life.store.change(api.PODS, ("red", name), partial(_ends, phase))
         await elapse(10)
         life.pod("job-again", gang="job", gang_min_member="3")
+        while life.status("job")["phase"] != "Binding":
+            await elapse(0.02)
         await elapse(after_s)
         life.store.remove(api.PODS, ("red", "job-0"))
         await elapse(20)

@@ -64,8 +64,8 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a broken gang leaves only where somebody then starts",
         file="scheduler/losses.py",
-        old="for key in self._of_use(broken, lacking) if broken else ():",
-        new="for key in broken:",
+        old="for key in self._of_use(able, lacking) if able else ():",
+        new="for key in able:",
         test=LOST,
     ),
     Mutation(
