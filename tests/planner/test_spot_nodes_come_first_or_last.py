@@ -105,7 +105,7 @@ def test_a_wish_tolerates_no_taint() -> None:
     assert placed(nodes, wishing(1, "prefer", spec=tolerant)) == {"aks-spot": 1}
 
 
-@pytest.mark.parametrize("node_of", [n for n in RECORDED if n["spot"]], ids=lambda n: str(n["platforms"]))
+@pytest.mark.parametrize("node_of", [n for n in RECORDED if n.get("spot")], ids=lambda n: str(n["platforms"]))
 def test_each_clouds_spot_nodes_are_meant(node_of: dict[str, Any]) -> None:
     nodes = [node("spot", labels=node_of["labels"]), node("other")]
     for wish, goes in (("prefer", "spot"), ("avoid", "other")):
