@@ -216,12 +216,8 @@ def simulate(
     """What would have happened: a trace on a cluster under a policy, by the code that schedules."""
     from scheduler.cli import simulate as command
 
-    terms = command.Terms(
-        restart_s=restart_s,
-        checkpoint_s=checkpoint_s,
-        cycle_s=cycle_s,
-        warm_up_s=command.time_of("--warm-up", warm_up),
-        horizon_s=None if horizon is None else command.time_of("--horizon", horizon),
+    terms = command.terms(
+        restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s, warm_up=warm_up, horizon=horizon
     )
     chosen = command.setting(policy, teams=teams, terms=terms)
     code = command.simulate(
@@ -273,7 +269,7 @@ def compare(
     output: OutputOption = "table",
 ) -> None:
     """Policies, clusters or teams on the same load: paired differences, with confidence intervals."""
-    from scheduler.cli.simulate import Terms, need, said_as, time_of
+    from scheduler.cli.simulate import need, said_as, terms
 
     need("simulations.comparison")
     from scheduler.cli import compare as command
@@ -287,12 +283,8 @@ def compare(
         processes=processes,
         backend=backend,
         events=events,
-        terms=Terms(
-            restart_s=restart_s,
-            checkpoint_s=checkpoint_s,
-            cycle_s=cycle_s,
-            warm_up_s=time_of("--warm-up", warm_up),
-            horizon_s=None if horizon is None else time_of("--horizon", horizon),
+        terms=terms(
+            restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s, warm_up=warm_up, horizon=horizon
         ),
     )
     command.show(alternatives or (), options, output=output)

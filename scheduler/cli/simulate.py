@@ -57,6 +57,19 @@ class Terms:
             raise Failure(f"{text}; give a later horizon", code=EXIT_USAGE)
 
 
+def terms(
+    *, restart_s: float, checkpoint_s: float, cycle_s: float, warm_up: str, horizon: str | None
+) -> Terms:
+    """As the options of that name say. Raises: Failure."""
+    return Terms(
+        restart_s=restart_s,
+        checkpoint_s=checkpoint_s,
+        cycle_s=cycle_s,
+        warm_up_s=time_of("--warm-up", warm_up),
+        horizon_s=None if horizon is None else time_of("--horizon", horizon),
+    )
+
+
 def time_of(option: str, said: str) -> float:
     """Seconds. Raises: Failure."""
     try:

@@ -24,18 +24,10 @@ MEMORY_SLACK: Final = 0.1
 _LABEL_MAX: Final = 63
 
 
-def chip(model: str) -> str:
-    """The family, such as ``h100``, that tells devices apart; empty where none is found.
-
-    ``NVIDIA-H100-80GB-HBM3``, ``nvidia-h100-80gb``, ``H100_NVLINK_80GB`` and ``h100`` agree.
-    """
-    return family_of(model)
-
-
 def disagreement(labels: Mapping[str, str], inventory: Inventory) -> str:
     """Where labels say something else than the devices themselves; empty where they do not."""
     told: list[str] = []
-    by_label, by_device = chip(model_of(labels)), chip(inventory.model)
+    by_label, by_device = family_of(model_of(labels)), family_of(inventory.model)
     if by_label and by_device and by_label != by_device:
         told.append(f"labels say {product_of(labels)}, NVML says {inventory.model}")
     # MIG's single strategy writes the instances' memory there.
@@ -52,8 +44,8 @@ def corrected(labels: Mapping[str, str], inventory: Inventory) -> Mapping[str, s
     A label that agrees stays as it is, so that a selector written for it still matches.
     """
     said: dict[str, str] = {}
-    chips = chip(labels.get(PRODUCT, "")), chip(inventory.model)
-    if inventory.model and (not labels.get(PRODUCT) or (all(chips) and chips[0] != chips[1])):
+    families = family_of(labels.get(PRODUCT, "")), family_of(inventory.model)
+    if inventory.model and (not labels.get(PRODUCT) or (all(families) and families[0] != families[1])):
         said[PRODUCT] = re.sub(r"[^A-Za-z0-9_.-]+", "-", inventory.model)[:_LABEL_MAX].strip("-_.")
     memory = labels.get(MEMORY, "")
     if inventory.memory_mib and (not memory or "MiB a device" in disagreement(labels, inventory)):

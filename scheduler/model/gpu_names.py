@@ -81,7 +81,7 @@ def model_of(labels: Mapping[str, str]) -> str:
         name = OF_LABEL.get(key, {}).get(value.lower(), value)
         if not told and by_type and family_of(by_type) == family_of(name):
             name = name if _size_in_name(name) else by_type
-    return _partitioned(_cached(name, told), labels) if name else ""
+    return _partitioned(canonical(name, told), labels) if name else ""
 
 
 def counted_as(labels: Mapping[str, str]) -> str:
@@ -90,12 +90,27 @@ def counted_as(labels: Mapping[str, str]) -> str:
     return f"{model or 'gpu'}-shared-{replicas}" if replicas > 1 else model
 
 
+@lru_cache(maxsize=4_096)
 def canonical(product: str, memory_mib: int = 0) -> str:
     """``NVIDIA-H100-80GB-HBM3`` -> ``h100-80gb``: the one name of a model.
 
     memory_mib: of one device as told; it decides the size where the name does not.
     """
-    return _cached(product, memory_mib)
+    name, part, vgpu_gb = _cut(product)
+    family, size = _find(name)
+    if family is None:
+        return (_own(name) + part)[:LENGTH_MAX].strip("-") if _own(name) else ""
+    implied, gib, size = size, memory_mib / 1_024, _said(name, family)
+    if not size and not part and not vgpu_gb:
+        size = _nearest(gib, family.sizes)
+    # Virtual GPUs of a larger one have that in their names (A100D).
+    size = size or implied or family.usual or (family.sizes[0] if vgpu_gb else 0)
+    whole = size or max(family.sizes)
+    if not part and not vgpu_gb and 0 < gib < SLICE_MAX * min(family.sizes if not size else (size,)):
+        vgpu_gb = min(_VGPU_SIZES, key=lambda gb: max(gb / gib, gib / gb))
+    if vgpu_gb and vgpu_gb < (1 - SIZE_SLACK) * whole:
+        part = f"-vgpu-{vgpu_gb}gb{part}"
+    return family.name + _sized(family, size) + part
 
 
 @lru_cache(maxsize=1_024)
@@ -183,25 +198,6 @@ def memory_mib_of(labels: Mapping[str, str]) -> int:
 
 
 # -- inside ----------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4_096)
-def _cached(product: str, memory_mib: int) -> str:
-    name, part, vgpu_gb = _cut(product)
-    family, size = _find(name)
-    if family is None:
-        return (_own(name) + part)[:LENGTH_MAX].strip("-") if _own(name) else ""
-    implied, gib, size = size, memory_mib / 1_024, _said(name, family)
-    if not size and not part and not vgpu_gb:
-        size = _nearest(gib, family.sizes)
-    # Virtual GPUs of a larger one have that in their names (A100D).
-    size = size or implied or family.usual or (family.sizes[0] if vgpu_gb else 0)
-    whole = size or max(family.sizes)
-    if not part and not vgpu_gb and 0 < gib < SLICE_MAX * min(family.sizes if not size else (size,)):
-        vgpu_gb = min(_VGPU_SIZES, key=lambda gb: max(gb / gib, gib / gb))
-    if vgpu_gb and vgpu_gb < (1 - SIZE_SLACK) * whole:
-        part = f"-vgpu-{vgpu_gb}gb{part}"
-    return family.name + _sized(family, size) + part
 
 
 def _cut(product: str) -> tuple[str, str, int]:

@@ -45,6 +45,10 @@ class Budgets:
             self._known[key] = found
         return found
 
+    def asked(self, pods: Iterable[Pod]) -> Counter[int]:
+        """By budget, how many of these pods it speaks of."""
+        return Counter(index for pod in pods for index in self.of(pod))
+
     def allow(self, pods: Iterable[Pod]) -> bool:
         """Whether all of these may be evicted now; a pod of several budgets never may."""
         asked: Counter[int] = Counter()

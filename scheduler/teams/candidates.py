@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -131,7 +130,7 @@ class Candidates:
         left = list(self._budgets.left)
         found: list[int] = []
         for index, candidate in enumerate(group.candidates):
-            asked = Counter(i for pod in candidate.gang.pods for i in self._budgets.of(pod))
+            asked = self._budgets.asked(candidate.gang.pods)
             if index not in barred and all(count <= left[i] for i, count in asked.items()):
                 found.append(index)
                 for i, count in asked.items():
@@ -140,7 +139,7 @@ class Candidates:
 
     def is_capped(self, candidate: Candidate) -> bool:
         """Whether a budget speaks of any of its pods."""
-        return any(self._budgets.of(pod) for pod in candidate.gang.pods)
+        return bool(self._budgets.asked(candidate.gang.pods))
 
     def _place(self, pods: Sequence[Pod], priority: int, created_s: float) -> tuple[float, float, float]:
         return (-priority, rank(self._order, pods, self._teams.at_s), created_s)
@@ -233,11 +232,10 @@ class Candidates:
         return True
 
     def _demand(self, team: str, request: Amounts, givers: tuple[str, ...], ables: Iterable[_Able]) -> Demand:
-        asked = Counter(
-            index
+        asked = self._budgets.asked(
+            pod
             for able in ables
             for pod in (able.gang.pods if able.is_whole else able.gang.pods[able.gang.base :])
-            for index in self._budgets.of(pod)
         )
         left = self._budgets.left
         return Demand(
@@ -339,7 +337,7 @@ class Candidates:
         # No rows where a gang stands on nothing and each of its members could go alone.
         amounts = np.array(list(rows.values()), dtype=np.int64).reshape(len(rows), self._translation.width)
         frees = self._allowance.placed({p.uid: p for p in pods}, {p.uid: p.node_name for p in pods})
-        counts = Counter(index for pod in pods for index in self._budgets.of(pod))
+        counts = self._budgets.asked(pods)
         return packing.Part(
             cost=cost,
             nodes=nodes,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from simulations.loads.files import BadTrace
 from simulations.loads.table import GPUS_TOTAL_MAX, BadRow, Row, records
@@ -22,6 +22,7 @@ SHARE: Final = "a share of a GPU counts as a whole one"
 #: A file of which more cannot be parsed is another file, or broken.
 UNPARSED_SHARE_MAX: Final = 0.1
 _LINES_MAX: Final = 5
+Record = TypeVar("Record")
 
 
 class Left(Exception):
@@ -30,6 +31,10 @@ class Left(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Folded(Left):
+    """Raised for a record that is part of a job which another record stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,15 +181,32 @@ def by_row(job: Callable[[Row, Source, Tally], Job]) -> Reader:
     """A reader of tables in which each row is a job, or raises Left."""
 
     def read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
-        for row in good_rows(source, tally):
-            try:
-                yield row.line, job(row, source, tally)
-            except Left as why:
-                tally.left(why.reason, row.line)
-            except BadRow as error:
-                tally.fault(error, row.line)
+        return row_by_row(source, tally, lambda row: job(row, source, tally))
 
     return read
+
+
+def row_by_row(source: Source, tally: Tally, job: Callable[[Row], Job]) -> Iterator[tuple[int, Job]]:
+    """The jobs of a table's rows, as ``each``."""
+    return each(((row.line, row) for row in good_rows(source, tally)), tally, lambda _, row: job(row))
+
+
+def each(
+    records: Iterable[tuple[int, Record]], tally: Tally, job: Callable[[int, Record], Job]
+) -> Iterator[tuple[int, Job]]:
+    """The jobs of records, each with its line. What is no job, or is broken, is counted and passed over.
+
+    job: makes one of a record, by its line and what it holds; raises Left, Folded or BadRow.
+    """
+    for line, record in records:
+        try:
+            yield line, job(line, record)
+        except Folded as why:
+            tally.folded(why.reason, line)
+        except Left as why:
+            tally.left(why.reason, line)
+        except BadRow as error:
+            tally.fault(error, line)
 
 
 def good_rows(source: Source, tally: Tally) -> Iterator[Row]:

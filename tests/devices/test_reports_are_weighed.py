@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from binpacking.choice import Ask, Devices
-from scheduler.devices.labels import chip, corrected, disagreement
+from scheduler.devices.labels import corrected, disagreement
 from scheduler.model.devices import PROBE_AGE_S_MAX, WHOLE_GPU, Inventory, Slot
+from scheduler.model.gpu_names import family_of
 from scheduler.model.objects import Node
 from scheduler.model.plan import Assignment, Snapshot
 from scheduler.state import ClusterState
@@ -133,7 +134,7 @@ def test_a_gang_is_taken_back_whole_before_the_watch_has_shown_all_of_it(state: 
     "spelling", ["NVIDIA-H100-80GB-HBM3", "nvidia-h100-80gb", "H100_NVLINK_80GB", "h100", "NVIDIA H100 NVL"]
 )
 def test_clouds_spell_one_model_in_many_ways(spelling: str) -> None:
-    assert chip(spelling) == "h100"
+    assert family_of(spelling) == "h100"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from simulations.loads.table import BadRow, Row, rows
-from simulations.loads.trace import Format, Left, Source, Tally, by_row, columns, good_rows, gpus_of, of_gpus
+from simulations.loads.table import Row, rows
+from simulations.loads.trace import Format, Left, Source, Tally, by_row, columns, gpus_of, of_gpus, row_by_row
 from simulations.workload import SECONDS_MAX, Job
 
 STEPS_MAX = 10**12
@@ -45,13 +45,7 @@ def _speeds(path: Path) -> Speeds:
 
 def _physical(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
     speeds = _speeds(source.path.parent / THROUGHPUTS)
-    for row in good_rows(source, tally):
-        try:
-            yield row.line, _of_steps(row, source, speeds)
-        except Left as why:
-            tally.left(why.reason, row.line)
-        except BadRow as error:
-            tally.fault(error, row.line)
+    return row_by_row(source, tally, lambda row: _of_steps(row, source, speeds))
 
 
 def _of_steps(row: Row, source: Source, speeds: Speeds) -> Job:

@@ -21,7 +21,7 @@ from simulations.loads.trace import (
     Source,
     Tally,
     between,
-    good_rows,
+    row_by_row,
 )
 from simulations.workload import GPUS_MAX, PODS_MAX, Job
 
@@ -37,13 +37,7 @@ PERCENT: Final = 100.0
 
 def _read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
     submitted = _submissions(source.path.parent / JOB_TABLE)
-    for row in good_rows(source, tally):
-        try:
-            yield row.line, _job(row, submitted, tally)
-        except Left as why:
-            tally.left(why.reason, row.line)
-        except BadRow as error:
-            tally.fault(error, row.line)
+    return row_by_row(source, tally, lambda row: _job(row, submitted, tally))
 
 
 def _submissions(path: Path) -> dict[str, tuple[float, str]]:

@@ -12,7 +12,7 @@ from typing import Final
 from simulations.loads.files import BadTrace
 from simulations.loads.readers.documents import Object, items, json_document, text_of, time_of
 from simulations.loads.table import GPUS_TOTAL_MAX, BadRow
-from simulations.loads.trace import NEVER_STARTED, NO_END, Format, Left, Source, Tally, of_gpus
+from simulations.loads.trace import NEVER_STARTED, NO_END, Format, Left, Source, Tally, each, of_gpus
 from simulations.workload import Job
 
 KEYS: Final = frozenset({"status", "vc", "jobid", "attempts", "submitted_time", "user"})
@@ -23,14 +23,8 @@ def _read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
     found = json_document(source.path)
     if not isinstance(found, list):
         raise BadTrace(f"{source.path}: expected a list of jobs")
-    for number, record in enumerate(found, start=1):
-        tally.records += 1
-        try:
-            yield number, _job(record, number, source, tally)
-        except Left as why:
-            tally.left(why.reason, number)
-        except BadRow as error:
-            tally.fault(error, number)
+    tally.records += len(found)
+    return each(enumerate(found, start=1), tally, lambda number, one: _job(one, number, source, tally))
 
 
 def _job(record: object, number: int, source: Source, tally: Tally) -> Job:

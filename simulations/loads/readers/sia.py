@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simulations.loads.files import BadTrace
-from simulations.loads.table import BadRow, Row, rows
-from simulations.loads.trace import Format, Left, Source, Tally, columns, good_rows, gpus_of, of_gpus
+from simulations.loads.table import Row, rows
+from simulations.loads.trace import Format, Left, Source, Tally, columns, gpus_of, of_gpus, row_by_row
 from simulations.workload import Job
 
 RUN_TIMES = "run_times.csv"
@@ -34,13 +34,7 @@ def _times(path: Path) -> Times:
 
 def _read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
     times = _times(source.path.parent / RUN_TIMES)
-    for row in good_rows(source, tally):
-        try:
-            yield row.line, _job(row, source, times)
-        except Left as why:
-            tally.left(why.reason, row.line)
-        except BadRow as error:
-            tally.fault(error, row.line)
+    return row_by_row(source, tally, lambda row: _job(row, source, times))
 
 
 def _job(row: Row, source: Source, times: Times) -> Job:

@@ -24,6 +24,7 @@ from simulations.loads.trace import (
     Tally,
     between,
     columns,
+    each,
     good_rows,
 )
 from simulations.workload import GPUS_MAX, PODS_MAX, SECONDS_MAX, Job, split
@@ -81,16 +82,15 @@ class _Run:
 
 
 def _read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
+    return each(_last_runs(source, tally), tally, lambda _, found: _job(*found, source, tally))
+
+
+def _last_runs(source: Source, tally: Tally) -> Iterator[tuple[int, tuple[list[_Run], int]]]:
+    """As ``_by_job``, with the line of the last run, which stands for the earlier ones."""
     for runs, number in _by_job(source, tally):
-        last = runs[-1]
         for earlier in runs[:-1]:
             tally.folded(RERUN, earlier.line)
-        try:
-            yield last.line, _job(runs, number, source, tally)
-        except Left as why:
-            tally.left(why.reason, last.line)
-        except BadRow as error:
-            tally.fault(error, last.line)
+        yield runs[-1].line, (runs, number)
 
 
 def _by_job(source: Source, tally: Tally) -> Iterator[tuple[list[_Run], int]]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from simulations.loads.files import BadTrace, open_text
 from simulations.loads.table import GPUS_TOTAL_MAX, BadRow, Row
-from simulations.loads.trace import NEVER_STARTED, Format, Left, Source, Tally, of_gpus
+from simulations.loads.trace import NEVER_STARTED, Folded, Format, Left, Source, Tally, each, of_gpus
 from simulations.workload import JOBS_MAX, Job
 
 COLUMNS: Final = (
@@ -26,6 +26,11 @@ _PARTS: Final = (2, 3, 4)
 
 
 def _read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
+    return each(_numbered(source, tally), tally, lambda line, cells: _job(_row(source, line, cells), source))
+
+
+def _numbered(source: Source, tally: Tally) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are no comments, with their words; all are counted."""
     with open_text(source.path) as file:
         for line, written in enumerate(file, start=1):
             if line > JOBS_MAX:
@@ -34,12 +39,7 @@ def _read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
             if not cells:
                 continue
             tally.records += 1
-            try:
-                yield line, _job(_row(source, line, cells), source)
-            except Left as why:
-                (tally.folded if why.reason == PARTIAL else tally.left)(why.reason, line)
-            except BadRow as error:
-                tally.fault(error, line)
+            yield line, cells
 
 
 def _row(source: Source, line: int, cells: list[str]) -> Row:
@@ -55,7 +55,7 @@ def _row(source: Source, line: int, cells: list[str]) -> Row:
 
 def _job(row: Row, source: Source) -> Job:
     if row.whole("status", 0, most=99) in _PARTS:
-        raise Left(PARTIAL)
+        raise Folded(PARTIAL)
     gpus = row.whole("requested_processors", 0, most=GPUS_TOTAL_MAX) or row.whole(
         "allocated_processors", 0, most=GPUS_TOTAL_MAX
     )
