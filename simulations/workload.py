@@ -101,7 +101,7 @@ def until(source: Workload, horizon_s: float | None) -> Workload:
     """The jobs that are submitted before this time; None: all."""
     if horizon_s is None:
         return source
-    return Workload(name=source.name, jobs=tuple(job for job in source.jobs if job.submit_s < horizon_s))
+    return replace(source, jobs=tuple(job for job in source.jobs if job.submit_s < horizon_s))
 
 
 def repeated(source: Workload, count: int) -> Workload:

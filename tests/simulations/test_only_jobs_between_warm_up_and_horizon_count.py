@@ -93,6 +93,8 @@ def test_unfinished_jobs_are_told_by_the_command(
     assert found["total"]["jobs"] == 5
     assert found["total"]["ended"] == 2
     assert found["unfinished"] == {"running": 1, "waiting": 2}
+    # The account is of the file, whatever part of it counts.
+    assert (found["read"]["records"], found["read"]["jobs"]) == (10, 10)
     assert found["total"]["avg_wait_s"] == pytest.approx((100 + 150 + 200) / 3, abs=0.1)
     assert found["gpu_share"] == pytest.approx(1)
 
