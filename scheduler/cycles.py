@@ -119,6 +119,8 @@ class Cycles:
         #: What the last plan held for gangs that wait for others to leave: pods' UIDs and nodes.
         self._promised: frozenset[tuple[str, str]] = frozenset()
         self._has_lapsed = False
+        #: Gangs that are being evicted whole.
+        self._clearing_out: dict[GangKey, None] = {}
         #: Gangs that lacked room in the last cycle; None before there was one.
         self._lacking: set[GangKey] | None = None
 
@@ -133,6 +135,7 @@ class Cycles:
             held = self._held.get(key)
             if held is None or held.until_s <= now_s:
                 self._state.unhold(key)
+        self._keep_out()
         snapshot, moment = self._state.snapshot(wall_s, self._served), self._state.moment
         return Cycle(
             snapshot=snapshot,
@@ -240,6 +243,17 @@ class Cycles:
         ends += [now_s] if self._has_lapsed else []
         due_s = self._losses.due_s()
         return min(ends if due_s is None else [*ends, due_s], default=None)
+
+    def _keep_out(self) -> None:
+        """Nobody comes in the place of one member while the others are to leave: the room is another's."""
+        now = dict.fromkeys(self._state.roll.clearing_out())
+        for key in self._clearing_out:
+            if key not in now and key not in self._held:
+                self._state.unhold(key)
+        for key in now:
+            if key not in self._held:
+                self._state.hold(key, Waiting(reason="its members are being evicted"))
+        self._clearing_out = now
 
     def _release_held(self, now_s: float) -> None:
         for key, held in self._held.items():

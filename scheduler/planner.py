@@ -104,7 +104,6 @@ def _try(run: Run, batch: list[PendingGang], known: Verdict | None) -> Verdict |
     """Decide these gangs. A verdict where a solver might have found more and there was none for it."""
     first, verdicts, places = batch[0], len(run.verdicts), len(run.places)
     run.translation.promised.keep_from(first.priority, run.packing)
-    run.translation.promised.keep_from(first.priority, run.packing)
     if known is not None:
         run.verdicts.append(_still(run, first, known))
         return None

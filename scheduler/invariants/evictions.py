@@ -93,6 +93,8 @@ class _Cases:
         self.names: dict[Who, str] = {}
         #: By UID, pods that were seen to leave: node, since when, and when they were gone.
         self.leaving: dict[str, tuple[str, float, float]] = {}
+        #: Pods that were nominated to a node, and when.
+        self.nominated: list[tuple[float, PodVersion]] = []
         #: Nodes to which somebody was nominated.
         self.hopes: dict[Who, set[str]] = {}
         self._troubles = troubles
@@ -134,6 +136,8 @@ class _Cases:
         self._first.setdefault(either.uid, now_s)
         if either.nominated and not either.node:
             self.hopes.setdefault(who, set()).add(either.nominated)
+        if pod is not None and pod.nominated and before is not None and not before.nominated:
+            self.nominated.append((now_s, pod))
         if either.node and either.is_deleting:
             _, since_s, _ = self.leaving.get(either.uid, ("", now_s, 0.0))
             gone_s = now_s if pod is None else float("inf")
@@ -383,7 +387,7 @@ def _spared(cases: _Cases, who: Who, together: Sequence[Case]) -> Iterator[Viola
     rivals = _others_that_start(cases, mine, together)
     for spared in together:
         room = copy(first.free)
-        for node, requests in _promised(first, mine):
+        for node, requests in _promised(first, mine, cases):
             take(room[node], requests)
         for case in together:
             for pod in case.pods.values() if case is not spared else ():
@@ -402,12 +406,15 @@ def _was_cut_short(cases: _Cases, who: Who, first: Case) -> bool:
     return any(whose == who and 0.0 <= at_s - first.at_s <= START_S for at_s, whose, _ in cases.ended)
 
 
-def _promised(case: Case, mine: Collection[Who]) -> Iterator[tuple[str, Mapping[str, int]]]:
-    """Room that others had been nominated to before."""
-    for who, pods in case.waiting.items():
-        for pod in pods if who not in mine else ():
-            if pod.nominated in case.free:
-                yield pod.nominated, pod.requests
+def _promised(case: Case, mine: Collection[Who], cases: _Cases) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Room that others had been nominated to before, or were in the same decision and never took."""
+    others = [pod for who, pods in case.waiting.items() for pod in pods if who not in mine]
+    yield from ((pod.nominated, pod.requests) for pod in others if pod.nominated in case.free)
+    asking = {pod.uid for pod in others if not pod.nominated}
+    asking -= {pod.uid for _, _, pod in cases.binds}
+    for at_s, pod in cases.nominated:
+        if pod.uid in asking and abs(at_s - case.at_s) <= VIEW_S and pod.nominated in case.free:
+            yield pod.nominated, pod.requests
 
 
 def _others_that_start(cases: _Cases, mine: Collection[Who], together: Sequence[Case]) -> list[PodVersion]:

@@ -32,9 +32,10 @@ def no_lasting_harm(
     found: list[Violation] = []
     with_them = decided(history, strangers)
     for name, (asked_s, then_s) in without.items():
-        begin_s, now_s = with_them.get(name, (asked_s, None))
-        if then_s is None:
+        if then_s is None or name not in with_them:
+            # Whoever was evicted comes again under another name: of the two runs it may be another one.
             continue
+        begin_s, now_s = with_them[name]
         took_s, before_s = (now_s or history.until_s) - begin_s, then_s - asked_s
         if took_s > factor * before_s + floor_s:
             told = f"decided after {took_s:.1f} s" if now_s is not None else "never decided"

@@ -188,6 +188,18 @@ class Roll:
         """Whether it is about to be evicted, and not seen to leave yet."""
         return uid in self._leaving and self._leaving[uid].is_condemned
 
+    def clearing_out(self) -> list[GangKey]:
+        """Gangs that are about to be evicted whole: whoever of them holds capacity is to leave or leaves."""
+        doomed = (self._cluster.gang_of(uid) for uid, found in self._leaving.items() if found.is_condemned)
+        return [key for key in dict.fromkeys(doomed) if key is not None and self._goes_whole(key)]
+
+    def _goes_whole(self, key: GangKey) -> bool:
+        return all(
+            pod.is_deleting or self.is_condemned(pod.uid)
+            for pod in self._cluster.counted(key)
+            if pod.holds_capacity
+        )
+
     def pardon(self, uid: str) -> None:
         """The eviction was not carried out: its gang may be chosen again, for the same beneficiary too."""
         found = self._leaving.get(uid)

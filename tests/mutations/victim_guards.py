@@ -13,6 +13,13 @@ COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
 
 VICTIM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="nobody joins a gang that is being evicted",
+        file="scheduler/cycles.py",
+        old="        self._keep_out()\n",
+        new="",
+        test=COSTS,
+    ),
+    Mutation(
         name="whom a budget does not let go is no victim",
         file="scheduler/teams/candidates.py",
         old=" and self._budgets.allow(pods)",

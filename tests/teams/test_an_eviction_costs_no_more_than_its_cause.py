@@ -114,6 +114,35 @@ def test_the_first_of_a_gang_that_is_refused_costs_it_nobody() -> None:
     live(story())
 
 
+def test_nobody_comes_in_the_place_of_a_victim_while_others_of_its_gang_are_to_leave() -> None:
+    """The controller makes each anew as soon as it is gone; a new one that is bound would be evicted too."""
+
+    async def story() -> None:
+        living = Living(namespaces=("a",))
+        living.nodes(2)
+        living.gang("ring", "a", 15, 1)
+        await living.passes(30)
+        made: set[str] = set()
+
+        def anew(name: str) -> None:
+            made.add(f"{name}-anew")
+            living.pod(f"{name}-anew", "a", 1, gang=("ring", 15))
+
+        living.on_evicted = anew
+        living.gang("urgent", "a", 8, 1, priority=100)
+        seen: set[str] = set()
+        for _ in range(100):
+            await living.passes(0.05)
+            seen |= living.running("a") & made
+        await living.passes(30)
+        assert len(living.evicted) == 15
+        assert not seen
+        assert living.running("a") == {f"urgent-{index}" for index in range(8)}
+        await living.end()
+
+    live(story())
+
+
 def test_one_gang_leaves_for_one_pod_where_the_order_displaces() -> None:
     async def story() -> None:
         policy = SchedulerConfiguration(policy=PolicySection(displaces=True))
