@@ -6,7 +6,7 @@ export UV_PYTHON_DOWNLOADS = never
 # The tests start hundreds of processes, and each would compile every module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim storms-devices test-gpu agreement
+.PHONY: storms soak bench-simulate help images sbom demo demo-frameworks test test-deploy test-ray test-quick check format lock mutations clean bench-bind bench-scale bench-agent bench-flood bench-packing bench-planted bench-packing-fresh bench-verdict bench-reclaim storms-devices test-gpu agreement
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,9 @@ bench-reclaim: $(VENV)/installed ## 2,000 borrowed GPUs taken back for one gang
 
 bench-scale: $(VENV)/installed ## 5,000 nodes and 140,000 pods: restart, memory, snapshot, plan
 	$(RUN)/python -m tests.benchmarks.scale
+
+bench-flood: $(VENV)/installed ## what 50,000 pods of one tenant cost another tenant's gangs
+	$(RUN)/python -m tests.benchmarks.flood
 
 bench-agent: $(VENV)/installed ## the NVML agent: memory, CPU a probe, writes a minute
 	$(RUN)/python -m tests.benchmarks.agent
