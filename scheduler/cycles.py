@@ -7,16 +7,17 @@ against the state as it is now. No clock: the shell says what time it is, and as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scheduler.gangs.attempt import Attempt, MemberState
 from scheduler.gangs.healing import Healing
 from scheduler.losses import Losses, Overdue
-from scheduler.model.gang import GangKey, Waiting
-from scheduler.model.moment import Moment
+from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Assignment, Budget, Clearing, Place, Plan, Policy, Snapshot, Verdict
 from scheduler.planner import plan
+from scheduler.planning.equals import is_shared
+from scheduler.queue import SchedulingQueue, Unschedulable
 from scheduler.record import record
 from scheduler.settled import Memory
 from scheduler.state import ClusterState
@@ -27,6 +28,12 @@ HOLD_MAX_S = 300.0
 HELD_MAX = 10_000
 #: A gang whose place was dropped so many times in a row backs off.
 DROPS_MAX = 5
+#: Of those that wait apart so many are told again in each cycle: what was said may not have been heard.
+TOLD_AGAIN = 200
+#: So often a cycle looks for others in the place of those that are known not to fit.
+LOOKS_MAX = 4
+#: What gangs are told that lack room.
+LACKING = ("Unschedulable", "Unproven")
 
 
 @dataclass(slots=True)
@@ -39,21 +46,42 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
-    """One cycle under way: what is planned on."""
+    """One cycle under way: what is planned on.
+
+    unseen: gangs that have a turn to come and none in this cycle. apart: some of those that wait apart, and
+    what is true of them; all of them in the course of cycles.
+    """
 
     snapshot: Snapshot
     settled: dict[GangKey, Verdict]
-    moment: Moment
     policy: Policy
     budget: Budget
+    unseen: int
+    apart: Sequence[tuple[PendingGang, Verdict]]
 
     def plan(self) -> Plan:
         """Pure, so that a shell may run it in a thread while the state goes on."""
-        return plan(self.snapshot, self.policy, self.budget, self.settled)
+        planned = plan(self.snapshot, self.policy, self.budget, self.settled)
+        return replace(planned, left_open=planned.left_open + self.unseen) if self.unseen else planned
 
     def record(self, planned: Plan) -> bytes:
         """What was planned, with all that it was planned on, for ``stowplan replay``."""
-        return record(self.snapshot, self.policy, self.budget, self.settled, planned)
+        bare = replace(planned, left_open=planned.left_open - self.unseen)
+        return record(self.snapshot, self.policy, self.budget, self.settled, bare)
+
+
+class _Lacking:
+    """Who lacks room: of those of the last plan, and of those that wait apart."""
+
+    def __init__(self, planned: Plan, apart: Unschedulable) -> None:
+        self._planned = {verdict.key for verdict in planned.verdicts if verdict.reason in LACKING}
+        self._apart = apart
+
+    def __contains__(self, key: object) -> bool:
+        if key in self._planned:
+            return True
+        told = self._apart.get(key) if isinstance(key, GangKey) else None
+        return told is not None and told.reason in LACKING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +129,19 @@ def _is_there(state: ClusterState, pod: Pod) -> bool:
 
 
 class Cycles:
-    """healing: what becomes of a gang that does not stand any more (``scheduler.losses``)."""
+    """healing: what becomes of a gang that does not stand any more (``scheduler.losses``). looks_at_all: a
+    shell has to see each gang in each cycle, so none waits apart.
+    """
 
-    def __init__(self, state: ClusterState, *, policy: Policy, budget: Budget, healing: Healing) -> None:
+    def __init__(
+        self,
+        state: ClusterState,
+        *,
+        policy: Policy,
+        budget: Budget,
+        healing: Healing,
+        looks_at_all: bool = False,
+    ) -> None:
         self._state = state
         state.follows = policy.displaces
         self._policy = policy
@@ -113,7 +151,12 @@ class Cycles:
         #: Places dropped in a row, by gang.
         self._drops: dict[GangKey, int] = {}
         self._now_s = 0.0
-        self._memory = Memory(policy, budget.per_gang)
+        self._memory = Memory(state, budget.per_gang)
+        self._queue = SchedulingQueue(policy.gangs_max)
+        self.apart = Unschedulable()
+        self._may_rest = policy.backfill and not policy.displaces and not looks_at_all
+        #: Up to which priority gangs could wait apart in the last cycle; None for no gang.
+        self._floor: int | None = None
         #: Gangs that had the turn of those left open, until all had one.
         self._served: frozenset[GangKey] = frozenset()
         #: What the last plan held for gangs that wait for others to leave: pods' UIDs and nodes.
@@ -122,7 +165,7 @@ class Cycles:
         #: Gangs that are being evicted whole.
         self._clearing_out: dict[GangKey, None] = {}
         #: Gangs that lacked room in the last cycle; None before there was one.
-        self._lacking: set[GangKey] | None = None
+        self._lacking: _Lacking | None = None
 
     def begin(self, now_s: float, wall_s: float) -> Cycle:
         """Release who has backed off long enough, and take the snapshot to plan on.
@@ -136,14 +179,60 @@ class Cycles:
             if held is None or held.until_s <= now_s:
                 self._state.unhold(key)
         self._keep_out()
-        snapshot, moment = self._state.snapshot(wall_s, self._served), self._state.moment
+        self._state.refresh()
+        self._open_again()
+        looked_at = self._first()
+        snapshot = self._state.snapshot(wall_s, self._served, looked_at)
         return Cycle(
             snapshot=snapshot,
-            settled=self._memory.still(snapshot, moment),
-            moment=moment,
+            settled=self._memory.verdicts(snapshot.gangs),
             policy=self._policy,
             budget=self._budget,
+            unseen=self._queue.unseen(gang.key for gang in looked_at),
+            apart=self.apart.next(TOLD_AGAIN),
         )
+
+    def _open_again(self) -> None:
+        """Take up whoever is new or another, and those for whom something changed."""
+        for key, gang in self._state.gangs.take_changed():
+            self._memory.forget(key)
+            self.apart.drop(key)
+            if gang is None:
+                self._queue.drop(key)
+            else:
+                self._queue.put(gang)
+        opened = self._memory.end()
+        floor = self._state.roll.lowest if self._may_rest and not self._state.roll.is_on else None
+        if floor is None or self._floor is None or floor < self._floor:
+            opened += self.apart.above(floor)
+        self._floor = floor
+        for key in opened:
+            gang = self.apart.drop(key)
+            if gang is not None:
+                self._queue.put(gang)
+
+    def _first(self) -> list[PendingGang]:
+        """Whom this cycle looks at. Who asks for what is known not to be there waits apart from the first."""
+        looked_at = self._queue.first()
+        for _ in range(LOOKS_MAX):
+            known = [gang for gang in looked_at if self._rests(gang)]
+            if not known:
+                break
+            looked_at = self._queue.first()
+        return looked_at
+
+    def _rests(self, gang: PendingGang) -> bool:
+        """Let a gang that is known not to fit wait apart, where it may; whether it does."""
+        if self._floor is None or gang.priority > self._floor or gang.standing or gang.avoided:
+            return False
+        settled = self._memory.get(gang.key)
+        verdict = self._memory.recall(gang) if settled is None else settled.verdict
+        view = self._queue.get(gang.key)
+        if verdict is None or view is None:
+            return False
+        self._queue.drop(gang.key)
+        self.apart.put(view, verdict)
+        return True
 
     def admit(
         self, places: Sequence[Place], is_running: Callable[[GangKey], bool]
@@ -174,8 +263,11 @@ class Cycles:
     def remember(self, cycle: Cycle, planned: Plan) -> None:
         """Keep the verdicts that stay true until capacity is released."""
         self._note_lapses(planned)
-        self._lacking = {v.key for v in planned.verdicts if v.reason in ("Unschedulable", "Unproven")}
-        self._memory.note(cycle.snapshot, planned, cycle.moment)
+        self._lacking = _Lacking(planned, self.apart)
+        is_alike = is_shared(cycle.snapshot, self._policy, planned)
+        self._memory.note(cycle.snapshot, planned, is_alike=is_alike)
+        left = {v.key for v in planned.verdicts if v.reason == "Waiting"}
+        self._queue.had(gang.key for gang in cycle.snapshot.gangs if gang.blocked or gang.key not in left)
         self._served = self._served.union(planned.served) if planned.left_open else frozenset()
 
     def _note_lapses(self, planned: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +32,7 @@ def of_use(
     snapshot: Snapshot,
     policy: Policy,
     broken: Sequence[Broken],
-    lacking: Collection[GangKey] | None,
+    lacking: Container[GangKey] | None,
     masks: Mapping[Shape, NDArray[np.bool_]],
 ) -> list[GangKey]:
     """Of these gangs, those on whose nodes somebody starts once all of them are gone, and nobody before.
@@ -65,7 +65,7 @@ def of_use(
 
 
 def _picked(
-    gangs: Sequence[PendingGang], broken: Collection[GangKey], lacking: Collection[GangKey] | None
+    gangs: Sequence[PendingGang], broken: Collection[GangKey], lacking: Container[GangKey] | None
 ) -> list[PendingGang]:
     """Some that wait for room, no two that ask for the same."""
     found: dict[object, PendingGang] = {}

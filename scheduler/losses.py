@@ -6,7 +6,7 @@ it is given back only where somebody who waits then starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.gangs.healing import LEAVING_S, RESTARTING, SPARED_S, TRIED_EVERY_S, Healing
@@ -88,7 +88,7 @@ class Losses:
         return free
 
     def overdue(
-        self, now_s: float, is_running: Callable[[GangKey], bool], lacking: Collection[GangKey] | None
+        self, now_s: float, is_running: Callable[[GangKey], bool], lacking: Container[GangKey] | None
     ) -> list[Overdue]:
         """Gangs to be given back, each told once. lacking: who waits for room, None for all who wait."""
         short = self._state.gangs.short()
@@ -170,7 +170,7 @@ class Losses:
     def _is_lost(self, key: GangKey, short: Shortage, clock: _Clock, now_s: float) -> bool:
         return not self._restarts(key) and now_s >= self._lost_s(short, clock)
 
-    def _of_use(self, keys: Collection[GangKey], lacking: Collection[GangKey] | None) -> list[GangKey]:
+    def _of_use(self, keys: Collection[GangKey], lacking: Container[GangKey] | None) -> list[GangKey]:
         """Of these gangs those by whose end somebody starts who waits."""
         snapshot = self._state.snapshot(self._at_s)
         broken = [

@@ -2,24 +2,27 @@
 
 A gang that was found not to fit is not looked at until something that its failure depends on changes: room
 that comes free, the nodes and what they allow, for some also pods that come to run. Equal gangs share one
-finding. Room that comes free ends a finding only where the gang could now fit by a plain sum.
+finding. Room that comes free ends a finding only where the gang could now fit by a plain sum. All of it costs
+what changed, not what waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.answer import Infeasible, Unknown
-from scheduler.columns import OVERFLOW
+from scheduler.columns import OVERFLOW, NodeColumns
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.moment import Moment
 from scheduler.model.objects import Shape
-from scheduler.model.plan import Plan, Policy, Snapshot, Verdict
-from scheduler.planning.equals import Asked, asked, is_shared
+from scheduler.model.plan import Plan, Snapshot, Verdict
+from scheduler.planning.equals import Asked, asked
+from scheduler.shortages import Shortages
 
 #: Kinds of gangs of which a finding is kept; the oldest are found anew.
 FINDINGS_MAX = 20_000
@@ -27,16 +30,32 @@ FINDINGS_MAX = 20_000
 PROVEN_AGAIN_MAX = 500
 
 
-@dataclass(slots=True)
+class Cluster(Protocol):
+    """What is asked of the state."""
+
+    @property
+    def columns(self) -> NodeColumns: ...
+    @property
+    def moment(self) -> Moment: ...
+    def mask(self, shape: Shape) -> NDArray[np.bool_]:
+        """bool[N]: where the static rules let pods of this shape go."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
 class Finding:
-    """That gangs which ask for this do not fit. ends: whether it is over."""
+    """That gangs which ask for this do not fit.
+
+    is_short: by a plain sum over nodes of what each has free; then only room that comes free can help.
+    is_social: pods that come to run may help: some role wants others near it, or spread evenly.
+    """
 
     ask: Asked | None
-    is_proven: bool
-    #: Whether pods that come to run may help: some role wants others near it, or spread evenly.
+    is_short: bool
     is_social: bool
-    at: Moment
-    is_over: bool = False
+    keys: dict[GangKey, None] = field(default_factory=dict)
+    #: Of what is short, in ``Shortages``.
+    rows: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,115 +65,143 @@ class Settled:
     finding: Finding
 
 
-@dataclass(slots=True)
 class Memory:
-    """policy: of all plans. per_gang: the solver's budget for one gang."""
+    """per_gang: the solver's budget for one gang."""
 
-    policy: Policy
-    per_gang: float
-    _settled: dict[GangKey, Settled] = field(default_factory=dict)
-    #: By what was asked, what every equal gang gets.
-    _shared: dict[Asked, tuple[Finding, Verdict]] = field(default_factory=dict)
+    def __init__(self, cluster: Cluster, per_gang: float) -> None:
+        self._cluster = cluster
+        self._per_gang = per_gang
+        self._settled: dict[GangKey, Settled] = {}
+        #: By what was asked, what every equal gang gets.
+        self._shared: dict[Asked, tuple[Finding, Verdict]] = {}
+        self._findings: dict[int, Finding] = {}
+        #: Of these those that any room that comes free may end, and those that speak of others.
+        self._delicate: dict[int, Finding] = {}
+        self._social: dict[int, Finding] = {}
+        self._shortages: Shortages[Finding] = Shortages()
+        #: When all findings held for the last time, and what was free then (int64[N, R]).
+        self._at = Moment(0, 0, 0)
+        self._free = np.zeros((0, 0), dtype=np.int64)
 
-    def still(self, snapshot: Snapshot, now: Moment) -> dict[GangKey, Verdict]:
-        """The verdicts that hold at this moment."""
-        if not self._settled and not self._shared:
-            return {}
-        self._end_findings(snapshot, now)
-        by_key = {gang.key: gang for gang in snapshot.gangs}
-        self._settled = {
-            key: settled
-            for key, settled in self._settled.items()
-            if not settled.finding.is_over and by_key.get(key) is settled.gang
-        }
-        self._shared = {ask: known for ask, known in self._shared.items() if not known[0].is_over}
-        if self._shared and is_shared(snapshot, self.policy):
-            self._settle_equals(snapshot)
-        return {key: settled.verdict for key, settled in self._settled.items()}
+    def get(self, key: GangKey) -> Settled | None:
+        return self._settled.get(key)
 
-    def note(self, snapshot: Snapshot, planned: Plan, at: Moment) -> None:
-        """Keep what a plan found on a snapshot of that moment.
+    def verdicts(self, gangs: Iterable[PendingGang]) -> dict[GangKey, Verdict]:
+        """Of those gangs that are settled as they are."""
+        found = ((gang, self._settled.get(gang.key)) for gang in gangs)
+        return {gang.key: known.verdict for gang, known in found if known is not None and known.gang is gang}
+
+    def forget(self, key: GangKey) -> None:
+        """The gang is another, or gone."""
+        known = self._settled.pop(key, None)
+        if known is None:
+            return
+        known.finding.keys.pop(key, None)
+        if not known.finding.keys and not self._is_shared(known.finding):
+            self._drop(known.finding)
+
+    def end(self) -> list[GangKey]:
+        """End the findings that hold no more; the gangs that are open again, by finding."""
+        now, before = self._cluster.moment, self._at
+        if now == before:
+            return []
+        free = self._cluster.columns.total - self._cluster.columns.used
+        self._at = now
+        over = self._over(now, before, free)
+        self._free = free
+        opened = [key for finding in over for key in finding.keys]
+        for finding in over:
+            self._end(finding)
+        if not self._findings:
+            self._shortages = Shortages()
+        return opened
+
+    def recall(self, gang: PendingGang) -> Verdict | None:
+        """Settle the gang where an equal one is known not to fit."""
+        ask = asked(gang) if self._shared and gang.blocked is None else None
+        known = None if ask is None else self._shared.get(ask)
+        if known is None:
+            return None
+        verdict = replace(known[1], key=gang.key)
+        self._settle(gang, verdict, known[0])
+        return verdict
+
+    def note(self, snapshot: Snapshot, planned: Plan, *, is_alike: bool) -> None:
+        """Keep what a plan found since ``end``. is_alike: equal gangs fail alike, whoever asks.
 
         Nothing of a plan that held room for somebody: whoever comes may change for whom, and so all the rest.
         """
         if planned.clearings or any(v.reason == "WaitingForVictims" for v in planned.verdicts):
             return
         by_key = {gang.key: gang for gang in snapshot.gangs}
-        is_alike = is_shared(snapshot, self.policy)
         for verdict in planned.verdicts:
-            if verdict.key in self._settled:
-                continue
             match verdict.certificate:
-                case Infeasible() | Unknown(budget=self.per_gang):
-                    gang = by_key[verdict.key]
-                    self._settle(gang, verdict, at, is_alike=is_alike)
+                case Infeasible() | Unknown(budget=self._per_gang) if verdict.key not in self._settled:
+                    self._found(by_key[verdict.key], verdict, is_alike=is_alike)
                 case _:
                     pass
 
-    def _settle(self, gang: PendingGang, verdict: Verdict, at: Moment, *, is_alike: bool) -> None:
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _found(self, gang: PendingGang, verdict: Verdict, *, is_alike: bool) -> None:
+        is_proven = isinstance(verdict.certificate, Infeasible)
         ask = asked(gang)
-        known = self._shared.get(ask) if is_alike and ask is not None else None
-        if known is None or known[0].at != at:
-            is_proven = isinstance(verdict.certificate, Infeasible)
-            is_social = any(role.shape.pod_affinity or role.shape.spread for role in gang.roles)
-            known = Finding(ask, is_proven, is_social, at), verdict
-            if is_alike and ask is not None and is_proven:
-                if len(self._shared) >= FINDINGS_MAX:
-                    del self._shared[next(iter(self._shared))]
-                self._shared[ask] = known
-        self._settled[gang.key] = Settled(gang, verdict, known[0])
+        is_plain = is_alike and is_proven and not any(role.shape.sees_pods for role in gang.roles)
+        if ask is None or not is_plain:
+            self._settle(gang, verdict, self._finding(gang, ask if is_proven else None))
+            return
+        if ask not in self._shared:
+            if len(self._shared) >= FINDINGS_MAX:
+                self._unshare(next(iter(self._shared)))
+            self._shared[ask] = self._finding(gang, ask), verdict
+        self._settle(gang, verdict, self._shared[ask][0])
 
-    def _end_findings(self, snapshot: Snapshot, now: Moment) -> None:
-        findings = {id(one.finding): one.finding for one in self._settled.values()}
-        findings |= {id(finding): finding for finding, _ in self._shared.values()}
-        room = _Room(snapshot)
-        for finding in findings.values():
-            at = finding.at
-            if finding.is_social and at.arrivals != now.arrivals:
-                finding.is_over = True
-            elif at.releases == now.releases:
-                continue
-            elif at.layout != now.layout or not finding.is_proven or not room.is_short(finding.ask):
-                finding.is_over = True
-            else:
-                finding.at = now
+    def _settle(self, gang: PendingGang, verdict: Verdict, finding: Finding) -> None:
+        self.forget(gang.key)
+        self._settled[gang.key] = Settled(gang, verdict, finding)
+        finding.keys[gang.key] = None
 
-    def _settle_equals(self, snapshot: Snapshot) -> None:
-        """Newcomers that ask for what is known not to be there."""
-        for gang in snapshot.gangs:
-            if gang.key in self._settled or gang.blocked is not None:
-                continue
-            ask = asked(gang)
-            known = None if ask is None else self._shared.get(ask)
-            if known is not None:
-                verdict = replace(known[1], key=gang.key)
-                self._settled[gang.key] = Settled(gang, verdict, known[0])
+    def _finding(self, gang: PendingGang, ask: Asked | None) -> Finding:
+        """ask: None for what is not proven, or depends on more than what is asked for."""
+        found = Finding(
+            ask=ask,
+            is_short=ask is not None and self._is_short(ask),
+            is_social=any(role.shape.pod_affinity or role.shape.spread for role in gang.roles),
+        )
+        self._findings[id(found)] = found
+        if not found.is_short:
+            self._delicate[id(found)] = found
+        elif ask is not None:
+            vectors = (self._cluster.columns.vector(shape.requests) for shape, _, _ in ask[0])
+            found.rows = self._shortages.add(found, vectors)
+        if found.is_social:
+            self._social[id(found)] = found
+        return found
 
-
-class _Room:
-    """Whether what a gang asks is not there in sum: then no rule and no arrangement helps."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._column: Mapping[str, int] = {name: i for i, name in enumerate(snapshot.resources)}
-        self._known: dict[Asked, bool] = {}
-
-    def is_short(self, ask: Asked | None) -> bool:
-        """False also where it was not looked at."""
-        if ask is None:
-            return False
-        known = self._known.get(ask)
-        if known is None:
-            if len(self._known) >= PROVEN_AGAIN_MAX:
-                return False
-            known = self._known[ask] = self._is_short(ask)
-        return known
+    def _over(self, now: Moment, before: Moment, free: NDArray[np.int64]) -> list[Finding]:
+        """The findings that do not hold at this moment any more."""
+        if now.layout != before.layout:
+            return list(self._findings.values())
+        over: dict[int, Finding] = {}
+        if now.arrivals != before.arrivals:
+            over |= self._social
+        if now.releases != before.releases:
+            over |= self._delicate
+            gained = (free > self._free).any(axis=1)
+            self._free = free
+            for tried, finding in enumerate(self._shortages.served(free[gained])):
+                if tried >= PROVEN_AGAIN_MAX or finding.ask is None or not self._is_short(finding.ask):
+                    over[id(finding)] = finding
+        return list(over.values())
 
     def _is_short(self, ask: Asked) -> bool:
-        roles, need, _ = ask
-        if any(shape not in self._snapshot.masks for shape, _, _ in roles):
-            # Nobody of the kind waits now, so nothing is known of the nodes that it may use.
+        """Whether what is asked was not there in sum at the last ``end``: then no arrangement helps.
+
+        False also where what nodes have changed since.
+        """
+        if self._cluster.moment.layout != self._at.layout:
             return False
+        roles, need, _ = ask
         holds = [(int(self._slots(shape, count).sum()), minimum) for shape, count, minimum in roles]
         if any(most < minimum for most, minimum in holds):
             return True
@@ -162,8 +209,30 @@ class _Room:
 
     def _slots(self, shape: Shape, count: int) -> NDArray[np.int64]:
         """int64[N]: pods of the shape that each node has room for by its resources, at most ``count``."""
-        most = self._snapshot.masks[shape] * np.int64(count)
+        column = self._cluster.columns.column
+        most = self._cluster.mask(shape) * np.int64(count)
         for name, amount in shape.requests:
-            column = self._column.get(name, self._column[OVERFLOW])
-            np.minimum(most, self._snapshot.free[:, column] // amount, out=most)
+            np.minimum(most, self._free[:, column.get(name, column[OVERFLOW])] // amount, out=most)
         return np.maximum(most, 0)
+
+    def _end(self, finding: Finding) -> None:
+        for key in finding.keys:
+            del self._settled[key]
+        finding.keys.clear()
+        if finding.ask is not None and self._is_shared(finding):
+            del self._shared[finding.ask]
+        self._drop(finding)
+
+    def _unshare(self, ask: Asked) -> None:
+        finding, _ = self._shared.pop(ask)
+        if not finding.keys:
+            self._drop(finding)
+
+    def _is_shared(self, finding: Finding) -> bool:
+        known = None if finding.ask is None else self._shared.get(finding.ask)
+        return known is not None and known[0] is finding
+
+    def _drop(self, finding: Finding) -> None:
+        self._shortages.drop(finding.rows)
+        for known in (self._findings, self._delicate, self._social):
+            known.pop(id(finding), None)

@@ -447,7 +447,7 @@ class Engine:
         """Jobs that never started, in the words of the last plan."""
         if self._last is None:
             return
-        for verdict in self._last.verdicts:
+        for verdict in (*self._last.verdicts, *self._shell.cycles.apart.verdicts()):
             gang = self._shell.state.view(verdict.key)
             life = None if gang is None or not gang.pods else self._life_of.get(gang.pods[0].uid)
             if life is not None:

@@ -187,7 +187,7 @@ class World:
             self._now_s = max(self._now_s, self._queue[0][0])
             while self._queue and self._queue[0][0] <= self._now_s:
                 heapq.heappop(self._queue)[2](self._now_s)
-        for verdict in last.verdicts if last is not None else ():
+        for verdict in (*last.verdicts, *self._shell.cycles.apart.verdicts()) if last is not None else ():
             self._course.messages[self._name(verdict.key)] = verdict.message
         return self._course
 

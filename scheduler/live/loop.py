@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from itertools import chain
 
 from scheduler.cycles import Cycle, Cycles
 from scheduler.gangs.attempt import Attempt
@@ -22,7 +23,7 @@ from scheduler.live.takeover import Takeover
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.volume_binder import VolumeBinder
 from scheduler.model.gang import GangKey
-from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
+from scheduler.model.plan import Budget, Plan, Policy, Verdict
 from scheduler.state import ClusterState
 
 log = logger("loop")
@@ -69,7 +70,9 @@ class Loop:
         recorder: Callable[[bytes], None] | None = None,
     ) -> None:
         self._state = state
-        self._cycles = Cycles(state, policy=policy, budget=budget, healing=healing)
+        self._cycles = Cycles(
+            state, policy=policy, budget=budget, healing=healing, looks_at_all=provisioner.is_on
+        )
         self.actor = actor(self._ended)
         self._evictor = evictor
         self._announcer = announcer
@@ -122,13 +125,13 @@ class Loop:
         if planned.clearings and self._recorder is not None:
             self._recorder(await asyncio.to_thread(cycle.record, planned))
         told = self._volumes.told(self._provisioner.told(planned, cycle.snapshot))
-        self._metrics.cycle(told, snapshot_s=snapshot_s, plan_s=plan_s)
+        self._metrics.cycle(told, self._cycles.apart.reasons, snapshot_s=snapshot_s, plan_s=plan_s)
         if planned.places or planned.clearings:
             log.info(
                 "planned",
                 places=len(planned.places),
                 clearings=len(planned.clearings),
-                waiting=len(planned.verdicts),
+                waiting=len(planned.verdicts) + len(self._cycles.apart),
                 snapshot_s=round(snapshot_s, 4),
                 plan_s=round(plan_s, 4),
             )
@@ -140,7 +143,7 @@ class Loop:
         self._cycles.remember(cycle, planned)
         if planned.left_open:
             self._wake.set()
-        await self._tell(cycle.snapshot, told, epoch)
+        await self._tell(cycle, told, epoch)
         self._watch_partial(epoch)
         self._metrics.replaced(self._outages.react(epoch))
 
@@ -183,13 +186,13 @@ class Loop:
                 log.info("clearing dropped", gang=str(clearing.beneficiaries[0].key))
                 self._wake.set()
 
-    async def _tell(self, snapshot: Snapshot, planned: Plan, epoch: int) -> None:
-        by_key = {gang.key: gang for gang in snapshot.gangs}
+    async def _tell(self, cycle: Cycle, planned: Plan, epoch: int) -> None:
+        by_key = {gang.key: gang for gang in cycle.snapshot.gangs}
         incomplete: dict[GangKey, tuple[str, float]] = {}
-        for number, verdict in enumerate(planned.verdicts, 1):
+        decided = ((by_key[verdict.key], verdict) for verdict in planned.verdicts)
+        for number, (gang, verdict) in enumerate(chain(decided, cycle.apart), 1):
             if number % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            gang = by_key[verdict.key]
             if self.actor.is_running(verdict.key):
                 continue
             if verdict.reason == "Waiting":
@@ -207,7 +210,7 @@ class Loop:
         for pod, rejected in self._state.rejected():
             key = GangKey(namespace=pod.namespace, dialect="pod", name=pod.uid)
             self._announcer.say(Verdict(key=key, reason="Rejected", message=rejected.reason), [pod])
-        for pod, note in self._state.warnings():
+        for pod, note in self._state.gangs.warnings():
             self._announcer.warn(pod, note)
         self._noticeboard.sweep(self._state, self.actor, epoch)
 

@@ -98,8 +98,8 @@ class Metrics:
             for what, amounts in zip(_TEAM_FIGURES, _team_figures(account), strict=True):
                 self._teams.labels(name, what).set(amounts.get(UNITS, 0) / MILLI)
 
-    def cycle(self, plan: Plan, *, snapshot_s: float, plan_s: float) -> None:
-        """One scheduling cycle was planned."""
+    def cycle(self, plan: Plan, apart: Mapping[Reason, int], *, snapshot_s: float, plan_s: float) -> None:
+        """One scheduling cycle was planned. apart: how many gangs wait that it did not look at, by reason."""
         self._cycles.inc()
         self._snapshot_seconds.observe(snapshot_s)
         self._plan_seconds.observe(plan_s)
@@ -111,7 +111,7 @@ class Metrics:
                 self._answers.labels(_answer(verdict.certificate)).inc()
         waiting = Tally(verdict.reason for verdict in plan.verdicts)
         for reason in get_args(Reason):
-            self._pending.labels(reason).set(waiting[reason])
+            self._pending.labels(reason).set(waiting[reason] + apart.get(reason, 0))
 
     def bind(self, outcome: BindOutcome) -> None:
         self._binds.labels(outcome).inc()

@@ -89,6 +89,11 @@ class Provisioner:
         self._held: dict[str, tuple[float, str]] = {}
         self._unavailable = ""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it asks for capacity, and so has to see each gang that lacks some."""
+        return self._policy is not None
+
     def told(self, planned: Plan, snapshot: Snapshot) -> Plan:
         """The plan with what became of the requests in its verdicts; which gangs lack capacity is kept."""
         if self._policy is None:

@@ -123,7 +123,8 @@ class Policy:
     prices: tuple[Prices, ...] = ()
     #: Soft spread over the pods of their controller, for pods that ask for no device and write none.
     default_spread: tuple[SpreadConstraint, ...] = SYSTEM_SPREAD
-    gangs_max: int = 20_000
+    #: How many gangs one cycle looks at.
+    gangs_max: int = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from scheduler.model.gang import PendingGang, TopologySpec
 from scheduler.model.objects import Shape
-from scheduler.model.plan import Policy, Snapshot, Verdict
+from scheduler.model.plan import Plan, Policy, Snapshot, Verdict
 
 #: Roles by (shape, pods, minimum), what the gang needs, and its topology.
 Asked = tuple[tuple[tuple[Shape, int, int], ...], int, tuple[TopologySpec, ...]]
@@ -31,16 +31,19 @@ def is_plain(ask: Asked) -> bool:
     return not shape.sees_pods and shape.ask is None
 
 
-def is_shared(snapshot: Snapshot, policy: Policy) -> bool:
-    """Whether equal gangs fail alike, whoever asks: no teams, no rule between pods, no turn to wait for."""
+def is_shared(snapshot: Snapshot, policy: Policy, planned: Plan) -> bool:
+    """Whether equal gangs fail alike, whoever asks: no teams, no rule between pods, no turn to wait for.
+
+    Of gangs that have no such rule of their own.
+    """
     return (
         snapshot.teams is None
         and policy.backfill
         and not policy.displaces
         and not snapshot.vacancies
         and not snapshot.nominated
-        and not any(shape.sees_pods for shape in snapshot.masks)
         and not any(pod.shape.pod_anti_affinity for pod in snapshot.placed)
+        and not any(a.pod.shape.pod_anti_affinity for place in planned.places for a in place.assignments)
     )
 
 

@@ -58,12 +58,10 @@ class ClusterState(DeviceState):
         self._placed = PlacedPods(self._pods, self.columns)
         self._last_look = LastLook(self._placed, self.columns)
         self._nominations = Nominations(scheduler_name)
-        #: How much had come and gone when the last snapshot was taken.
-        self._planned_at = 0
+        self._planned_at = 0  # how much had come and gone when the last snapshot was taken
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
-        #: Of these the ones that gave capacity back and changed nothing else.
-        self._given_back = 0
+        self._given_back = 0  # of these the ones that gave capacity back and changed nothing else
         self._arrivals = 0
         self._dropped = 0
 
@@ -349,25 +347,32 @@ class ClusterState(DeviceState):
         """GroupObjects: why objects of the kind cannot be read."""
         return self.gangs.unreadable(kind)
 
-    def warnings(self) -> list[tuple[Pod, str]]:
-        """What pods' owners should know of their gangs, each once; the pods are scheduled all the same."""
-        return self.gangs.warnings()
-
     def mask(self, shape: Shape) -> NDArray[np.bool_]:
         """bool[N]: where the static rules let pods of this shape go."""
         return self._masks.of(shape, self.claims)
 
-    def snapshot(self, at_s: float = 0.0, served: frozenset[GangKey] = frozenset()) -> Snapshot:
-        """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns.
-
-        served: of ``Snapshot``.
-        """
+    def refresh(self) -> None:
+        """Make true again what follows from what was told, so that ``moment`` counts it."""
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
+        self.gangs.holds()
+        dropped, self._dropped = self.gangs.vacancies.dropped - self._dropped, self.gangs.vacancies.dropped
+        self.free_up(dropped)
+
+    def snapshot(
+        self,
+        at_s: float = 0.0,
+        served: frozenset[GangKey] = frozenset(),
+        looked_at: Iterable[PendingGang] | None = None,
+    ) -> Snapshot:
+        """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns.
+
+        served: of ``Snapshot``. looked_at: of the gangs that wait; None for all.
+        """
+        self.refresh()
         self._planned_at = self._placed.meanwhile.count
         views, vacancies = self.gangs.views(), self.gangs.holds()
-        self.free_up(self._freed())
-        gangs = self.refusals.kept_away(views, at_s)
+        gangs = self.refusals.kept_away(views.values() if looked_at is None else looked_at, at_s)
         shapes = {role.shape for gang in gangs for role in gang.roles}
         self.roll.settle(views)
         teams = self.roll.teams(at_s)
@@ -404,11 +409,6 @@ class ClusterState(DeviceState):
         )
 
     # -- inside ------------------------------------------------------------------------------
-
-    def _freed(self) -> int:
-        """Rooms that were kept for somebody when this was last asked, and are not any more."""
-        dropped, self._dropped = self.gangs.vacancies.dropped - self._dropped, self.gangs.vacancies.dropped
-        return dropped
 
     def _settle(self, record: Record) -> bool:
         """Make what follows from a record true again: its charge, its gang's view."""

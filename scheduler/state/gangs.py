@@ -37,6 +37,8 @@ class Gangs:
         #: Those Jobs, by gang.
         self._jobs: dict[GangKey, dict[tuple[str, str], None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
+        #: Whose view is another since this was last asked for.
+        self._changed: dict[GangKey, None] = {}
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
         #: Our pods that could not be parsed or resolved to a gang.
         self._refused: dict[str, Record] = {}
@@ -274,6 +276,12 @@ class Gangs:
         self.refresh()
         return self._views
 
+    def take_changed(self) -> list[tuple[GangKey, PendingGang | None]]:
+        """The gangs that look different since this was last asked, None for those of which nobody waits."""
+        self.refresh()
+        changed, self._changed = self._changed, {}
+        return [(key, self._views.get(key)) for key in changed]
+
     def refresh(self) -> None:
         for key in list(self._dirty):
             self._refresh(key)
@@ -292,6 +300,7 @@ class Gangs:
             self._look(key)
         view = self._build(key)
         held = self._holds.get(key)
+        self._changed[key] = None
         if view is None:
             self._views.pop(key, None)
         else:

@@ -7,7 +7,7 @@ Each refusal in a row keeps the gang, or what made the pod, away from that node 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -70,21 +70,23 @@ class Refusals:
         nodes = self._nodes.get(whose, ()) if whose is not None else ()
         return tuple(sorted(name for name in nodes if self._until_s(whose, name) > at_s))
 
-    def kept_away(self, views: Mapping[GangKey, PendingGang], at_s: float) -> tuple[PendingGang, ...]:
+    def kept_away(self, gangs: Iterable[PendingGang], at_s: float) -> tuple[PendingGang, ...]:
         """The gangs as they are to be planned at ``at_s``; one that nothing changed for is the same value."""
         self._expire(at_s)
         if not self._found:
             self._told.clear()
-            return tuple(views.values())
+            return tuple(gangs)
         told: dict[GangKey, tuple[PendingGang, PendingGang]] = {}
         found: list[PendingGang] = []
-        for key, view in views.items():
-            avoided = self.avoided(key, view.roles[0].pods[0], at_s) if view.roles else ()
+        for view in gangs:
+            avoided = self.avoided(view.key, view.roles[0].pods[0], at_s) if view.roles else ()
             if avoided:
-                known = self._told.get(key)
+                known = self._told.get(view.key)
                 is_same = known is not None and known[0] is view and known[1].avoided == avoided
-                told[key] = known if known is not None and is_same else (view, replace(view, avoided=avoided))
-            found.append(told[key][1] if avoided else view)
+                told[view.key] = (
+                    known if known is not None and is_same else (view, replace(view, avoided=avoided))
+                )
+            found.append(told[view.key][1] if avoided else view)
         self._told = told
         return tuple(found)
 

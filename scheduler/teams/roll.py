@@ -244,6 +244,11 @@ class Roll:
 
     # -- reading -------------------------------------------------------------------------------
 
+    @property
+    def lowest(self) -> int:
+        """The lowest priority of pods that run: without teams, nobody is evicted for a gang of no more."""
+        return min((*self._priorities, *self._given.values()), default=PRIORITY_MAX)
+
     def look_up(self, namespaces: Mapping[str, Mapping[str, str]]) -> TeamTable | None:
         """The table of teams as it is written by now, or None where there is no TeamQuota."""
         if not self.is_on:
@@ -280,7 +285,7 @@ class Roll:
 
         displaces: somebody may be whatever the priorities are.
         """
-        lowest = min((*self._priorities, *self._given.values()), default=PRIORITY_MAX)
+        lowest = self.lowest
         if displaces or self._nominated or any(gang.priority > lowest for gang in waiting):
             return self._moment(at_s)
         self.going = {}

@@ -1,7 +1,8 @@
 """``python -m tests.benchmarks.held FILE -m MODULE ...``: a program, and what holds its event loop.
 
 Each callback of every asyncio loop is timed by the CPU that its thread uses, so that a busy machine does not
-count. FILE gets the longest ones, longest first, whenever a new one is among them.
+count; the standard loop is used, since uvloop does not say what it runs. FILE gets the longest ones, longest
+first, whenever a new one is among them.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def read(path: Path) -> list[Hold]:
 
 
 if __name__ == "__main__":
+    sys.modules["uvloop"] = None  # type: ignore[assignment]
     Watch(Path(sys.argv[1])).install()
     module, sys.argv = sys.argv[3], sys.argv[3:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -33,7 +33,8 @@ def test_every_gang_is_whole_or_pending_with_a_true_reason_and_nothing_is_left(t
     shown = subprocess.run(
         COMMAND, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=LIMIT_S
     )
-    assert shown.returncode == 0, shown.stdout + shown.stderr
+    wrong = shown.stdout.partition("checked against the API server")[2].partition("last words")[0]
+    assert shown.returncode == 0, f"{shown.stdout}{shown.stderr}\nIn the end: {wrong}"
     judged = {line.partition(" ok ")[0].strip() for line in shown.stdout.splitlines() if " ok " in line}
     loan = {f"team {LOAN.borrower}", f"team {LOAN.lender}", "evictions"}
     assert judged == {name for act in ACTS for name in act.subjects} | loan | {"all nodes", "all revisions"}

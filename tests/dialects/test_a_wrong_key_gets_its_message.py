@@ -194,11 +194,11 @@ def test_an_owner_that_nobody_may_read_leaves_singles_and_says_so(name: str, why
         stage.arrive(found)
         stage.plan()
         assert len(stage.bound) == i
-    ((_, told),) = stage.state.warnings()
+    ((_, told),) = stage.state.gangs.warnings()
     assert why in told
     assert words.GANG in told
     assert words.MIN_MEMBER in told
-    assert not stage.state.warnings()
+    assert not stage.state.gangs.warnings()
 
 
 def test_a_size_on_the_pods_makes_a_gang_although_the_owner_cannot_be_read() -> None:
@@ -236,7 +236,7 @@ def test_pods_of_a_kind_nobody_knows_start_alone_and_are_told_how_to_be_a_gang()
     stage.arrive(pod("p", owner=("example.com/v1", "FancyJob", "fancy", "u")))
     stage.plan()
     assert stage.bound
-    ((_, told),) = stage.state.warnings()
+    ((_, told),) = stage.state.gangs.warnings()
     assert "FancyJob" in told
     assert words.GANG in told
 
@@ -247,7 +247,7 @@ def test_pods_of_deployments_and_the_like_start_alone_and_in_silence(kind: str) 
     stage.arrive(pod("p", owner=("apps/v1", kind, "web", "u")))
     stage.plan()
     assert stage.bound
-    assert not stage.state.warnings()
+    assert not stage.state.gangs.warnings()
 
 
 def test_of_two_groups_the_first_by_order_is_followed_and_the_pod_is_warned() -> None:
@@ -257,7 +257,7 @@ def test_of_two_groups_the_first_by_order_is_followed_and_the_pod_is_warned() ->
     stage.arrive(pod("p", annotations=words_, labels={"kueue.x-k8s.io/pod-group-name": "k"}))
     stage.plan()
     assert stage.bound
-    ((warned, told),) = stage.state.warnings()
+    ((warned, told),) = stage.state.gangs.warnings()
     assert warned.name == "p"
     assert told.index("mine") < told.index("Volcano: v") < told.index("Kueue (groups of plain pods): k")
 
@@ -318,4 +318,4 @@ def test_no_text_breaks_a_dialect_or_another_gang(
     assert {f"honest-{i}" for i in range(3)} <= set(stage.bound)
     for verdict in stage.plan().verdicts:
         assert verdict.message.isprintable()
-    assert all(text.isprintable() for _, text in stage.state.warnings())
+    assert all(text.isprintable() for _, text in stage.state.gangs.warnings())

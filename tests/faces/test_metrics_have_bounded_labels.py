@@ -75,17 +75,18 @@ def test_no_plan_adds_a_series(plans: list[Plan]) -> None:
     metrics = Metrics()
     before = _series(metrics)
     for plan in plans:
-        metrics.cycle(plan, snapshot_s=0.01, plan_s=0.1)
+        metrics.cycle(plan, {"Unschedulable": 3}, snapshot_s=0.01, plan_s=0.1)
     assert _series(metrics) == before
 
 
-@given(plans, plans)
-def test_pending_is_of_the_last_plan_and_answers_of_all(first: Plan, second: Plan) -> None:
+@given(plans, plans, st.integers(0, 9))
+def test_pending_is_of_the_last_plan_and_answers_of_all(first: Plan, second: Plan, apart: int) -> None:
     metrics = Metrics()
-    metrics.cycle(first, snapshot_s=0.01, plan_s=0.1)
-    metrics.cycle(second, snapshot_s=0.01, plan_s=0.1)
+    metrics.cycle(first, {}, snapshot_s=0.01, plan_s=0.1)
+    metrics.cycle(second, {"Unproven": apart}, snapshot_s=0.01, plan_s=0.1)
     for reason in REASONS:
         waiting = sum(verdict.reason == reason for verdict in second.verdicts)
+        waiting += apart if reason == "Unproven" else 0
         assert _value(metrics, "gangs_pending", reason=reason) == waiting
     answers = ("optimal", "feasible", "infeasible", "unknown", "greedy")
     proven = sum(
@@ -98,7 +99,7 @@ def test_pending_is_of_the_last_plan_and_answers_of_all(first: Plan, second: Pla
 def test_a_greedy_place_that_is_proven_optimal_counts_as_optimal() -> None:
     metrics = Metrics()
     proven, found = _place("a", Optimal(), True), _place("b", Feasible(2.0, 1.0), True)
-    metrics.cycle(Plan(places=(proven, found), verdicts=()), snapshot_s=0.0, plan_s=0.0)
+    metrics.cycle(Plan(places=(proven, found), verdicts=()), {}, snapshot_s=0.0, plan_s=0.0)
     assert _value(metrics, "plan_answers_total", answer="optimal") == 1
     assert _value(metrics, "plan_answers_total", answer="greedy") == 1
 

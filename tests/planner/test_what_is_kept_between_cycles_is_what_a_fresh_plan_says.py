@@ -42,9 +42,11 @@ class Cluster:
 
     def cycle(self, at_s: float) -> None:
         begun = self.cycles.begin(at_s, at_s)
-        planned, fresh = begun.plan(), plan(begun.snapshot, self.policy, Budget())
-        assert _decided(planned, self.policy) == _decided(fresh, self.policy)
-        self.kept += len(begun.settled)
+        apart = tuple(self.cycles.apart.verdicts())
+        planned, fresh = begun.plan(), plan(self.state.snapshot(at_s), self.policy, Budget())
+        told = replace(planned, verdicts=(*planned.verdicts, *apart))
+        assert _decided(told, self.policy) == _decided(fresh, self.policy)
+        self.kept += len(begun.settled) + len(apart)
         accepted, dropped = self.cycles.admit(planned.places, lambda key: False)
         assert not dropped
         for place in accepted:
