@@ -30,6 +30,8 @@ HELD_MAX = 10_000
 DROPS_MAX = 5
 #: Of those that wait apart so many are told again in each cycle: what was said may not have been heard.
 TOLD_AGAIN = 200
+#: So many newcomers are taken up in one cycle; nobody holds the shell for longer.
+NEWS_MAX = 5_000
 #: So often a cycle looks for others in the place of those that are known not to fit.
 LOOKS_MAX = 4
 #: What gangs are told that lack room.
@@ -188,13 +190,13 @@ class Cycles:
             settled=self._memory.verdicts(snapshot.gangs),
             policy=self._policy,
             budget=self._budget,
-            unseen=self._queue.unseen(gang.key for gang in looked_at),
+            unseen=self._queue.unseen(gang.key for gang in looked_at) + self._state.gangs.news_left,
             apart=self.apart.next(TOLD_AGAIN),
         )
 
     def _open_again(self) -> None:
         """Take up whoever is new or another, and those for whom something changed."""
-        for key, gang in self._state.gangs.take_changed():
+        for key, gang in self._state.gangs.take_news(NEWS_MAX):
             self._memory.forget(key)
             self.apart.drop(key)
             if gang is None:
@@ -266,6 +268,8 @@ class Cycles:
         self._lacking = _Lacking(planned, self.apart)
         is_alike = is_shared(cycle.snapshot, self._policy, planned)
         self._memory.note(cycle.snapshot, planned, is_alike=is_alike)
+        for gang in cycle.snapshot.gangs:
+            self._rests(gang)
         left = {v.key for v in planned.verdicts if v.reason == "Waiting"}
         self._queue.had(gang.key for gang in cycle.snapshot.gangs if gang.blocked or gang.key not in left)
         self._served = self._served.union(planned.served) if planned.left_open else frozenset()

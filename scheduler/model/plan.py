@@ -135,7 +135,7 @@ class Budget:
     total: float = 6.0
     seed: int = 0
     #: For all that one cycle tries, the solver aside: about seconds of one core.
-    work: float = 0.5
+    work: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from scheduler.model.gang import SINGLE, GangKey, GangSpec, PendingGang, Vacancy
 from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.records import Record
 from scheduler.state.ended import Ended
+from scheduler.state.news import News
 from scheduler.state.vacancies import Vacancies
 
 #: Warnings not yet taken by the shell; more are dropped.
@@ -37,8 +38,7 @@ class Gangs:
         #: Those Jobs, by gang.
         self._jobs: dict[GangKey, dict[tuple[str, str], None]] = {}
         self._views: dict[GangKey, PendingGang] = {}
-        #: Whose view is another since this was last asked for.
-        self._changed: dict[GangKey, None] = {}
+        self._news = News()
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
         #: Our pods that could not be parsed or resolved to a gang.
         self._refused: dict[str, Record] = {}
@@ -276,11 +276,22 @@ class Gangs:
         self.refresh()
         return self._views
 
-    def take_changed(self) -> list[tuple[GangKey, PendingGang | None]]:
-        """The gangs that look different since this was last asked, None for those of which nobody waits."""
+    def take_news(self, most: int) -> list[tuple[GangKey, PendingGang | None]]:
+        """The gangs that look different since this was last asked, None for those of which nobody waits.
+
+        most: newcomers; the rest is for the next time.
+        """
         self.refresh()
-        changed, self._changed = self._changed, {}
-        return [(key, self._views.get(key)) for key in changed]
+        found = [(key, self._views.get(key)) for key in self._news.take(most)]
+        for key, view in found:
+            if view is None:
+                self._news.forget(key)
+        return found
+
+    @property
+    def news_left(self) -> int:
+        """Newcomers that ``take_news`` left."""
+        return self._news.left
 
     def refresh(self) -> None:
         for key in list(self._dirty):
@@ -300,7 +311,7 @@ class Gangs:
             self._look(key)
         view = self._build(key)
         held = self._holds.get(key)
-        self._changed[key] = None
+        self._news.note(key, waits=view is not None)
         if view is None:
             self._views.pop(key, None)
         else:

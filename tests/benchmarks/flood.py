@@ -111,7 +111,7 @@ async def measure(asked: argparse.Namespace) -> Report:
             coming = await _while_flooded(control, tenant, asked)
             flood_s = time.monotonic() - began_s
             beside = await tenant.gangs(asked.gangs)
-            await asyncio.sleep(asked.settle_s)
+            await subject.lives_on(asked.settle_s)
             settled = await tenant.gangs(asked.gangs)
             usage = subject.usage()
     holds = held.read(path)

@@ -44,7 +44,7 @@ class Watch:
         def run(self: asyncio.Handle) -> None:
             timed(self)
 
-        events.Handle._run = run  # type: ignore[method-assign]
+        events.Handle._run = run  # type: ignore[method-assign] # every loop written in Python calls it
 
     def _timed(self, handle: asyncio.Handle) -> None:
         begun_s, cpu_s = time.monotonic(), time.thread_time()
@@ -67,7 +67,7 @@ def read(path: Path) -> list[Hold]:
 
 
 if __name__ == "__main__":
-    sys.modules["uvloop"] = None  # type: ignore[assignment]
+    sys.modules["uvloop"] = None  # type: ignore[assignment] # documented way to make an import fail
     Watch(Path(sys.argv[1])).install()
     module, sys.argv = sys.argv[3], sys.argv[3:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -78,6 +78,15 @@ class Subject:
                 task.cancel()
             await asyncio.gather(working, ending, return_exceptions=True)
 
+    async def lives_on(self, seconds: float) -> None:
+        """Time passes for it. Raises BenchmarkFailed when the process ends before."""
+        try:
+            async with asyncio.timeout(seconds):
+                code = await self._process.wait()
+        except TimeoutError:
+            return
+        raise BenchmarkFailed(f"the scheduler ended with {code}; {self._last_words()}")
+
     async def stop(self) -> int:
         """SIGTERM, SIGKILL when that is not enough; the exit code."""
         return await self._end(signal.SIGTERM)
