@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -109,7 +109,7 @@ class ClaimBook:
     def get(self, key: GangKey) -> Claim | None:
         return self._claims.get(key)
 
-    def all(self) -> Iterable[Claim]:
+    def all(self) -> Sequence[Claim]:
         return tuple(self._claims.values())
 
     def seen(self, found: wire.Gang) -> None:

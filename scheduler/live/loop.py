@@ -19,6 +19,7 @@ from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.noticeboard import Noticeboard
 from scheduler.live.provisioner import Provisioner
+from scheduler.live.rotation import Rotation
 from scheduler.live.takeover import Takeover
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.volume_binder import VolumeBinder
@@ -87,6 +88,7 @@ class Loop:
         self._volumes = volumes
         self._cycle_max_s = cycle_max_s
         self._recorder = recorder
+        self._refused = Rotation(TOLD_AT_ONCE)
         self._wake = asyncio.Event()
         self._is_paused = False
         self._incomplete: dict[GangKey, tuple[str, float]] = {}
@@ -207,7 +209,7 @@ class Loop:
         self._incomplete = incomplete
         for gang, words in self.actor.providing():
             self._announcer.say(Verdict(key=gang.key, reason="WaitingForVolumes", message=words), gang.pods)
-        for pod, rejected in self._state.rejected():
+        for pod, rejected in self._refused.of(self._state.rejected()):
             key = GangKey(namespace=pod.namespace, dialect="pod", name=pod.uid)
             self._announcer.say(Verdict(key=key, reason="Rejected", message=rejected.reason), [pod])
         for pod, note in self._state.gangs.warnings():

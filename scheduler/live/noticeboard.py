@@ -14,6 +14,7 @@ from scheduler.gangs.recovery import TAKING_BACK
 from scheduler.kube.transport import ApiError, ClusterError
 from scheduler.live.claims import MESSAGE_MAX, Claim, ClaimBook
 from scheduler.live.logs import logger
+from scheduler.live.rotation import Rotation
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Verdict
 from scheduler.state import ClusterState
@@ -22,6 +23,8 @@ log = logger("noticeboard")
 
 WORKERS = 4
 QUEUE_MAX = 10_000
+#: Objects that one sweep looks at.
+SWEPT_AT_ONCE = 2_000
 #: What a Gang may still say when its attempt is over and all that waited has its place, or has left.
 _OPEN = frozenset({"Binding", "Pending", TAKING_BACK})
 
@@ -44,6 +47,7 @@ class Notice:
 class Noticeboard:
     def __init__(self, claims: ClaimBook) -> None:
         self._claims = claims
+        self._swept = Rotation(SWEPT_AT_ONCE)
         self._wanted: dict[GangKey, Notice] = {}
         self._queue: asyncio.Queue[GangKey] = asyncio.Queue()
         self._writing: set[GangKey] = set()
@@ -57,9 +61,9 @@ class Noticeboard:
             self._want(gang.key, notice)
 
     def sweep(self, state: ClusterState, runs: Runs, epoch: int) -> None:
-        """Objects whose gang is whole or gone, and that do not say so yet."""
+        """Objects whose gang is whole or gone, and that do not say so yet; of many some at a time."""
         partial = state.partial()
-        for claim in self._claims.all():
+        for claim in self._swept.of(self._claims.all()):
             key = claim.key
             if runs.is_running(key):
                 continue
