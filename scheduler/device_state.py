@@ -17,7 +17,6 @@ class DeviceState(ABC):
 
     devices: DeviceBook
     labels: Labels
-    releases: int
     _pods: dict[str, Record]
 
     def set_inventory(self, inventory: Inventory) -> bool:
@@ -34,7 +33,7 @@ class DeviceState(ABC):
     def at(self, now_s: float) -> bool:
         """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
         turned = self.devices.at(now_s)
-        self.releases += turned
+        self.free_up(turned)
         return turned
 
     def struck(self) -> list[tuple[Slot, GangKey, tuple[Pod, ...]]]:
@@ -51,8 +50,12 @@ class DeviceState(ABC):
         node = self.labels.again(name)
         if node is not None:
             self._take_node(node)
-        self.releases += 1
+        self.free_up()
         return True
+
+    @abstractmethod
+    def free_up(self, count: int = 1) -> None:
+        """What is kept or used by others may be less; what nodes have and allow is as before."""
 
     @abstractmethod
     def _take_node(self, node: Node) -> bool:

@@ -202,6 +202,9 @@ class Memory:
         if self._cluster.moment.layout != self._at.layout:
             return False
         roles, need, _ = ask
+        if any(shape.ask is not None for shape, _, _ in roles):
+            # Parts of devices are no column.
+            return False
         holds = [(int(self._slots(shape, count).sum()), minimum) for shape, count, minimum in roles]
         if any(most < minimum for most, minimum in holds):
             return True

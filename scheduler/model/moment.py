@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Moment:
     """Counters of changes that may let a waiting gang start.
 
-    releases: all of them. layout: of these what is not capacity that came free. arrivals: pods that came to
+    releases: all of them. layout: of these those of what nodes have and allow. arrivals: pods that came to
     hold capacity while some rule between pods sees all.
     """
 

@@ -61,7 +61,7 @@ class ClusterState(DeviceState):
         self._planned_at = 0  # how much had come and gone when the last snapshot was taken
         #: Counts changes that may let a waiting gang start; a proof of "cannot fit" outlives the rest.
         self.releases = 0
-        self._given_back = 0  # of these the ones that gave capacity back and changed nothing else
+        self._given_back = 0  # of these the ones that changed nothing of what nodes have and allow
         self._arrivals = 0
         self._dropped = 0
 
@@ -70,7 +70,7 @@ class ClusterState(DeviceState):
         return Moment(self.releases, self.releases - self._given_back, self._arrivals)
 
     def free_up(self, count: int = 1) -> None:
-        """Capacity came free, or what was planned for it goes nowhere."""
+        """What is kept or used by others may be less; what nodes have and allow is as before."""
         self.releases += count
         self._given_back += count
 
@@ -137,7 +137,7 @@ class ClusterState(DeviceState):
         if is_gain:
             self.gangs.gained(record.key)
         if self._nominations.see(pod):
-            self.releases += 1
+            self.free_up()
             is_news = True
         self.roll.touch(record.key)
         return self._reshape(others) or is_news
@@ -152,7 +152,7 @@ class ClusterState(DeviceState):
             self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.forget(uid)
             self.gangs.leave(record)
-            self.releases += self._nominations.drop(uid)
+            self.free_up(self._nominations.drop(uid))
 
     def set_group(self, group: Group) -> None:
         for key in self.gangs.set_group(group):
@@ -205,12 +205,12 @@ class ClusterState(DeviceState):
         if self.namespaces.get(name) != labels:
             self.roll.namespaces_changed()
         self.namespaces[name] = dict(labels)
-        self.releases += 1
+        self.free_up()
 
     def remove_namespace(self, name: str) -> None:
         self.namespaces.pop(name, None)
         self.roll.namespaces_changed()
-        self.releases += 1
+        self.free_up()
 
     def set_team_quota(self, quota: TeamQuota) -> bool:
         """Take a TeamQuota as observed; whether a plan can see the difference."""
@@ -426,7 +426,7 @@ class ClusterState(DeviceState):
         record.effective = after
         node = after.node_name if after.holds_capacity else ""
         if node and record.charged == node and record.charged_shape is after.shape:
-            self.releases += self._placed.changed(record, before)
+            self.free_up(self._placed.changed(record, before))
         else:
             self._charge(record, node, before)
         if record.key is not None:
