@@ -46,7 +46,7 @@ class Cluster:
 
     def release(self) -> None:
         """Nothing that was found holds any more."""
-        self.state.set_node(node("n0", labels={"at": str(self.at_s)}))
+        self.state.set_node(replace(self.state.columns.nodes[0], labels={"at": str(self.at_s)}))
 
     def cycle(self) -> Plan:
         self.at_s += 1.0
