@@ -185,6 +185,7 @@ class Cycles:
         self._open_again()
         looked_at = self._first()
         snapshot = self._state.snapshot(wall_s, self._served, looked_at)
+        snapshot = replace(snapshot, levels=tuple(sorted(self.apart.levels)))
         return Cycle(
             snapshot=snapshot,
             settled=self._memory.verdicts(snapshot.gangs),

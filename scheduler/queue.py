@@ -130,6 +130,8 @@ class Unschedulable:
         self._told: dict[GangKey, tuple[PendingGang, Verdict]] = {}
         #: How many were told each reason.
         self.reasons: Counter[Reason] = Counter()
+        #: How many ask for each topology level.
+        self.levels: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._told)
@@ -138,12 +140,15 @@ class Unschedulable:
         self.drop(gang.key)
         self._told[gang.key] = gang, verdict
         self.reasons[verdict.reason] += 1
+        self.levels.update(each.label for each in gang.topology)
 
     def drop(self, key: GangKey) -> PendingGang | None:
         """The gang as it waited here; None where it did not."""
         gang, verdict = self._told.pop(key, (None, None))
-        if verdict is not None:
+        if gang is not None and verdict is not None:
             self.reasons[verdict.reason] -= 1
+            self.levels.subtract(each.label for each in gang.topology)
+            self.levels = +self.levels
         return gang
 
     def get(self, key: GangKey) -> Verdict | None:

@@ -327,15 +327,15 @@ class Translation:
         ]
 
     def _labels_used(self) -> list[str]:
-        """Node labels that are a topology level of some gang of this snapshot."""
+        """Node labels that are a topology level of some gang that waits, in an order that no gang decides."""
         gangs = self.snapshot.gangs
         shapes = [role.shape for gang in gangs for role in gang.roles]
-        used = {t.label: None for gang in gangs for t in gang.topology}
+        used = dict.fromkeys(self.snapshot.levels) | {t.label: None for gang in gangs for t in gang.topology}
         together = {term.topology_key for shape in shapes for term in shape.pod_affinity}
         self._places = frozenset(used.keys() - together)
         used |= {term.topology_key: None for shape in shapes for term in shape.pod_affinity}
         used |= {key: None for shape in shapes if shape.volumes for key in self.volumes.same_domain(shape)}
-        return list(used)
+        return sorted(used)
 
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
         domains = tuple(self._domain_of(label) for label in self._levels)

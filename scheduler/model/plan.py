@@ -83,6 +83,8 @@ class Snapshot:
     vacancies: tuple[Vacancy, ...] = ()
     #: What other schedulers promised to their pods: a gang of no higher priority leaves it to them.
     nominated: tuple[Nominated, ...] = ()
+    #: Topology levels of gangs that wait and are not in ``gangs``: their domains are kept together for them.
+    levels: tuple[str, ...] = ()
 
     @property
     def has_volumes(self) -> bool:

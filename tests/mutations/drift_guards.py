@@ -58,7 +58,7 @@ DRIFT_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="the end of a promise wakes who waits",
         file="scheduler/state/cluster.py",
-        old="        if self._nominations.see(pod):\n            self.releases += 1\n",
+        old="        if self._nominations.see(pod):\n            self.free_up()\n",
         new="        if self._nominations.see(pod):\n",
         test=PROMISED,
     ),

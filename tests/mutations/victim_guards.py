@@ -7,7 +7,6 @@ from tests.mutations.guards import Mutation
 JUDGED = "tests/teams/test_a_victim_is_judged_by_what_leaves.py"
 COSTS = "tests/teams/test_an_eviction_costs_no_more_than_its_cause.py"
 PRIORITY = "tests/teams/test_priority_keeps_its_meaning_without_teams.py"
-KEPT = "tests/planner/test_what_is_kept_between_cycles_is_what_a_fresh_plan_says.py"
 OWED = "tests/binpacking/test_no_more_is_taken_than_is_owed.py"
 COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
 
@@ -186,12 +185,5 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         old="        leaves, placement = self._spared(gang, group, leaves, placement)\n",
         new="",
         test=f"{JUDGED}::test_the_order_evicts_nobody_without_whom_there_is_room",
-    ),
-    Mutation(
-        name="what is known to be missing is so only while somebody asks for it",
-        file="scheduler/settled.py",
-        old="        if any(shape not in self._snapshot.masks for shape, _, _ in roles):\n",
-        new="        if not all(shape in self._snapshot.masks for shape, _, _ in roles):\n            return True\n        if False:\n",
-        test=f"{KEPT}::test_what_nobody_asks_for_any_more_is_not_known_to_be_missing",
     ),
 )
