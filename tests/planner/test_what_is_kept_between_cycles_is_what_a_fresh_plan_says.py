@@ -184,3 +184,23 @@ def test_what_nobody_asks_for_any_more_is_not_known_to_be_missing(size: int, idl
     submit("equal", size)
     cluster.cycle(11.0)
     assert sum(one.name.startswith("equal") for one in cluster.bound) == size
+
+
+@settings(max_examples=20, deadline=None)
+@given(size=st.integers(1, 3), idle=st.integers(0, 2), gpus=st.integers(5, 8))
+def test_who_waits_apart_starts_when_there_is_room(size: int, idle: int, gpus: int) -> None:
+    """One that runs ends after the other; until the last of them has, the sum is too small."""
+    cluster = Cluster(Policy())
+    for number in range(3):
+        cluster.submit([replace(pod(f"runs-{number}", gpu=8), created_s=0.0)])
+    cluster.cycle(0.0)
+    made = gang("waits", size, gpu=gpus) if size > 1 else [pod("waits", gpu=gpus)]
+    cluster.submit([replace(one, created_s=1.0) for one in made])
+    for number in range(1 + idle):
+        cluster.cycle(1.0 + number)
+    for left in range(size, 0, -1):
+        assert sum(one.name.startswith("waits") for one in cluster.bound) == 0
+        assert len(cluster.cycles.apart) == 1
+        cluster.end(0)
+        cluster.cycle(10.0 - left)
+    assert sum(one.name.startswith("waits") for one in cluster.bound) == size
