@@ -40,9 +40,15 @@ class _Clock:
     since_s: float
     nearest: tuple[int, int, int]
     tried_s: float = float("-inf")
+    #: Members on their way out, and when another one was seen to be.
+    leaving: int = 0
+    left_s: float = float("-inf")
 
     def saw(self, short: Shortage, now_s: float) -> None:
         """What comes and goes again is no progress twice."""
+        if short.leaving > self.leaving:
+            self.left_s = now_s
+        self.leaving = short.leaving
         standing, there, leaving = self.nearest
         found = (
             max(standing, short.standing),
@@ -149,7 +155,7 @@ class Losses:
         clock = self._clocks.get(key)
         if clock is None:
             nearest = (short.standing, short.standing + short.waiting, short.leaving)
-            return _Clock(now_s, now_s, nearest)
+            clock = _Clock(now_s, now_s, nearest)
         clock.saw(short, now_s)
         return clock
 
@@ -164,8 +170,10 @@ class Losses:
 
     def _lost_s(self, short: Shortage, clock: _Clock) -> float:
         """When a replacement is not waited for any more, if others can use the room."""
-        wait_s = LEAVING_S if short.leaving else self._healing.replace_s
-        return max(clock.since_s + wait_s, clock.tried_s + TRIED_EVERY_S)
+        until_s = clock.since_s + self._healing.replace_s
+        if short.leaving:
+            until_s = max(clock.since_s, clock.left_s) + LEAVING_S
+        return max(until_s, clock.tried_s + TRIED_EVERY_S)
 
     def _is_lost(self, key: GangKey, short: Shortage, clock: _Clock, now_s: float) -> bool:
         return not self._restarts(key) and now_s >= self._lost_s(short, clock)

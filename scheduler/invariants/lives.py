@@ -8,9 +8,13 @@ not lost yet, for nobody can make the same pod anew before; and a run that is ov
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from scheduler.invariants.history import GangRef, PodVersion
 from scheduler.invariants.world import Change, World
+
+#: A member that is on its way out is waited for no longer, less what a look at it may be late.
+LEAVING_S: Final = 294.0
 
 
 @dataclass(slots=True)
@@ -19,7 +23,8 @@ class Life:
 
     ``short_since``: when it fell below it; None while it stands. ``lost``: members that went since then, as
     they were last seen on their nodes. ``bound_at_s``: of its last member that was bound.
-    ``touched_s``: when something happened to a member that no scheduler does.
+    ``leaves_s``: since when each member was seen to leave. ``touched_s``: when something happened to a
+    member that no scheduler does.
     """
 
     begun_s: float
@@ -27,8 +32,9 @@ class Life:
     done: set[str] = field(default_factory=set)
     evicted: set[str] = field(default_factory=set)
     short_since: float | None = None
-    lost: list[PodVersion] = field(default_factory=list)
+    lost: list[tuple[float, PodVersion]] = field(default_factory=list)
     bound_at_s: float = 0.0
+    leaves_s: dict[str, float] = field(default_factory=dict)
     touched_s: float = -1e9
 
 
@@ -55,6 +61,8 @@ class Lives:
             life = self.of[ref] = Life(begun_s=now_s)
         if change.is_bind:
             life.bound_at_s = now_s
+        if pod is not None and pod.is_deleting:
+            life.leaves_s.setdefault(pod.uid, now_s)
         if pod is not None and pod.phase == "Succeeded":
             life.done.add(pod.uid)
         if pod is not None and pod.is_evicted:
@@ -63,7 +71,7 @@ class Lives:
             life.touched_s = now_s
         held = before is not None and bool(before.node) and before.is_live
         if before is not None and held and before.uid not in life.done and not _counts(pod, life):
-            life.lost.append(before)
+            life.lost.append((now_s, before))
         self._look(world, ref, now_s)
 
     def _look(self, world: World, ref: GangRef, now_s: float) -> None:
@@ -81,6 +89,17 @@ class Lives:
         else:
             life.short_since = None
             life.lost.clear()
+
+    def lacks(self, world: World, ref: GangRef, now_s: float) -> bool:
+        """Whether it is below that minimum if nobody evicted counts, nor who takes too long to go."""
+        life = self.of[ref]
+        least = min(life.minimum, _asked(world, ref) or life.minimum)
+        here = {
+            pod.uid
+            for pod in world.members(ref)
+            if _counts(pod, life) and now_s - life.leaves_s.get(pod.uid, now_s) < LEAVING_S
+        }
+        return len(here | life.done) < least
 
     def short_by(self, world: World, ref: GangRef) -> int:
         """How many members it is below the minimum it started with, our evictions not counted as losses."""

@@ -134,13 +134,15 @@ def target_of(path: str) -> Target:
 class Server:
     """is_fenced: whether the admission policy is installed. term: the epoch that its copy of the Lease says.
 
-    may_evict: what else may refuse an eviction beside disruption budgets. clock: virtual seconds.
+    may_evict: what else may refuse an eviction beside disruption budgets. forgets: whether an eviction that
+    landed is answered as if nobody knew. clock: virtual seconds.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float], *, is_fenced: bool) -> None:
         self.store = store
         self.term: int | None = None
         self.may_evict: Callable[[Json], bool] = lambda pod: True
+        self.forgets: Callable[[], bool] = lambda: False
         self.budgets = Budgets(store, clock)
         self._clock = clock
         self._is_fenced = is_fenced
@@ -249,6 +251,8 @@ class Server:
             disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
             self.store.change(PODS, call.target.key, lambda pod: set_condition(pod, disrupted))
             self.leave(call.target.key)
+            if self.forgets():
+                return refusal(504, "Timeout", "the request did not complete within the allotted time")
         return Answer(201, _encode({"kind": "Status", "status": "Success", "code": 201}))
 
     def leave(self, key: Key) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from deploy.local.audit import Auditor
-from scheduler.invariants import History, end_state
+from scheduler.invariants import History, Violation, end_state
 from simulations.faults import rest
 from simulations.faults import server as api
 from simulations.faults.agents import Agents
@@ -33,6 +33,8 @@ from simulations.faults.weather import drawn
 #: After the last fault all must be settled within this: INV12's 60 s, and the longest back-off of a storm.
 CALM_S: Final = 120.0
 LOOK_S: Final = 3.0
+#: What the storm has begun ends within this: no eviction and no wait of it is one of peace.
+AFTER_S: Final = 30.0
 #: How long a gang may be partly bound: 60 s where leaders may crash (INV2).
 PARTIAL_S: Final = 60.0
 #: A view may grow older than ``STALE_S`` between the look at it and the Binding's leaving.
@@ -119,7 +121,7 @@ class Storm:
             await asyncio.sleep(STORM_S)
             self._story.tell("storm", "the last fault")
             found = await self._settle(auditor)
-            found += [str(one) for one in await auditor.violations(partial_s=PARTIAL_S)]
+            found += [str(one) for one in await self._judged(auditor)]
             history = auditor.history()
             for task in tasks:
                 task.cancel()
@@ -128,6 +130,11 @@ class Storm:
         found += self._blind + [fault for replica in self._replicas for fault in replica.faults]
         found += rest.over_limit(history, self._scenario.limits)
         return self._verdict(history, found)
+
+    async def _judged(self, auditor: Auditor) -> list[Violation]:
+        """The storm itself excuses who was bound in vain, and who waited."""
+        troubles = ((0.0, STORM_S + AFTER_S),)
+        return await auditor.violations(partial_s=PARTIAL_S, troubles=troubles, is_served=True)
 
     def _work(self) -> Iterator[Coroutine[object, object, None]]:
         yield from (replica.run() for replica in self._replicas)

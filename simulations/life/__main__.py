@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 
-from simulations.life.course import run
+from simulations.life.course import run, subjects
 
 
 def main() -> int:
@@ -17,10 +17,13 @@ def main() -> int:
     parser.add_argument("count", type=int, nargs="?", default=1, help="how many courses, of seeds in a row")
     parser.add_argument("--story", action="store_true", help="tell of courses that broke no rule as well")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first broken rule")
+    parser.add_argument("--about", help="only those about this matter: stranger, fault, siege and so on")
     asked = parser.parse_args()
     broken: list[int] = []
     kinds: Counter[str] = Counter()
     for seed in range(asked.seed, asked.seed + asked.count):
+        if asked.about and asked.about not in subjects(seed):
+            continue
         started_s = time.process_time()
         found = run(seed)
         took_s = time.process_time() - started_s

@@ -17,6 +17,7 @@ import structlog
 from deploy.local.audit import Auditor
 from scheduler.invariants import (
     History,
+    PodVersion,
     at_every_revision,
     end_state,
     no_idle_hole,
@@ -35,10 +36,11 @@ from simulations.faults.story import Story
 from simulations.faults.virtual_time import run_virtually
 from simulations.faults.weather import FATES, Kind, Spell, Weather
 from simulations.life import strangers
+from simulations.life.drills import draw
 from simulations.life.habits import HABITS
 from simulations.life.pods import Site, Spec
-from simulations.life.scenario import FAULT_S, NAMESPACES, TIMING, Scenario, draw
-from simulations.life.strikes import strike
+from simulations.life.scenario import FAULT_S, NAMESPACES, TIMING, Scenario
+from simulations.life.strikes import REFUSED_S, strike
 
 #: After the last habit, for what is under way to end.
 CALM_S: Final = 200.0
@@ -51,6 +53,8 @@ IDLE_CYCLE_S: Final = 30.0
 PARTIAL_S: Final = 600.0
 #: A leader that is killed is followed within this: its lease of 40 s, and what it takes to see that.
 FAILOVER_S: Final = 65.0
+#: Who was refused an eviction is asked again no sooner than a minute later.
+AFTER_REFUSED_S: Final = 65.0
 #: What is counted, by its name in the report.
 KINDS: Final = (
     "useless_evictions",
@@ -68,13 +72,15 @@ QUIET: Final = (api.LEASES, api.EVENTS, api.TEAM_QUOTAS)
 class Lived:
     """``ends``: why processes ended that should not have. ``troubles``: when nobody could act.
 
-    ``leaderless``: from the kill of a leader on, until another one must lead.
+    ``leaderless``: from the kill of a leader on, until another one must lead. ``refused``: when nobody could
+    be evicted.
     """
 
     history: History
     ends: tuple[str, ...]
     troubles: tuple[tuple[float, float], ...]
     leaderless: tuple[tuple[float, float], ...]
+    refused: tuple[tuple[float, float], ...]
     story: str
     digest: str
 
@@ -101,11 +107,21 @@ class Verdict:
         return f"{self.story}\n\n{head}\n\nAgain: python -m simulations.life {self.seed}"
 
 
+def drawn(seed: int) -> Scenario:
+    return draw(random.Random(f"{seed} scenario"))
+
+
+def subjects(seed: int) -> tuple[str, str]:
+    """What the course of a seed is about: its kind, and its one matter where it has one."""
+    scenario = drawn(seed)
+    return scenario.kind, scenario.about
+
+
 def run(seed: int) -> Verdict:
     """Live through one course, and where it is about one thing, through the same without that."""
-    scenario = draw(random.Random(f"{seed} scenario"))
+    scenario = drawn(seed)
     lived = live(seed, scenario)
-    broken = judged(lived)
+    broken = judged(lived, scenario)
     if scenario.fault is not None:
         reference = live(seed, replace(scenario, fault=None))
         fault_s = scenario.fault[1] + FAULT_S
@@ -126,17 +142,29 @@ def run(seed: int) -> Verdict:
     )
 
 
-def judged(lived: Lived) -> dict[str, Sequence[object]]:
+def judged(lived: Lived, scenario: Scenario) -> dict[str, Sequence[object]]:
     """What is wrong with one history by itself."""
     history, troubles = lived.history, lived.troubles
+    kept = [work.spec for work in scenario.works if work.spec.least is not None]
     return {
         "safety": [*at_every_revision(history, partial_s=PARTIAL_S)],
-        "useless_evictions": [*no_useless_eviction(history, troubles=troubles)],
-        "idle_holes": [
-            *no_idle_hole(history, troubles=(*troubles, *lived.leaderless), strangers={strangers.NAMESPACE})
-        ],
+        "useless_evictions": no_useless_eviction(
+            history, troubles=troubles, refused=(*lived.refused, *lived.leaderless)
+        ),
+        "idle_holes": no_idle_hole(
+            history,
+            troubles=(*troubles, *lived.leaderless),
+            strangers={strangers.NAMESPACE},
+            is_firm=lambda pod: any(_is_of(pod, spec) for spec in kept),
+            preempts=not scenario.configuration.policy.displaces,
+            refused=lived.refused,
+        ),
         "process_ends": [*lived.ends],
     }
+
+
+def _is_of(pod: PodVersion, spec: Spec) -> bool:
+    return pod.namespace == spec.namespace and f"{pod.owner}-".startswith(f"{spec.name}-")
 
 
 def live(seed: int, scenario: Scenario) -> Lived:
@@ -161,6 +189,8 @@ class Course:
         self._store = Store(clock, api.SERVED)
         self._server = server = Server(self._store, clock, is_fenced=True)
         self._site = Site(server=server, story=story, seed=seed, loop=self._loop)
+        lost = self._chance("lost")
+        server.forgets = lambda: lost.random() < scenario.lost
         self._weather = self._drawn_weather()
         self._nodes = Nodes(
             server,
@@ -239,6 +269,11 @@ class Course:
             ends=tuple(fault for replica in self._replicas for fault in (*replica.faults, *ends)),
             leaderless=tuple(
                 (at_s, at_s + FAILOVER_S) for at_s, fault in self._scenario.strikes if fault == "kill"
+            ),
+            refused=tuple(
+                (at_s, at_s + REFUSED_S + AFTER_REFUSED_S)
+                for at_s, fault in self._scenario.strikes
+                if fault == "refuse"
             ),
             troubles=tuple((spell.from_s, spell.to_s + 30.0) for spell in self._weather.spells),
             story=self._story.text(),

@@ -8,10 +8,22 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Final, Literal
 
-from simulations.life.pods import PodSet, Site, Spec, set_group
+from simulations.life.pods import PodSet, Site, Spec, drop_group, set_group
 
 Habit = Literal[
-    "job", "train", "cron", "elastic", "rolling", "suspends", "filler", "urgent", "service", "cancels"
+    "job",
+    "train",
+    "cron",
+    "elastic",
+    "rolling",
+    "suspends",
+    "filler",
+    "urgent",
+    "service",
+    "cancels",
+    "besieged",
+    "again",
+    "uneven",
 ]
 
 
@@ -123,6 +135,68 @@ async def cancels(site: Site, spec: Spec, chance: random.Random, at_s: float) ->
         await asyncio.sleep(chance.uniform(5.0, 400.0))
 
 
+async def besieged(site: Site, spec: Spec, chance: random.Random, at_s: float) -> None:
+    """Loses a member now and then, or two, or one for good; is made larger and smaller."""
+    work = await once(site, spec, chance, at_s)
+    while True:
+        await asyncio.sleep(chance.uniform(70.0, 200.0))
+        if site.is_calm() or work.is_over:
+            return
+        running = [rank for rank in sorted(work.ranks) if work.phase(rank) == "Running"]
+        if len(running) < 2:
+            continue
+        what = chance.choice(("fails", "fails", "goes", "goes", "two", "never", "size"))
+        one, other = chance.sample(running, 2)
+        site.story.tell("users", f"{spec.name} {what} {one} {other}")
+        match what:
+            case "fails":
+                work.fail(one)
+            case "goes":
+                work.replace(one)
+            case "two":
+                work.fail(one)
+                work.replace(other)
+            case "never":
+                work.give_up(one)
+            case _:
+                work.grow(chance.choice((-1, 1, 1, 2)))
+
+
+async def again(site: Site, spec: Spec, chance: random.Random, at_s: float) -> None:
+    """Submitted anew under the same name a while after it was done and cleared away."""
+    await asyncio.sleep(at_s)
+    set_group(site, spec, spec.minimum)
+    number = 0
+    while not site.is_calm():
+        number += 1
+        await _done(PodSet(site, spec, run=f"-{number}"))
+        await asyncio.sleep(chance.uniform(5.0, 60.0))
+
+
+async def _done(work: PodSet) -> None:
+    work.start()
+    while not work.is_over:
+        await asyncio.sleep(5.0)
+    work.clear()
+
+
+async def uneven(site: Site, spec: Spec, chance: random.Random, at_s: float) -> None:
+    """The same, of which an index may fail for good while the others run."""
+    await asyncio.sleep(at_s)
+    number = 0
+    while not site.is_calm():
+        number += 1
+        set_group(site, spec, spec.minimum)
+        work = PodSet(site, spec, run=f"-{number}")
+        done = asyncio.create_task(_done(work))
+        await asyncio.sleep(chance.uniform(5.0, 100.0))
+        if spec.dialect == "job" and chance.random() < 0.7:
+            work.give_up(chance.choice(sorted(work.ranks)))
+        await done
+        drop_group(site, spec)
+        await asyncio.sleep(chance.uniform(2.0, 60.0))
+
+
 HABITS: Final[
     dict[Habit, Callable[[Site, Spec, random.Random, float], Coroutine[object, object, object]]]
 ] = {
@@ -136,4 +210,7 @@ HABITS: Final[
     "urgent": cancels,
     "service": service,
     "cancels": cancels,
+    "besieged": besieged,
+    "again": again,
+    "uneven": uneven,
 }

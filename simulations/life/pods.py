@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from simulations.faults.server import COSCHEDULING_GROUPS, NATIVE_GROUPS, PODS, Server
+from simulations.faults.server import COSCHEDULING_GROUPS, JOBS, NATIVE_GROUPS, PODS, Server
 from simulations.faults.store import Change, Collection, Json, Key, Stored
 from simulations.faults.story import Story
 from simulations.faults.users import GPU, OURS
 
-Dialect = Literal["own", "podgroup", "coscheduling", "single"]
+Dialect = Literal["own", "podgroup", "coscheduling", "job", "single"]
 DONE: Final = ("Succeeded", "Failed")
 
 
@@ -25,6 +25,7 @@ class Spec:
     which must be gone. retry_s: after a failure, twice as long after each further one where it ``doubles``.
     fails: how likely a pod fails once. clear_s: after the end, when pods are deleted; None for never.
     collects: how likely a pod that succeeded is deleted while others run. least: of a disruption budget.
+    apart_s: between one pod and the next when they are made.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Spec:
     grace_s: int = 0
     least: int | None = None
     restarts: bool = False
+    apart_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class PodSet:
         #: How often each rank was made. Names so do not depend on who of several is made first.
         self._serials: dict[int, int] = {}
         self._plans: set[str] = set()
+        self._given_up: set[int] = set()
 
     def start(self) -> None:
         spec = self.spec
@@ -113,7 +116,7 @@ class PodSet:
             "users", f"{spec.namespace}/{self._owner}: {spec.minimum} of {spec.pods} x {spec.gpus} GPUs"
         )
         for rank in sorted(self.ranks):
-            self._later(rank, rank * self._chance.choice((0.0, 0.001, 0.05)))
+            self._later(rank, rank * (self._chance.choice((0.0, 0.001, 0.05)) + spec.apart_s))
 
     def key(self, rank: int) -> Key:
         return (self.spec.namespace, self._name_of.get(rank, ""))
@@ -139,6 +142,12 @@ class PodSet:
                 self.ranks.discard(rank)
                 self._leave(rank)
 
+    def grow(self, by: int) -> None:
+        """All of so many more or fewer, two at least, are asked for together, which is said first."""
+        self.minimum = max(2, len(self.ranks) + by)
+        set_group(self._site, self.spec, self.minimum)
+        self.scale(self.minimum)
+
     def suspend(self) -> None:
         self.is_suspended = True
         for rank in self.ranks - self._done:
@@ -158,6 +167,21 @@ class PodSet:
     def replace(self, rank: int) -> None:
         """One pod goes and is made anew: a rolling update."""
         self._leave(rank)
+
+    def fail(self, rank: int) -> None:
+        """Its container ends with an error."""
+        stored = self._site.pod(self.key(rank))
+        if stored is not None:
+            self._finish(self.key(rank), stored.uid, "Failed")
+
+    def give_up(self, rank: int) -> None:
+        """It fails, and nobody makes it anew."""
+        if self.phase(rank) == "Running":
+            self._done.add(rank)
+            self._given_up.add(rank)
+            self.fail(rank)
+            self._count()
+            self._look()
 
     # -- pods --------------------------------------------------------------------------------------
 
@@ -184,7 +208,11 @@ class PodSet:
         self._site.server.store.create(PODS, self._manifest(name))
 
     def _manifest(self, name: str) -> Json:
-        return manifest(self.spec, name, minimum=self.minimum, owner=self._owner)
+        pod = manifest(self.spec, name, minimum=self.minimum, owner=self._owner)
+        if self.spec.dialect == "job":
+            job = self._site.server.store.at(JOBS).objects[(self.spec.namespace, self.spec.name)]
+            pod["metadata"]["ownerReferences"][0] |= {"apiVersion": "batch/v1", "kind": "Job", "uid": job.uid}
+        return pod
 
     def _told(self, change: Change, pod: Json) -> None:
         rank = self._rank_of[change.key[1]]
@@ -198,6 +226,8 @@ class PodSet:
         elif phase == "Failed":
             if self.spec.gives_up and self._failures.get(rank):
                 self._done.add(rank)
+                self._given_up.add(rank)
+                self._count()
                 self._look()
                 return
             if self.spec.keeps_names:
@@ -236,8 +266,26 @@ class PodSet:
         self._site.story.tell("users", f"{key[1]} {phase.lower()}")
         self._site.server.store.change(PODS, key, lambda pod: pod["status"].update(phase=phase))
 
+    def _count(self) -> None:
+        """What a Job says of its indexes, a moment later."""
+        spec = self.spec
+        if spec.dialect == "job":
+            done = {
+                "succeeded": len(self._done - self._given_up),
+                "failedIndexes": ",".join(map(str, sorted(self._given_up))),
+            }
+            key = (spec.namespace, spec.name)
+            self._site.loop.call_later(
+                self._chance.uniform(0.05, 1.0),
+                self._site.server.store.change,
+                JOBS,
+                key,
+                lambda job: job.update(status=done),
+            )
+
     def _succeed(self, rank: int, key: Key) -> None:
         self._done.add(rank)
+        self._count()
         if self._chance.random() < self.spec.collects:
             self._site.loop.call_later(self._chance.uniform(0.5, 5.0), self._site.server.leave, key)
         self._look()
@@ -299,6 +347,8 @@ def manifest(spec: Spec, name: str, *, minimum: int, owner: str) -> Json:
             pod["spec"]["schedulingGroup"] = {"podGroupName": spec.name}
         case "coscheduling":
             labels["scheduling.x-k8s.io/pod-group"] = spec.name
+        case "job":
+            words["stowplan.dev/gang-policy"] = "all-or-nothing"
         case "single":
             pass
     if spec.restarts:
@@ -316,12 +366,20 @@ def set_group(site: Site, spec: Spec, minimum: int) -> None:
         path, body = NATIVE_GROUPS, {"schedulingPolicy": {"gang": {"minCount": minimum}}}
     elif spec.dialect == "coscheduling":
         path, body = COSCHEDULING_GROUPS, {"minMember": minimum}
+    elif spec.dialect == "job":
+        path, body = JOBS, {"parallelism": spec.pods, "completions": spec.pods}
     else:
         return
     if key in store.at(path).objects:
         store.change(path, key, lambda group: _regenerate(group, body))
     else:
         store.create(path, {"metadata": meta, "spec": body})
+
+
+def drop_group(site: Site, spec: Spec) -> None:
+    """Its Job is deleted: another one of its name has other indexes."""
+    if spec.dialect == "job":
+        site.server.store.remove(JOBS, (spec.namespace, spec.name))
 
 
 def _regenerate(group: Json, spec: Json) -> None:

@@ -31,6 +31,8 @@ Fault = Literal[
     "kill", "stop", "break", "down", "lossy", "slow", "shedding", "pod fails", "pod goes", "silence"
 ]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
+#: What a course may hold beside: for a while every eviction is refused, as by a webhook.
+Strike = Fault | Literal["refuse"]
 #: How long a spell of weather, or of silence, lasts at most.
 FAULT_S: Final = 20.0
 
@@ -47,13 +49,15 @@ class Scenario:
     """lasts_s: until the calm. nodes: devices of each. hits: what else goes wrong, and when.
 
     kind: what the course is about: how things go on; one fault, beside the same without it; or a stranger who
-    writes, beside the same without. fault: what it is, and when.
+    writes, beside the same without. about: of which matter alone. fault: what it is, and when.
 
     begins_s, slowness: of kubelets. delay_s: one way of a request. trouble: whether requests get lost.
+    lost: how likely the answer to an eviction is.
     """
 
     lasts_s: float
     kind: Kind = "habits"
+    about: str = ""
     fault: tuple[Fault, float] | None = None
     stranger_s: float | None = None
     replicas: tuple[str, ...]
@@ -61,31 +65,22 @@ class Scenario:
     works: list[Work]
     configuration: SchedulerConfiguration
     quotas: list[Json] = field(default_factory=list)
-    hits: tuple[tuple[float, Fault], ...] = ()
+    hits: tuple[tuple[float, Strike], ...] = ()
     node_rate: float = 0.0
     begins_s: tuple[float, float] = (0.05, 1.5)
     slowness: float = 0.1
     delay_s: float = 0.005
     trouble: bool = False
+    lost: float = 0.0
 
     @property
-    def strikes(self) -> list[tuple[float, Fault]]:
+    def strikes(self) -> list[tuple[float, Strike]]:
         """All that goes wrong at a time, the one fault among it."""
         one = () if self.fault is None else ((self.fault[1], self.fault[0]),)
         return [*self.hits, *one]
 
 
-def draw(chance: random.Random) -> Scenario:
-    match chance.choices(("habits", "fault", "stranger"), (0.72, 0.16, 0.12))[0]:
-        case "fault":
-            return _draw_fault(chance)
-        case "stranger":
-            return _draw_stranger(chance)
-        case _:
-            return _draw_habits(chance)
-
-
-def _draw_fault(chance: random.Random) -> Scenario:
+def draw_fault(chance: random.Random) -> Scenario:
     """Works that stay for ever, so that who stands in the end does not depend on when who was done."""
     nodes, total = _nodes(chance)
     works: list[Work] = []
@@ -114,12 +109,12 @@ def _draw_fault(chance: random.Random) -> Scenario:
         replicas=("a", "b")[: chance.choice((1, 2))],
         nodes=nodes,
         works=works,
-        configuration=_configuration(chance, displaces=False),
+        configuration=configuration(chance, displaces=False),
         delay_s=chance.choice((0.005, 0.05, 0.3)),
     )
 
 
-def _draw_stranger(chance: random.Random) -> Scenario:
+def draw_stranger(chance: random.Random) -> Scenario:
     nodes, total = _nodes(chance)
     works: list[Work] = []
     while sum(work.spec.pods * work.spec.gpus for work in works) < total * 1.2:
@@ -132,7 +127,7 @@ def _draw_stranger(chance: random.Random) -> Scenario:
         replicas=("a",),
         nodes=nodes,
         works=works,
-        configuration=_configuration(chance, displaces=False),
+        configuration=configuration(chance, displaces=False),
     )
 
 
@@ -141,7 +136,7 @@ def _nodes(chance: random.Random) -> tuple[dict[str, int], int]:
     return nodes, sum(nodes.values())
 
 
-def _draw_habits(chance: random.Random) -> Scenario:
+def draw_habits(chance: random.Random) -> Scenario:
     lasts_s = chance.choice((600.0, 900.0, 900.0, 1800.0))
     teams = chance.random() < 0.35
     displaces = not teams and chance.random() < 0.35
@@ -159,7 +154,7 @@ def _draw_habits(chance: random.Random) -> Scenario:
         replicas=("a", "b")[: chance.choice((1, 1, 2))],
         nodes=nodes,
         works=_works(chance, total, lasts_s, ranked=teams or displaces),
-        configuration=_configuration(chance, displaces=displaces),
+        configuration=configuration(chance, displaces=displaces),
         quotas=_quotas(chance, total) if teams else [],
         hits=tuple(hits),
         node_rate=chance.choice((0.0, 0.0, 0.0, 1 / 300)),
@@ -243,11 +238,14 @@ def _quotas(chance: random.Random, total: int) -> list[Json]:
     return quotas
 
 
-def _configuration(chance: random.Random, *, displaces: bool) -> SchedulerConfiguration:
+def configuration(
+    chance: random.Random, *, displaces: bool, binds: int | None = None
+) -> SchedulerConfiguration:
+    """binds: Bindings in flight; drawn where nothing is said."""
     solver = 0.05 if chance.random() < 0.15 else 0.0
     return SchedulerConfiguration(
         leader_election=LeaderElection(lease_seconds=40, renew_deadline_seconds=30, retry_seconds=12),
-        api=Api(binds_in_flight=chance.choice((1, 8)), connections=30),
+        api=Api(binds_in_flight=binds or chance.choice((1, 8)), connections=30),
         gangs=Gangs(),
         watch=Watch(stale_seconds=300),
         policy=PolicySection(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Final
 
 from simulations.faults.nodes import Nodes
 from simulations.faults.process import Replica
 from simulations.faults.server import NODES, PODS
 from simulations.faults.users import OURS
 from simulations.life.pods import Site
+
+#: How long evictions are refused.
+REFUSED_S: Final = 90.0
 
 
 def strike(fault: str, replicas: Sequence[Replica], nodes: Nodes, site: Site, chance: random.Random) -> None:
@@ -33,6 +37,10 @@ def strike(fault: str, replicas: Sequence[Replica], nodes: Nodes, site: Site, ch
             site.story.tell("course", f"the kubelet of {name} is silent")
             nodes.silence(name)
             site.loop.call_later(chance.uniform(1.0, 20.0), nodes.speak, name)
+        case "refuse":
+            site.story.tell("course", "every eviction is refused")
+            site.server.may_evict = lambda pod: False
+            site.loop.call_later(REFUSED_S, setattr, site.server, "may_evict", lambda pod: True)
         case "pod fails" | "pod goes":
             _lose(fault, site, chance)
         case _:

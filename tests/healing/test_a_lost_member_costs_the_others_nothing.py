@@ -105,6 +105,33 @@ def test_a_member_that_takes_its_grace_to_go_is_waited_for() -> None:
     assert not life.node_of("other")
 
 
+@pytest.mark.parametrize("after_s", [100.0, 250.0])
+def test_each_member_that_takes_its_grace_to_go_is_waited_for(after_s: float) -> None:
+    """The second begins to go while the first still does; its own time counts, and not that of the first."""
+
+    async def course(life: Life) -> None:
+        life.nodes(3)
+        life.gang("ring", 3)
+        await elapse(60)
+        life.pod("other")
+        for member in (1, 2):
+            life._kubelets._silent.add(life.node_of(f"ring-{member}"))
+            life.server.leave(("red", f"ring-{member}"))
+            await elapse(after_s)
+        # The first has taken 350 s by then.
+        await elapse(max(5.0, 350.0 - 2 * after_s))
+        life._kubelets._silent.clear()
+        await elapse(5)
+        for member in (1, 2):
+            life.pod(f"ring-{member}-again", gang="ring", gang_min_member="3")
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert life.evicted == []
+    assert life.node_of("ring-1-again")
+    assert life.node_of("ring-2-again")
+
+
 def test_a_room_is_kept_across_a_change_of_leaders() -> None:
     async def course(life: Life) -> None:
         life.nodes(4)

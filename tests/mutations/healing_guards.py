@@ -78,9 +78,16 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a member on its way out is waited for",
         file="scheduler/losses.py",
-        old="LEAVING_S if short.leaving else self._healing.replace_s",
-        new="self._healing.replace_s",
+        old="        if short.leaving:\n            until_s = max(",
+        new="        if False:\n            until_s = max(",
         test=COUNTED,
+    ),
+    Mutation(
+        name="each member on its way out is waited for from when it begins to go",
+        file="scheduler/losses.py",
+        old="max(clock.since_s, clock.left_s) + LEAVING_S",
+        new="clock.since_s + LEAVING_S",
+        test=LOST,
     ),
     Mutation(
         name="each that comes in the place of a lost member starts as it comes",

@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mutations.courses import ROOT, Found, _lived, _stretches
+from simulations.life.course import subjects
+from tests.mutations.courses import ABOUT, COURSES, GUARDS, NAMES, ROOT, Found, _lived, _stretches
 
 
 @given(st.integers(0, 50), st.sets(st.integers(0, 49)))
@@ -41,3 +42,9 @@ def test_a_course_of_the_tree_as_it_is_can_be_read() -> None:
     found = _lived(ROOT, range(1), goes_on=False)
     assert not found.fault
     assert not found.seeds
+
+
+def test_each_matter_of_a_guard_is_that_of_some_course() -> None:
+    met = {about for seed in range(COURSES) for about in subjects(seed)}
+    assert ABOUT.keys() <= met
+    assert {guard.name for guard in GUARDS} == NAMES.keys()

@@ -84,7 +84,47 @@ def a_team_within_its_guarantee(told: Chronicle) -> None:
     told.pod("due", gpus=8)
 
 
+def what_is_left_of_a_gang_that_lost_a_member(told: Chronicle) -> None:
+    told.bind(told.pod("there", gpus=8), "n1")
+    ref, uids = told.gang("lame", 2, gpus=4)
+    told.place(ref, uids, "n0")
+    told.fail(uids[0])
+    told.pod("behind", gpus=8)
+    later(told, 200.0)
+
+
+def room_of_a_member_that_is_lost_for_long(told: Chronicle) -> None:
+    room_that_is_held_for_a_lost_member(told)
+    later(told, 70.0)
+
+
+def a_higher_priority_than_all_that_run(told: Chronicle) -> None:
+    for name in ("n0", "n1"):
+        told.bind(told.pod(f"low-{name}", gpus=8), name)
+    told.change(replace(told.pods[told.pod("high", gpus=8)], priority=10))
+    later(told, 5.0)
+
+
+def the_first_of_two_that_come_again(told: Chronicle) -> None:
+    ref, uids = told.gang("lame", 4, gpus=4)
+    told.place(ref, uids, "n0")
+    for uid in uids[:2]:
+        told.fail(uid)
+    told.pod("made-anew", gang=ref, minimum=4, gpus=4)
+    later(told, 40.0)
+
+
+def later(told: Chronicle, after_s: float) -> None:
+    """Something is written then, of which time alone would tell nobody."""
+    told.now_s += after_s
+    told.tell(told.pod("huge", gpus=64))
+
+
 IDLE = (
+    what_is_left_of_a_gang_that_lost_a_member,
+    room_of_a_member_that_is_lost_for_long,
+    a_higher_priority_than_all_that_run,
+    the_first_of_two_that_come_again,
     a_pod_that_fits,
     a_gang_that_fits_over_two_nodes,
     a_gang_of_which_half_is_bound,
@@ -180,7 +220,24 @@ def a_gang_all_of_whose_members_leave(told: Chronicle) -> None:
     told.change(replace(told.pods[uids[1]], is_deleting=True))
 
 
+def a_higher_priority_beside_another_of_its_own(told: Chronicle) -> None:
+    """Which of them goes first is not for this judge."""
+    for name in ("n0", "n1"):
+        told.bind(told.pod(f"low-{name}", gpus=8), name)
+    for name in ("high", "higher"):
+        told.change(replace(told.pods[told.pod(name, gpus=8)], priority=10))
+    later(told, 5.0)
+
+
+def a_priority_that_preempts_nobody(told: Chronicle) -> None:
+    for name in ("n0", "n1"):
+        told.bind(told.pod(f"low-{name}", gpus=8), name)
+    told.change(replace(told.pods[told.pod("kind", gpus=8)], priority=10, can_preempt=False))
+
+
 REASONS = (
+    a_higher_priority_beside_another_of_its_own,
+    a_priority_that_preempts_nobody,
     room_that_is_held_for_a_member_that_took_its_time_to_go,
     a_gang_all_of_whose_members_leave,
     a_gang_that_does_not_fit,

@@ -139,6 +139,39 @@ def for_somebody_who_was_gone(told: Chronicle) -> None:
         told.evict(uid, "preempted for pod team/urgent of the same team")
 
 
+def a_gang_that_stands_though_somebody_then_starts(told: Chronicle) -> None:
+    """Nobody is named: it was given back, and it had no reason to be."""
+    uids = _running(told, "whole", 2, gpus=8)
+    waiting = told.pod("waiting", gpus=16)
+    for uid in uids:
+        told.evict(uid, "only 1 of 2 members were bound for 60 s")
+    told.bind(waiting, "n8")
+
+
+def a_short_gang_for_nobody(told: Chronicle) -> None:
+    uids = _running(told, "lame", 3)
+    told.fail(uids[0])
+    told.now_s += 65.0
+    for uid in uids[1:]:
+        told.evict(uid, "only 2 of 3 members were bound for 65 s")
+
+
+def half_a_gang(told: Chronicle) -> None:
+    uids = _running(told, "lame", 3, gpus=4)
+    waiting = told.pod("waiting", gpus=8)
+    told.fail(uids[0])
+    told.now_s += 65.0
+    told.evict(uids[1], "only 2 of 3 members were bound for 65 s")
+    told.bind(waiting, "n8")
+
+
+def for_somebody_of_the_same_priority(told: Chronicle) -> None:
+    uids = _running(told, "equal", 1, gpus=16)
+    waiting = told.pod("waiting", gpus=16)
+    told.evict(uids[0], "preempted for pod team/waiting, which has priority 0")
+    told.bind(waiting, "n8")
+
+
 def more_than_those_who_are_planned_together_needed(told: Chronicle) -> None:
     two_for_two(told, spare=1)
 
@@ -148,6 +181,10 @@ def for_somebody_who_finds_room_that_is_promised_to_nobody(told: Chronicle) -> N
 
 
 USELESS = (
+    a_gang_that_stands_though_somebody_then_starts,
+    a_short_gang_for_nobody,
+    half_a_gang,
+    for_somebody_of_the_same_priority,
     more_than_those_who_are_planned_together_needed,
     for_somebody_who_finds_room_that_is_promised_to_nobody,
     a_gang_that_stands,
@@ -168,11 +205,22 @@ USELESS = (
 
 
 def a_gang_that_nobody_completes(told: Chronicle) -> None:
-    uids = _running(told, "lame", 3)
+    uids = _running(told, "lame", 3, gpus=4)
+    waiting = told.pod("waiting", gpus=16)
     told.fail(uids[0])
-    told.now_s += 25.0
+    told.now_s += 65.0
     for uid in uids[1:]:
-        told.evict(uid)
+        told.evict(uid, "only 2 of 3 members were bound for 65 s")
+    told.bind(waiting, "n8")
+
+
+def a_gang_one_of_which_takes_too_long_to_go(told: Chronicle) -> None:
+    uids = _running(told, "slow", 2, gpus=8)
+    waiting = told.pod("waiting", gpus=8)
+    told.change(replace(told.pods[uids[0]], is_deleting=True))
+    told.now_s += 305.0
+    told.evict(uids[1], "only 1 of 2 members were bound for 305 s")
+    told.bind(waiting, "n8")
 
 
 def a_gang_that_restarts_whole(told: Chronicle) -> None:
@@ -231,7 +279,7 @@ def for_the_one_beside_whom_another_starts(told: Chronicle) -> None:
     uids = _running(told, "victim", 2, gpus=8)
     small, urgent = told.pod("small"), told.pod("urgent", gpus=15)
     for uid in uids:
-        told.evict(uid, "a gang that goes first by the policy's order takes this place")
+        told.evict(uid, "displaced for pod team/urgent, which goes first by the policy's order")
     told.bind(small, "n8")
     told.bind(urgent, "n8")
 
@@ -253,7 +301,9 @@ def two_for_two(told: Chronicle, *, spare: int = 0) -> None:
         told.bind(uid, node)
     urgent = [told.pod(f"urgent-{i}", gpus=16) for i in range(2)]
     for uid in victims:
-        told.evict(uid, "preempted for pod team/urgent-0 and 1 more, which has priority 10")
+        told.evict(
+            uid, "preempted for pod team/urgent-0 and 1 more of the same team a, which has priority 10"
+        )
     for uid, node in zip(urgent, ("n8", "n9"), strict=True):
         told.bind(uid, node)
 
@@ -294,7 +344,7 @@ def for_a_gang_that_is_cancelled_while_it_starts(told: Chronicle) -> None:
     victim = told.pod("victim", gpus=16)
     told.bind(victim, "n8")
     _, uids = told.gang("urgent", 2, gpus=16)
-    told.evict(victim, "preempted for gang team/urgent, which has priority 100")
+    told.evict(victim, "preempted for gang team/urgent of the same team a, which has priority 100")
     told.bind(uids[0], "n9")
     told.remove(uids[1])
 
@@ -308,7 +358,7 @@ def for_somebody_who_waits_for_others_beside(told: Chronicle) -> None:
     ref, uids = told.gang("urgent", 2, gpus=16)
     for uid, node in zip(uids, ("n8", "n9"), strict=True):
         told.change(replace(told.pods[uid], nominated=node))
-    told.evict(victim, "preempted for gang team/urgent, which has priority 100")
+    told.evict(victim, "preempted for gang team/urgent of the same team a, which has priority 100")
     told.now_s += 600.0
     told.remove(slow)
     told.place(ref, uids[:1], "n8")
@@ -335,11 +385,14 @@ def a_gang_that_grew_and_lost_a_member(told: Chronicle) -> None:
     else:
         told.write("Group", "group-grown", GroupVersion(ref=ref, minimum=4))
         told.bind(told.pod("grown-3", gang=ref, gpus=1), "n8")
+    waiting = told.pod("waiting", gpus=14)
     told.now_s += 25.0
     told.fail(uids[0])
-    told.now_s += 25.0
-    for uid in uids[1:]:
-        told.evict(uid)
+    told.now_s += 65.0
+    grown = [uid for uid, pod in told.pods.items() if pod.gang == ref and uid != uids[0]]
+    for uid in grown:
+        told.evict(uid, "only 3 of 4 members were bound for 65 s")
+    told.bind(waiting, "n8")
 
 
 CAUSED = (
@@ -350,6 +403,7 @@ CAUSED = (
     for_a_gang_that_is_cancelled_while_it_starts,
     for_somebody_who_waits_for_others_beside,
     for_somebody_who_was_gone_and_the_rest_restarts,
+    a_gang_one_of_which_takes_too_long_to_go,
     a_gang_that_nobody_completes,
     a_gang_that_restarts_whole,
     a_gang_that_cannot_be_completed,

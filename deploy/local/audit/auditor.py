@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 from deploy.local.audit.facts import Source, described, sources
 from deploy.local.audit.recorder import Recorder
-from scheduler.invariants import Entry, History, PodVersion, Violation, World, at_every_revision, settled
+from scheduler.invariants import (
+    Entry,
+    History,
+    PodVersion,
+    Violation,
+    World,
+    at_every_revision,
+    no_idle_hole,
+    no_useless_eviction,
+    settled,
+)
 from scheduler.invariants.world import Change
 from scheduler.kube.client import Client
 from scheduler.kube.transport import NotFound, TooManyRequests
@@ -126,14 +136,26 @@ class Auditor:
 
             await self.wait_until(is_there, timeout_s, what=f"{recorder.source.path} is recorded")
 
-    async def violations(self, *, partial_s: float = 30.0, is_quiet: bool = True) -> list[Violation]:
+    async def violations(
+        self,
+        *,
+        partial_s: float = 30.0,
+        is_quiet: bool = True,
+        troubles: Sequence[tuple[float, float]] = (),
+        is_served: bool = False,
+    ) -> list[Violation]:
         """What the invariants say about everything so far; INV12 too where the end is quiet.
 
-        partial_s: how long a gang may be partly bound; 60 s where a leader crashed.
+        partial_s: how long a gang may be partly bound; 60 s where a leader crashed. troubles: when somebody
+        kept the scheduler from acting (INV17, INV18). is_served: a scheduler led all that time, so that who
+        waited while there was room is told as well (INV18).
         """
         await self.catch_up()
         history = self.history()
         found = at_every_revision(history, partial_s=partial_s)
+        found += no_useless_eviction(history, troubles=troubles)
+        if is_served:
+            found += no_idle_hole(history, troubles=troubles)
         return found + settled(history) if is_quiet else found
 
     async def _is_served(self, source: Source) -> bool:

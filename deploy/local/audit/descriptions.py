@@ -86,6 +86,7 @@ class _JobSpec(Wire, frozen=True):
 
 class _JobStatus(Wire, frozen=True):
     succeeded: int | None = None
+    failed_indexes: str | None = None
 
 
 class _Job(Wire, frozen=True):
@@ -265,9 +266,16 @@ def _lws(raw: bytes) -> Fact:
 
 
 def _job(raw: bytes) -> Fact:
-    """As many as still run together. Succeeded pods stand, so where the status lags this asks for less."""
+    """As many as still run together. Succeeded pods stand, so where the status lags this asks for less.
+
+    Indexes that failed for good (``1,3-5``) are not made again.
+    """
     found = msgspec.json.decode(raw, type=_Job)
-    return _fact(found.metadata, "job", {}, {}, _at_once(found.spec, found.status.succeeded or 0))
+    ended = found.status.succeeded or 0
+    for part in (found.status.failed_indexes or "").split(","):
+        low, _, high = part.partition("-")
+        ended += int(high or low) - int(low) + 1 if low else 0
+    return _fact(found.metadata, "job", {}, {}, _at_once(found.spec, ended))
 
 
 def _of_kubeflow(kind: str, version: str = "v1") -> Description:

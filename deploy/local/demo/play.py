@@ -165,10 +165,10 @@ class Play:
 
     async def _audited(self) -> judge.Judgement:
         """What the invariants say of every revision, by an auditor that watched from the first."""
-        broken = await self._auditor.violations()
+        broken = await self._auditor.violations(is_served=True)
         text = (
             "; ".join(map(str, broken[:VIOLATIONS_SHOWN_MAX]))
-            or "gangs atomic, no overcommit, one bind a pod"
+            or "gangs atomic, no overcommit, one bind a pod, no useless eviction"
         )
         return judge.Judgement(subject="all revisions", is_right=not broken, found=text)
 

@@ -20,7 +20,15 @@ from deploy.local.nodes.actor import NodeActor, Settings
 from deploy.local.nodes.pools import Pool
 from deploy.local.soak.users import Say, Users
 from deploy.local.soak.works import STEADY, STRANGER, TEAM
-from scheduler.invariants import History, Violation, decided, no_idle_hole, no_useless_eviction, standing
+from scheduler.invariants import (
+    History,
+    PodVersion,
+    Violation,
+    decided,
+    no_idle_hole,
+    no_useless_eviction,
+    standing,
+)
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Transport
 
@@ -84,7 +92,7 @@ class Soak:
     def _judged(self, history: History, middle_s: float) -> dict[str, list[str]]:
         found: dict[str, list[Violation]] = {
             "useless_evictions": no_useless_eviction(history),
-            "idle_holes": no_idle_hole(history, idle_s=IDLE_S, strangers={STRANGER}),
+            "idle_holes": no_idle_hole(history, idle_s=IDLE_S, strangers={STRANGER}, is_firm=_is_firm),
         }
         words = {name: [str(one) for one in broken] for name, broken in found.items()}
         words["lasting_harm"] = _harm(history, middle_s)
@@ -113,6 +121,11 @@ class Soak:
     def _transport(self, identity: Identity) -> Transport:
         endpoint = Endpoint.from_kubeconfig(self._cluster.kubeconfig(identity))
         return Transport(endpoint, user_agent="stowplan-soak", connections_max=16)
+
+
+def _is_firm(pod: PodVersion) -> bool:
+    """Whether the budget may keep it where it is."""
+    return pod.gang is not None and pod.gang.name == "steady"
 
 
 def _harm(history: History, middle_s: float) -> list[str]:
