@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
+from scheduler.model.device_claims import DeviceClaim, DeviceSlice
 from scheduler.model.devices import Inventory, Slot
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Node, Pod
@@ -31,6 +32,20 @@ class DeviceState(ABC):
         if self.devices.remove(name):
             self._inventory_changed(name)
 
+    def set_device_claim(self, claim: DeviceClaim) -> bool:
+        """A resource claim holds devices; whether a plan can see the difference."""
+        return self._claims_changed(self.devices.set_claim(claim))
+
+    def remove_device_claim(self, namespace: str, name: str) -> bool:
+        return self._claims_changed(self.devices.remove_claim(namespace, name))
+
+    def set_device_slice(self, found: DeviceSlice) -> bool:
+        """Which devices of a pool are which; whether a plan can see the difference."""
+        return self._claims_changed(self.devices.set_slice(found))
+
+    def remove_device_slice(self, name: str) -> bool:
+        return self._claims_changed(self.devices.remove_slice(name))
+
     def at(self, now_s: float) -> bool:
         """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
         turned = self.devices.at(now_s)
@@ -46,6 +61,10 @@ class DeviceState(ABC):
                 if record is not None and record.key is not None and not record.observed.is_deleting:
                     found.setdefault((slot.uuid, record.key), (slot, []))[1].append(record.observed)
         return [(slot, key, tuple(pods)) for (_, key), (slot, pods) in found.items()]
+
+    def _claims_changed(self, changed: bool) -> bool:
+        self.releases += changed
+        return changed
 
     def _inventory_changed(self, name: str) -> bool:
         node = self.labels.again(name)

@@ -11,17 +11,19 @@ from typing import Literal
 
 import msgspec
 
+from scheduler.cli.claims import claimed
 from scheduler.cli.cluster import list_all
 from scheduler.cli.configuration import read
 from scheduler.cli.connection import ask
 from scheduler.cli.failure import EXIT_FAILED
 from scheduler.cli.output import Output, emit, table
-from scheduler.cli.rights import missing, needed
+from scheduler.cli.rights import SCHEDULER_MANIFEST, missing, needed
 from scheduler.kube import wire
 from scheduler.kube.transport import Forbidden, NotFound, Transport
 from scheduler.live.config import Provisioning, SchedulerConfiguration
 from scheduler.live.provisioner import GROUP_VERSION, RESOURCE
 from scheduler.live.sources import POD_GROUP
+from scheduler.model.device_claims import GPU_DRIVER
 from scheduler.model.platforms import HOSTNAME, is_domain, is_spot, platforms_of, topology_of
 
 FENCE = "stowplan-epoch-fence"
@@ -87,6 +89,7 @@ async def examine(transport: Transport, settings: SchedulerConfiguration, now_s:
         lambda: _fence(transport, settings),
         lambda: _lease(transport, settings, now_s),
         lambda: _gang_apis(transport),
+        lambda: _claims(transport),
         lambda: _nodes(transport),
     ]
     if (asked := settings.provisioning) is not None:
@@ -200,6 +203,22 @@ async def _gang_apis(transport: Transport) -> Finding:
     found = [text for group, text in wanted if "podgroups" in await _served(transport, group)]
     detail = ", ".join(found) if found else "none beside stowplan's own keys and Jobs"
     return Finding(check="gang APIs", state="ok", detail=detail)
+
+
+async def _claims(transport: Transport) -> Finding:
+    """Absence is no fault: without the API nothing is claimed."""
+    found = await claimed(transport)
+    if found.unread:
+        return Finding(
+            check="resource claims",
+            state="warn",
+            detail=found.unread,
+            remedy=f"kubectl apply -f {SCHEDULER_MANIFEST}, or ask as an admin",
+        )
+    if not found.served:
+        return Finding(check="resource claims", state="ok", detail="resource.k8s.io is not served: none")
+    detail = f"{found.served}; {found.claims} hold {found.devices} devices of {GPU_DRIVER}"
+    return Finding(check="resource claims", state="ok", detail=detail)
 
 
 async def _provisioning(transport: Transport, asked: Provisioning) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from binpacking.choice import Ask
 from scheduler.devices.arrays import UNLIMITED, Arrays, Summary
+from scheduler.devices.claims import DeviceClaims
 from scheduler.devices.evidence import Difference, Hold, Holdings, PodName, holdings
 from scheduler.devices.summary import need, replicated, summarise, with_shared
+from scheduler.model.device_claims import DeviceClaim, DeviceSlice
 from scheduler.model.device_view import DeviceView, ask_of, mig_of
 from scheduler.model.devices import GPU_PREFIX, WHOLE_GPU, Inventory, Slot
 from scheduler.model.gpu_resources import stands_on
@@ -30,7 +32,10 @@ class DeviceBook:
     """Inventories by node and holds by node and pod. ``rows`` of the arrays are the caller's node rows."""
 
     def __init__(self) -> None:
+        #: With what resource claims hold, as ``_told`` is without.
         self.inventories: dict[str, Inventory] = {}
+        self._told: dict[str, Inventory] = {}
+        self._claims = DeviceClaims()
         self._holds: dict[str, dict[str, Hold]] = {}
         #: How many pods hold a share of a device, by its thousandths.
         self._shares: Counter[int] = Counter()
@@ -55,9 +60,10 @@ class DeviceBook:
 
     # -- events ------------------------------------------------------------------------------
 
-    def put(self, inventory: Inventory) -> bool:
+    def put(self, told: Inventory) -> bool:
         """Take a node's word; whether a plan can see the difference."""
-        name = inventory.node
+        name = told.node
+        self._told[name], inventory = told, self._claims.added_to(told)
         before = self.inventories.get(name)
         self.inventories[name] = inventory
         was_fresh = self._fresh.get(name)
@@ -67,7 +73,7 @@ class DeviceBook:
         held = self._holdings.pop(name, None)
         is_same = before is not None and was_fresh == self._fresh[name]
         if before is not None and is_same and _without_holders(before) == _without_holders(inventory):
-            if before.slots == inventory.slots and before.probed_s == inventory.probed_s:
+            if _evidence(before) == _evidence(inventory):
                 return False
             if held is not None and held == self.holdings(name):
                 return False
@@ -79,10 +85,25 @@ class DeviceBook:
         self._fresh.pop(name, None)
         self._holdings.pop(name, None)
         self._gone.pop(name, None)
+        self._told.pop(name, None)
         if self.inventories.pop(name, None) is None:
             return False
         self._dirty.add(name)
         return True
+
+    def set_claim(self, claim: DeviceClaim) -> bool:
+        """A resource claim holds devices; whether a plan can see the difference."""
+        return self._again(self._claims.put_claim(claim))
+
+    def remove_claim(self, namespace: str, name: str) -> bool:
+        return self._again(self._claims.remove_claim((namespace, name)))
+
+    def set_slice(self, found: DeviceSlice) -> bool:
+        """Which devices of a pool are which; whether a plan can see the difference."""
+        return self._again(self._claims.put_slice(found))
+
+    def remove_slice(self, name: str) -> bool:
+        return self._again(self._claims.remove_slice(name))
 
     def replicate(self, name: str, replicas: int) -> None:
         """What the node's labels say of how many pods share one device."""
@@ -312,6 +333,14 @@ class DeviceBook:
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _again(self, nodes: Iterable[str]) -> bool:
+        """What claims hold on these nodes is something else."""
+        told = [self._told[node] for node in dict.fromkeys(nodes) if node in self._told]
+        changed = False
+        for one in told:
+            changed |= self.put(one)
+        return changed
+
     def _changed(self, node: str) -> None:
         self._holdings.pop(node, None)
         self._dirty.add(node)
@@ -382,6 +411,10 @@ class DeviceBook:
         else:
             found = summarise(inventory, holds, is_fresh=is_fresh, taken=taken)
         return with_shared(found, replicas)
+
+
+def _evidence(inventory: Inventory) -> tuple[object, ...]:
+    return inventory.slots, inventory.probed_s, inventory.unnamed_claims
 
 
 def _without_holders(inventory: Inventory) -> tuple[Slot, ...]:

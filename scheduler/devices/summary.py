@@ -49,7 +49,9 @@ def summarise(
         shared=len(shared),
         is_exact=not unknown,
         sharers={
-            gpus[at].uuid: tuple(uids) for at, uids in shared.items() if gpus[at].is_usable and is_fresh
+            gpus[at].uuid: tuple(uids)
+            for at, uids in shared.items()
+            if gpus[at].is_usable and is_fresh and gpus[at].uuid not in taken
         },
         free={WHOLE_GPU: free},
         there={WHOLE_GPU: len(gpus)},

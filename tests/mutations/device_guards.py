@@ -17,7 +17,87 @@ LYING = f"{SEEN}::test_labels_that_lie_are_told_once_on_the_node"
 TROUBLES = "tests/devices/test_each_trouble_changes_what_is_bound.py"
 RECORDED = "tests/inventory/test_a_real_node_can_be_sent.py"
 
+CLAIMED = "tests/devices/test_claims_hold_devices.py"
+DOCTOR = "tests/faces/test_devices_are_told_as_they_are_held.py"
+
 DEVICE_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="what a claim holds is not given",
+        file="scheduler/devices/evidence.py",
+        old="    if holder.claim:\n        return True",
+        new="    if holder.claim:\n        return False",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="a claim on a device that nobody named closes its node",
+        file="scheduler/devices/evidence.py",
+        old="    if inventory.unnamed_claims:",
+        new="    if False:",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="who only watches a device does not hold it",
+        file="scheduler/parse/device_claims.py",
+        old="one.driver == GPU_DRIVER and not one.admin_access",
+        new="one.driver == GPU_DRIVER",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="a slice that comes later names what was claimed before",
+        file="scheduler/devices/claims.py",
+        old="        return concerned + self._again(found.pool, found)",
+        new="        self._again(found.pool, found)\n        return concerned",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="a device that the kubelet named is not counted as unnamed too",
+        file="scheduler/devices/claims.py",
+        old=" - _seen(claim, told.slots)",
+        new="",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="an instance that is made for a claim is a part of its device",
+        file="scheduler/parse/device_claims.py",
+        old='("uuid", "parentUUID")',
+        new='("uuid",)',
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="claims that may not be read keep nothing waiting",
+        file="scheduler/live/views.py",
+        old="                versions=paths[1:],\n                is_optional=True,",
+        new="                versions=paths[1:],",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="nothing is shared on a device that somebody else uses",
+        file="scheduler/devices/summary.py",
+        old="is_fresh and gpus[at].uuid not in taken",
+        new="is_fresh",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="a placeholder in a label of the network is told",
+        file="scheduler/model/platforms.py",
+        old="value.strip().lower() not in PLACEHOLDERS and",
+        new="True and",
+        test=f"{DOCTOR}::test_doctor_tells_which_labels_are_no_domains",
+    ),
+    Mutation(
+        name="a domain of more nodes than it can have is told",
+        file="scheduler/cli/doctor.py",
+        old="if not is_domain(key, value, n)",
+        new="if not is_domain(key, value, 1)",
+        test=f"{DOCTOR}::test_doctor_tells_which_labels_are_no_domains",
+    ),
+    Mutation(
+        name="who may not read claims is told so",
+        file="scheduler/cli/doctor.py",
+        old="    if found.unread:",
+        new="    if False:",
+        test=DOCTOR,
+    ),
     Mutation(
         name="a gang is taken back only after that is written",
         file="scheduler/gangs/recovery.py",
