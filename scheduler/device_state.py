@@ -46,6 +46,18 @@ class DeviceState(ABC):
     def remove_device_slice(self, name: str) -> bool:
         return self._claims_changed(self.devices.remove_slice(name))
 
+    def set_device_class(self, name: str, resources: tuple[str, ...]) -> bool:
+        """A class of devices stands for these resources; whether a plan can see the difference."""
+        return self._claims_changed(self.devices.set_class(name, resources))
+
+    def remove_device_class(self, name: str) -> bool:
+        return self._claims_changed(self.devices.remove_class(name))
+
+    def hide_device_classes(self, is_hidden: bool) -> None:
+        """There are classes that we may not read, or not any more."""
+        self._claims_changed(self.devices.claims.is_hidden != is_hidden)
+        self.devices.claims.is_hidden = is_hidden
+
     def at(self, now_s: float) -> bool:
         """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
         turned = self.devices.at(now_s)

@@ -29,6 +29,7 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("batch", "jobs", _READ),
     ("scheduling.k8s.io", "podgroups", _READ),
     ("scheduling.x-k8s.io", "podgroups", _READ),
+    ("resource.k8s.io", "deviceclasses", _READ),
     ("resource.k8s.io", "resourceclaims", _READ),
     ("resource.k8s.io", "resourceslices", _READ),
     ("stowplan.dev", "gpunodes", _READ),

@@ -35,7 +35,7 @@ class DeviceBook:
         #: With what resource claims hold, as ``_told`` is without.
         self.inventories: dict[str, Inventory] = {}
         self._told: dict[str, Inventory] = {}
-        self._claims = DeviceClaims()
+        self.claims = DeviceClaims()
         self._holds: dict[str, dict[str, Hold]] = {}
         #: How many pods hold a share of a device, by its thousandths.
         self._shares: Counter[int] = Counter()
@@ -63,7 +63,7 @@ class DeviceBook:
     def put(self, told: Inventory) -> bool:
         """Take a node's word; whether a plan can see the difference."""
         name = told.node
-        self._told[name], inventory = told, self._claims.added_to(told)
+        self._told[name], inventory = told, self.claims.added_to(told)
         before = self.inventories.get(name)
         self.inventories[name] = inventory
         was_fresh = self._fresh.get(name)
@@ -93,17 +93,17 @@ class DeviceBook:
 
     def set_claim(self, claim: DeviceClaim) -> bool:
         """A resource claim holds devices; whether a plan can see the difference."""
-        return self._again(self._claims.put_claim(claim))
+        return self._again(self.claims.put_claim(claim))
 
     def remove_claim(self, namespace: str, name: str) -> bool:
-        return self._again(self._claims.remove_claim((namespace, name)))
+        return self._again(self.claims.remove_claim((namespace, name)))
 
     def set_slice(self, found: DeviceSlice) -> bool:
         """Which devices of a pool are which; whether a plan can see the difference."""
-        return self._again(self._claims.put_slice(found))
+        return self._again(self.claims.put_slice(found))
 
     def remove_slice(self, name: str) -> bool:
-        return self._again(self._claims.remove_slice(name))
+        return self._again(self.claims.remove_slice(name))
 
     def replicate(self, name: str, replicas: int) -> None:
         """What the node's labels say of how many pods share one device."""
@@ -173,6 +173,17 @@ class DeviceBook:
     def moved(self) -> None:
         """Rows of nodes were added or removed."""
         self._rows_moved = True
+
+    def set_class(self, name: str, resources: tuple[str, ...]) -> bool:
+        """A DeviceClass stands for these resources; whether a plan can see the difference."""
+        before = self.claims.gives
+        self.claims.classes[name] = resources
+        return self.claims.gives != before
+
+    def remove_class(self, name: str) -> bool:
+        before = self.claims.gives
+        self.claims.classes.pop(name, None)
+        return self.claims.gives != before
 
     # -- reading -----------------------------------------------------------------------------
 

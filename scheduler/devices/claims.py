@@ -15,12 +15,23 @@ class DeviceClaims:
     """Slices say which device is which, claims which are held. Each change returns the nodes concerned."""
 
     def __init__(self) -> None:
+        #: By class of devices, the resources for which a claim of the class is made.
+        self.classes: dict[str, tuple[str, ...]] = {}
+        #: There are classes that may not be read.
+        self.is_hidden = False
         self._slices: dict[str, DeviceSlice] = {}
         #: By pool and name.
         self._pools: dict[str, dict[str, DeviceSlice]] = {}
         self._claims: dict[ClaimKey, DeviceClaim] = {}
         self._of_pool: dict[str, dict[ClaimKey, None]] = {}
         self._on_node: dict[str, dict[ClaimKey, None]] = {}
+
+    @property
+    def gives(self) -> frozenset[str] | None:
+        """Resources that pods ask for and claims give; None where that may not be known."""
+        if self.is_hidden:
+            return None
+        return frozenset(name for names in self.classes.values() for name in names)
 
     def put_slice(self, found: DeviceSlice) -> list[str]:
         if self._slices.get(found.name) == found:

@@ -1,17 +1,17 @@
-"""From watches to state: which devices resource claims hold.
+"""From watches to state: which devices resource claims hold, and what they give.
 
 Clusters without the API, or whose admin does not let us read it, go by what agents see of pods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from scheduler.kube.reflector import Ref
-from scheduler.kube.wire.resource import ResourceClaim, ResourceSlice
+from scheduler.kube.reflector import FORBIDDEN, Ref
+from scheduler.kube.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
 from scheduler.live.logs import logger
-from scheduler.parse.device_claims import parse_claim, parse_slice
+from scheduler.parse.device_claims import parse_claim, parse_slice, resources_of
 from scheduler.state import ClusterState
 
 log = logger("devices")
@@ -19,6 +19,7 @@ log = logger("devices")
 #: A cluster serves one of them, or some with the same content.
 VERSIONS: Final = tuple(f"resource.k8s.io/{version}" for version in ("v1", "v1beta2", "v1beta1"))
 CLAIMS: Final = tuple(f"/apis/{version}/resourceclaims" for version in VERSIONS)
+CLASSES: Final = tuple(f"/apis/{version}/deviceclasses" for version in VERSIONS)
 SLICES: Final = tuple(f"/apis/{version}/resourceslices" for version in VERSIONS)
 
 
@@ -62,11 +63,32 @@ class DeviceSliceFeed:
             self._state.remove_device_slice(ref.name)
 
 
-class Unreadable:
-    """Tells the log once that the API cannot be read, and once that it can again."""
+class DeviceClassFeed:
+    """Which resources claims give."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+
+    def put(self, objects: Sequence[DeviceClass]) -> bool:
+        changed = False
+        for found in objects:
+            changed |= self._state.set_device_class(found.metadata.name, resources_of(found))
+        return changed
+
+    def gone(self, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            self._state.remove_device_class(ref.name)
+
+
+class Unreadable:
+    """Tells the log once that the API cannot be read, and once that it can again.
+
+    hides: told whether there is something that we may not read.
+    """
+
+    def __init__(self, path: str, hides: Callable[[bool], None] = lambda is_hidden: None) -> None:
         self._path = path
+        self._hides = hides
         self._why: str | None = None
 
     def __call__(self, why: str | None) -> None:
@@ -74,4 +96,5 @@ class Unreadable:
         if why != self._why:
             told = "claims for devices are read" if why is None else "claims for devices are not read"
             log.info(told, path=self._path, why=why or "")
+            self._hides(why == FORBIDDEN)
         self._why = why

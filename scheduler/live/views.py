@@ -18,9 +18,17 @@ from scheduler.kube.decoding import HasMetadata
 from scheduler.kube.reflector import Reflector, Timing, group_version_of, resource_of
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.kube.wire.inventory import GPUNode
-from scheduler.kube.wire.resource import ResourceClaim, ResourceSlice
+from scheduler.kube.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
 from scheduler.live.claims import ClaimBook
-from scheduler.live.device_claims import CLAIMS, SLICES, DeviceClaimFeed, DeviceSliceFeed, Unreadable
+from scheduler.live.device_claims import (
+    CLAIMS,
+    CLASSES,
+    SLICES,
+    DeviceClaimFeed,
+    DeviceClassFeed,
+    DeviceSliceFeed,
+    Unreadable,
+)
 from scheduler.live.devices import PATH as GPU_NODES
 from scheduler.live.devices import GPUNodeFeed
 from scheduler.live.feeds import (
@@ -157,7 +165,7 @@ class Views:
         metrics: WatchMetrics,
         timing: Timing,
     ) -> Iterator[AnyReflector]:
-        def look(paths: Sequence[str], kind: type[T], feed: Feed[T]) -> AnyReflector:
+        def look(paths: Sequence[str], kind: type[T], feed: Feed[T], unreadable: Unreadable) -> AnyReflector:
             return Reflector(
                 transport,
                 paths[0],
@@ -169,11 +177,14 @@ class Views:
                 metrics=metrics,
                 versions=paths[1:],
                 is_optional=True,
-                unreadable=Unreadable(paths[0]),
+                unreadable=unreadable,
             )
 
-        yield look(SLICES, ResourceSlice, DeviceSliceFeed(self._state))
-        yield look(CLAIMS, ResourceClaim, DeviceClaimFeed(self._state))
+        state = self._state
+        classes = Unreadable(CLASSES[0], state.hide_device_classes)
+        yield look(CLASSES, DeviceClass, DeviceClassFeed(state), classes)
+        yield look(SLICES, ResourceSlice, DeviceSliceFeed(state), Unreadable(SLICES[0]))
+        yield look(CLAIMS, ResourceClaim, DeviceClaimFeed(state), Unreadable(CLAIMS[0]))
 
     def _look_for_other_projects(
         self,

@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from scheduler.kube.wire.resource import DeviceAttribute, ResourceClaim, ResourceSlice, SliceDevice
+from scheduler.kube.wire.resource import (
+    DeviceAttribute,
+    DeviceClass,
+    ResourceClaim,
+    ResourceSlice,
+    SliceDevice,
+)
 from scheduler.kube.wire.selection import NodeSelector
 from scheduler.model.device_claims import GPU_DRIVER, DeviceClaim, DeviceSlice
 
 _UUIDS: Final = ("uuid", "parentUUID")
+_CLASS_PREFIX: Final = "deviceclass.resource.kubernetes.io/"
 _NODE_NAME: Final = "metadata.name"
 
 
@@ -29,6 +36,15 @@ def parse_slice(found: ResourceSlice) -> DeviceSlice | None:
         node=spec.node_name or "",
         devices={device.name: _uuids(device) for device in spec.devices or ()},
     )
+
+
+def resources_of(found: DeviceClass) -> tuple[str, ...]:
+    """The resources for which a claim of the class is made: the one it names, and one that is always there.
+
+    Source: KEP-5004, extended resources by DRA.
+    """
+    named = found.spec.extended_resource_name
+    return (*((named,) if named else ()), f"{_CLASS_PREFIX}{found.metadata.name}")
 
 
 def parse_claim(found: ResourceClaim) -> DeviceClaim | None:

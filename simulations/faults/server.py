@@ -26,6 +26,7 @@ LEASES: Final = "/apis/coordination.k8s.io/v1/leases"
 EVENTS: Final = "/apis/events.k8s.io/v1/events"
 GANGS: Final = "/apis/stowplan.dev/v1alpha1/gangs"
 GPU_NODES: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
+DEVICE_CLASSES: Final = "/apis/resource.k8s.io/v1/deviceclasses"
 RESOURCE_CLAIMS: Final = "/apis/resource.k8s.io/v1/resourceclaims"
 RESOURCE_SLICES: Final = "/apis/resource.k8s.io/v1/resourceslices"
 TEAM_QUOTAS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
@@ -40,6 +41,7 @@ SERVED: Final = (
     EVENTS,
     GANGS,
     GPU_NODES,
+    DEVICE_CLASSES,
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
     TEAM_QUOTAS,

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from scheduler.devices.evidence import CLAIMS
 from scheduler.kube.wire.resource import ResourceClaim, ResourceSlice
 from scheduler.live.device_claims import DeviceClaimFeed, DeviceSliceFeed
-from scheduler.model.devices import WHOLE_GPU, Holder, Inventory, Slot
+from scheduler.model.devices import WHOLE_GPU, DeviceAsk, Holder, Inventory, Slot
 from scheduler.model.objects import Rejected
 from scheduler.state import ClusterState
 from simulations.faults import server as api
 from simulations.faults.agents import Agents
 from simulations.faults.story import Story
 from simulations.faults.virtual_time import elapse
-from tests.builders import node, pod
+from tests.builders import node, pod, shape
 from tests.healing.life import NAMESPACE, Life, lived
 
 T0: Final = 1_000_000.0
@@ -94,6 +94,12 @@ class Cluster:
         snapshot = self.state.snapshot()
         column = snapshot.free[:, snapshot.resources.index(WHOLE_GPU)]
         return {one.name: int(column[row]) for row, one in enumerate(snapshot.nodes)}
+
+    def sharers(self) -> dict[str, tuple[str, ...]]:
+        """Shared devices of the first node that could be given again, with their pods."""
+        view = self.state.snapshot().devices
+        assert view is not None
+        return dict(view.sharers.get(0, {}))
 
     def rooms(self) -> dict[str, list[bool]]:
         """By node, which devices could be opened for a share."""
@@ -197,12 +203,14 @@ def test_what_holds_no_device_here_changes_nothing(claim: Json) -> None:
 
 def test_what_a_share_is_on_is_not_opened_again_once_a_claim_has_it() -> None:
     cluster = Cluster()
-    words = {"stowplan.dev/devices": "GPU-n0-1", "stowplan.dev/gpu-fraction": "0.25"}
-    cluster.state.set_pod(pod("share", node="n0", uid="uid-share", phase="Running", annotations=words))
+    words = {"stowplan.dev/devices": "GPU-n0-1"}
+    quarter = shape(ask=DeviceAsk(milli=250))
+    cluster.state.set_pod(
+        pod("share", of=quarter, node="n0", uid="uid-share", phase="Running", annotations=words)
+    )
+    assert cluster.sharers() == {"GPU-n0-1": ("uid-share",)}
     cluster.put(slice_of("n0"), claim_of("c", [("n0", 1)], users=["other"]))
-    view = cluster.state.snapshot().devices
-    assert view is not None
-    assert not any("GPU-n0-1" in sharers for sharers in view.sharers.values())
+    assert cluster.sharers() == {}
     assert cluster.state.devices.unwell("n0", ["GPU-n0-1"]) == "device GPU-n0-1 is not usable"
 
 
@@ -339,3 +347,36 @@ def test_where_only_slices_are_hidden_no_device_is_opened_beside_a_claim() -> No
 
     before, after = shares_beside([claim_of("c", [("n0", 0)])], arrange=forbid, later=give_back)
     assert (before, after) == ([], ALL)
+
+
+@pytest.mark.parametrize(
+    ("classes", "is_hidden", "words"),
+    [
+        ([], False, "it does not fit on the nodes as they are now"),
+        ([{"metadata": {"name": GPU}}], False, "it does not fit on the nodes as they are now"),
+        (
+            [{"metadata": {"name": GPU}, "spec": {"extendedResourceName": WHOLE_GPU}}],
+            False,
+            "so nothing is proven",
+        ),
+        ([], True, "so nothing is proven"),
+    ],
+)
+def test_what_only_claims_could_serve_is_told_as_no_proof(
+    classes: list[Json], is_hidden: bool, words: str
+) -> None:
+    messages: list[str] = []
+
+    async def course(life: Life) -> None:
+        if is_hidden:
+            life.server.forbidden = frozenset({api.DEVICE_CLASSES})
+        life.nodes(1, gpus=0)
+        for body in classes:
+            life.store.create(api.DEVICE_CLASSES, body)
+        life.pod("p", gpus=1)
+        await elapse(30)
+        found = life.store.at(api.PODS).objects[NAMESPACE, "p"].read()
+        messages.extend(one["message"] for one in found["status"]["conditions"])
+
+    lived(course)
+    assert any(words in message for message in messages), messages

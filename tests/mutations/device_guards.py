@@ -18,6 +18,7 @@ TROUBLES = "tests/devices/test_each_trouble_changes_what_is_bound.py"
 RECORDED = "tests/inventory/test_a_real_node_can_be_sent.py"
 
 CLAIMED = "tests/devices/test_claims_hold_devices.py"
+ASSUMED = "tests/explain/test_a_proof_says_what_it_assumed.py"
 DOCTOR = "tests/faces/test_devices_are_told_as_they_are_held.py"
 
 DEVICE_GUARDS: tuple[Mutation, ...] = (
@@ -76,6 +77,34 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         old="is_fresh and gpus[at].uuid not in taken",
         new="is_fresh",
         test=CLAIMED,
+    ),
+    Mutation(
+        name="what claims could give is no proof of never",
+        file="scheduler/explain/verdict.py",
+        old="(stands, False) if stands else (core, True)",
+        new="core, False",
+        test=ASSUMED,
+    ),
+    Mutation(
+        name="what claims do not give stays proven",
+        file="scheduler/explain/verdict.py",
+        old="(stands, False) if stands else (core, True)",
+        new="core, True",
+        test=ASSUMED,
+    ),
+    Mutation(
+        name="classes that may not be read may give anything",
+        file="scheduler/devices/claims.py",
+        old="        if self.is_hidden:",
+        new="        if False:",
+        test=ASSUMED,
+    ),
+    Mutation(
+        name="who waits for claims holds back nobody",
+        file="scheduler/planning/strict.py",
+        old=" if not _waits_for_claims(verdict)",
+        new="",
+        test=ASSUMED,
     ),
     Mutation(
         name="a placeholder in a label of the network is told",

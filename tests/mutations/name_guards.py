@@ -89,8 +89,8 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="nothing is never while a node allocates less than it has",
         file="scheduler/explain/verdict.py",
-        old="never = () if hidden else self._never_core(pending, gang)",
-        new="never = self._never_core(pending, gang)",
+        old="never, is_open = ((), False) if hidden else self._never(pending, gang)",
+        new="never, is_open = self._never(pending, gang)",
         test=PROOFS,
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""ResourceSlices and ResourceClaims, resource.k8s.io: devices that can be claimed, and what claims hold.
+"""Of resource.k8s.io: devices that can be claimed, and what claims hold.
 
 The versions v1, v1beta2 and v1beta1 say all of this alike, but that v1beta1 has attributes under ``basic``.
 """
@@ -40,6 +40,17 @@ class ResourceSliceSpec(Wire, frozen=True):
 class ResourceSlice(Wire, frozen=True):
     metadata: Metadata
     spec: ResourceSliceSpec = ResourceSliceSpec()
+
+
+class DeviceClassSpec(Wire, frozen=True):
+    """For a pod that asks for ``extended_resource_name``, kube-scheduler makes a claim of the class."""
+
+    extended_resource_name: str | None = None
+
+
+class DeviceClass(Wire, frozen=True):
+    metadata: Metadata
+    spec: DeviceClassSpec = DeviceClassSpec()
 
 
 class AllocatedDevice(Wire, frozen=True):
