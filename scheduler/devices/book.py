@@ -16,7 +16,7 @@ from binpacking.choice import Ask
 from scheduler.devices.arrays import UNLIMITED, Arrays, Summary
 from scheduler.devices.claims import DeviceClaims
 from scheduler.devices.evidence import Difference, Hold, Holdings, PodName, holdings
-from scheduler.devices.summary import need, replicated, summarise, with_shared
+from scheduler.devices.summary import Known, need, summarise
 from scheduler.model.device_claims import DeviceClaim, DeviceSlice
 from scheduler.model.device_view import DeviceView, ask_of, mig_of
 from scheduler.model.devices import GPU_PREFIX, WHOLE_GPU, Inventory, Slot
@@ -46,8 +46,8 @@ class DeviceBook:
         #: By node, pods that went away since the last probe, which may show them still.
         self._gone: dict[str, set[str]] = {}
         self._holdings: dict[str, Holdings] = {}
-        #: By node, how many pods share one device at a time, where the device plugin lets several.
-        self._replicas: dict[str, int] = {}
+        #: By node and resource, how many pods share one device at a time, where several do.
+        self._replicas: dict[str, Mapping[str, int]] = {}
         self._dirty: set[str] = set()
         self._rows_moved = True
         self._summaries: dict[str, Summary] = {}
@@ -105,9 +105,9 @@ class DeviceBook:
     def remove_slice(self, name: str) -> bool:
         return self._again(self.claims.remove_slice(name))
 
-    def replicate(self, name: str, replicas: int) -> None:
-        """What the node's labels say of how many pods share one device."""
-        if replicas != self._replicas.get(name, 1):
+    def replicate(self, name: str, replicas: Mapping[str, int]) -> None:
+        """How many pods share one device or instance of a resource on the node, where several do."""
+        if replicas != self._replicas.get(name, {}):
             self._replicas[name] = replicas
             self._changed(name)
 
@@ -415,13 +415,15 @@ class DeviceBook:
         self._summaries[name] = self._summary(name, known.holds, known.taken)
 
     def _summary(self, name: str, holds: Mapping[str, Hold], taken: Collection[str]) -> Summary:
-        inventory, is_fresh = self.inventories[name], self._fresh[name]
-        replicas = self._replicas.get(name, 1)
-        if replicas > 1:
-            found = replicated(inventory, holds, replicas=replicas, is_fresh=is_fresh, taken=taken)
-        else:
-            found = summarise(inventory, holds, is_fresh=is_fresh, taken=taken)
-        return with_shared(found, replicas)
+        return summarise(
+            Known(
+                inventory=self.inventories[name],
+                holds=holds,
+                is_fresh=self._fresh[name],
+                taken=taken,
+                replicas=self._replicas.get(name, {}),
+            )
+        )
 
 
 def _evidence(inventory: Inventory) -> tuple[object, ...]:

@@ -12,9 +12,10 @@ from typing import Final
 
 from scheduler.devices.book import DeviceBook
 from scheduler.model.devices import Inventory
-from scheduler.model.gpu_names import family_of, model_of
+from scheduler.model.gpu_names import family_of as chip
+from scheduler.model.gpu_names import model_of
 from scheduler.model.objects import Node
-from scheduler.model.platforms import memory_mib_of, product_of, replicas_of
+from scheduler.model.platforms import memory_mib_of, product_of, shared_by
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 MEMORY: Final = "nvidia.com/gpu.memory"
@@ -27,7 +28,7 @@ _LABEL_MAX: Final = 63
 def disagreement(labels: Mapping[str, str], inventory: Inventory) -> str:
     """Where labels say something else than the devices themselves; empty where they do not."""
     told: list[str] = []
-    by_label, by_device = family_of(model_of(labels)), family_of(inventory.model)
+    by_label, by_device = chip(model_of(labels)), chip(inventory.model)
     if by_label and by_device and by_label != by_device:
         told.append(f"labels say {product_of(labels)}, NVML says {inventory.model}")
     # MIG's single strategy writes the instances' memory there.
@@ -44,7 +45,7 @@ def corrected(labels: Mapping[str, str], inventory: Inventory) -> Mapping[str, s
     A label that agrees stays as it is, so that a selector written for it still matches.
     """
     said: dict[str, str] = {}
-    families = family_of(labels.get(PRODUCT, "")), family_of(inventory.model)
+    families = chip(labels.get(PRODUCT, "")), chip(inventory.model)
     if inventory.model and (not labels.get(PRODUCT) or (all(families) and families[0] != families[1])):
         said[PRODUCT] = re.sub(r"[^A-Za-z0-9_.-]+", "-", inventory.model)[:_LABEL_MAX].strip("-_.")
     memory = labels.get(MEMORY, "")
@@ -69,14 +70,17 @@ class Labels:
     def seen(self, node: Node) -> Node:
         """The node with labels that say what its inventory says, where there is one."""
         self._observed[node.name] = node
-        self._book.replicate(node.name, replicas_of(node.labels))
         inventory = self._book.inventories.get(node.name)
-        told = "" if inventory is None else disagreement(node.labels, inventory)
+        self._book.replicate(node.name, shared_by(node.labels))
+        if inventory is None:
+            self.disagreements.pop(node.name, None)
+            return node
+        told = disagreement(node.labels, inventory)
         if told:
             self.disagreements[node.name] = told
         else:
             self.disagreements.pop(node.name, None)
-        labels = node.labels if inventory is None else corrected(node.labels, inventory)
+        labels = corrected(node.labels, inventory)
         return node if labels is node.labels else replace(node, labels=labels)
 
     def again(self, name: str) -> Node | None:

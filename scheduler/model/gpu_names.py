@@ -49,7 +49,10 @@ _VGPU_SIZES: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 16, 20, 24, 32, 35, 40, 4
 _TAIL: Final = re.compile(
     r"(?P<family>.*?)(?P<size>-\d{1,4}gb)?"
     r"(?P<part>-mig-\d{1,2}g-\d{1,4}gb(?:-[a-z]+)*|-vgpu-\d{1,3}gb|-[dtqc]px)?(?P<shared>-shared-\d{1,5})?"
+    r"(?P<instances>(?:-with-\d{1,2}g-\d{1,4}gb-by-\d{1,5})*)"
 )
+_INSTANCES: Final = re.compile(r"-with-(\d{1,2})g-(\d{1,4})gb-by-(\d{1,5})")
+_RESOURCE: Final = re.compile(r"nvidia\.com/mig-(\d{1,2})g\.(\d{1,4})gb.*")
 
 
 def _spellings() -> dict[str, tuple[Family, int]]:
@@ -87,7 +90,12 @@ def model_of(labels: Mapping[str, str]) -> str:
 def counted_as(labels: Mapping[str, str]) -> str:
     """As ``model_of``, with how many share one device: what one of the node's GPUs is for quotas."""
     model, replicas = model_of(labels), platforms.replicas_of(labels)
-    return f"{model or 'gpu'}-shared-{replicas}" if replicas > 1 else model
+    shared = f"-shared-{replicas}" if replicas > 1 else ""
+    pairs = (
+        (_RESOURCE.fullmatch(name), count) for name, count in sorted(platforms.shared_by(labels).items())
+    )
+    instances = "".join(f"-with-{mig[1]}g-{mig[2]}gb-by-{count}" for mig, count in pairs if mig is not None)
+    return f"{model or 'gpu'}{shared}{instances}" if shared or instances else model
 
 
 @lru_cache(maxsize=4_096)
@@ -140,7 +148,7 @@ def wider(model: str) -> tuple[str, ...]:
     if found is None or not found["family"]:
         return ()
     names, name = [], ""
-    for piece in (found["family"], found["size"], found["part"], found["shared"]):
+    for piece in (found["family"], found["size"], found["part"], found["shared"], found["instances"]):
         if piece:
             name += piece
             names.append(name)
@@ -169,6 +177,13 @@ def part_milli(model: str) -> int:
     if found["shared"]:
         parts.append(-(-MILLI // max(1, int(found["shared"].rpartition("-")[2]))))
     return max(1, -(-int(prod(parts)) // int(MILLI ** (len(parts) - 1))))
+
+
+@lru_cache(maxsize=1_024)
+def sharing_instances(model: str, compute: int, memory_gb: int) -> int:
+    """How many pods share one MIG instance of a profile on nodes that are counted as ``model``."""
+    found = [int(by) for c, gb, by in _INSTANCES.findall(model) if (int(c), int(gb)) == (compute, memory_gb)]
+    return max(1, min(found, default=1))
 
 
 def mig_milli(compute: int, memory_gb: int, device_mib: int) -> int:

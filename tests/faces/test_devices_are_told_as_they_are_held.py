@@ -71,6 +71,21 @@ def test_doctor_tells_which_labels_are_no_domains(
     assert not [word for word in named if "true-" in word]
 
 
+@pytest.mark.parametrize(("labels", "is_told"), [({}, True), ({"nvidia.com/gpu.replicas": "12"}, False)])
+def test_doctor_tells_where_more_is_offered_than_there_is(
+    hardware: Hardware, capsys: pytest.CaptureFixture[str], labels: dict[str, str], is_told: bool
+) -> None:
+    """Twelve pods share each of two devices, and a node that is not labelled so gets two pods."""
+    name = reported(hardware)
+    hardware.put("/api/v1/nodes", name, {"metadata": {"name": name, "labels": labels}})
+    hardware.stand.patch(
+        f"/api/v1/nodes/{name}/status", {"status": {"allocatable": {"nvidia.com/gpu": "24"}}}
+    )
+    nodes = found(hardware.stand.kubeconfig(), capsys)["nodes"]
+    assert (f"offer more than their agents see, {name} among them" in nodes["detail"]) == is_told
+    assert (nodes["remedy"].endswith(f"kubectl label node {name} nvidia.com/gpu.replicas=PODS")) == is_told
+
+
 def claim(hardware: Hardware, name: str, pool: str, device: str) -> None:
     """A ResourceClaim that was given one device, and is used by nobody yet."""
     path = f"{RESOURCE}/namespaces/{hardware.stand.namespace}/resourceclaims"

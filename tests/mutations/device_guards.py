@@ -19,6 +19,8 @@ RECORDED = "tests/inventory/test_a_real_node_can_be_sent.py"
 
 CLAIMED = "tests/devices/test_claims_hold_devices.py"
 ASSUMED = "tests/explain/test_a_proof_says_what_it_assumed.py"
+COUNTED = "tests/devices/test_instances_are_bound_as_they_are_counted.py"
+NAMES = "tests/devices/test_every_name_of_a_device_is_tied_to_it.py"
 DOCTOR = "tests/faces/test_devices_are_told_as_they_are_held.py"
 
 DEVICE_GUARDS: tuple[Mutation, ...] = (
@@ -74,9 +76,51 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="nothing is shared on a device that somebody else uses",
         file="scheduler/devices/summary.py",
-        old="is_fresh and gpus[at].uuid not in taken",
-        new="is_fresh",
+        old=" for at, uids in shared.items() if known.is_well(gpus[at])}",
+        new=" for at, uids in shared.items() if gpus[at].is_usable}",
         test=CLAIMED,
+    ),
+    Mutation(
+        name="under the single strategy no device is chosen by name",
+        file="scheduler/devices/summary.py",
+        old="    resource = slots[0].resource\n    summary.is_exact = False",
+        new="    resource = slots[0].resource",
+        test=COUNTED,
+    ),
+    Mutation(
+        name="an instance that the kubelet named counts once under the single strategy",
+        file="scheduler/devices/summary.py",
+        old="summary.free[resource] - known.unnamed(WHOLE_GPU, slots)",
+        new="summary.free[resource] - sum(_asked(hold, (WHOLE_GPU,)) for hold in known.holds.values())",
+        test=NAMES,
+    ),
+    Mutation(
+        name="replicas of an instance count as many times as it is shared",
+        file="scheduler/devices/summary.py",
+        old="        if known.shared_by(resource) > 1:\n            _count_replicas(summary, known, resource, slots)",
+        new="        if False:\n            _count_replicas(summary, known, resource, slots)",
+        test=NAMES,
+    ),
+    Mutation(
+        name="replicas of both names are counted together",
+        file="scheduler/devices/summary.py",
+        old="names = (resource, resource + SHARED)",
+        new="names = (resource,)",
+        test=NAMES,
+    ),
+    Mutation(
+        name="a replica of an instance counts for its part in quotas",
+        file="scheduler/model/gpu_resources.py",
+        old=" // sharing_instances(model, compute, memory_gb))",
+        new=" // 1)",
+        test=NAMES,
+    ),
+    Mutation(
+        name="more devices offered than there are is told",
+        file="scheduler/cli/doctor.py",
+        old="and _offered(node) > there",
+        new="and False",
+        test=DOCTOR,
     ),
     Mutation(
         name="what claims could give is no proof of never",

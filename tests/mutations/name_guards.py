@@ -61,8 +61,8 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="replicas of devices that are ill are not given",
         file="scheduler/devices/summary.py",
-        old="    free = max(0, replicas * len(well) - held)",
-        new="    free = max(0, replicas * len(gpus) - held)",
+        old="known.shared_by(resource) * len(well) - held",
+        new="known.shared_by(resource) * len(slots) - held",
         test=EVERY_NAME,
     ),
     Mutation(
