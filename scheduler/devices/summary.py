@@ -94,7 +94,8 @@ def _whole(known: Known, gpus: Sequence[Slot]) -> Summary:
 
 def _count_mig(summary: Summary, known: Known) -> None:
     """What is left of instances, by profile."""
-    held = {uuid for hold in known.holds.values() for uuid in hold.devices}
+    whole = [hold for hold in known.holds.values() if not _has_replica(hold)]
+    held = {uuid for hold in whole for uuid in hold.devices}
     for resource in dict.fromkeys(slot.resource for slot in known.inventory.slots):
         slots = known.slots(resource)
         if resource == WHOLE_GPU:
@@ -142,6 +143,11 @@ def _with_shared(summary: Summary, known: Known) -> Summary:
         summary.free[name + SHARED] = free if exact or not free else UNLIMITED
         summary.there[name + SHARED] = there if exact or not there else UNLIMITED
     return summary
+
+
+def _has_replica(hold: Hold) -> bool:
+    """Whether others may have the pod's devices as well."""
+    return hold.ask is None and bool(hold.mig) and all(name.endswith(SHARED) for name, _ in hold.mig)
 
 
 def _asked(hold: Hold, names: Collection[str]) -> int:

@@ -144,7 +144,7 @@ def test_instances_go_as_far_as_they_are_well_and_shared(
 ) -> None:
     """Whether the plugin counts instances as devices or by their profile, and replicas under either name.
 
-    Where no label says how many share one, those under a name of their own are there as long as an instance is.
+    Where no label says how many share one, replicas with a name are there as long as an instance is.
     is_seen: the kubelet names the instance of each pod that runs, one after the other.
     """
     plain = WHOLE_GPU if strategy == "single" else MIG
