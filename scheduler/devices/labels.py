@@ -11,15 +11,24 @@ from dataclasses import replace
 from typing import Final
 
 from scheduler.devices.book import DeviceBook
-from scheduler.model.devices import Inventory
+from scheduler.model.devices import WHOLE_GPU, Inventory
 from scheduler.model.gpu_names import family_of as chip
 from scheduler.model.gpu_names import model_of
+from scheduler.model.gpu_resources import SHARED
 from scheduler.model.objects import Node
-from scheduler.model.platforms import memory_mib_of, product_of, shared_by
+from scheduler.model.platforms import (
+    count_of,
+    is_shared,
+    memory_mib_of,
+    product_of,
+    replicas_of,
+    shared_by,
+)
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 MEMORY: Final = "nvidia.com/gpu.memory"
 CLIQUE: Final = "nvidia.com/gpu.clique"
+REPLICAS: Final = "nvidia.com/gpu.replicas"
 #: Vendors round memory sizes; more than this share apart is another device.
 MEMORY_SLACK: Final = 0.1
 _LABEL_MAX: Final = 63
@@ -56,6 +65,21 @@ def corrected(labels: Mapping[str, str], inventory: Inventory) -> Mapping[str, s
     return {**labels, **said} if said else labels
 
 
+def shared_unsaid(node: Node, inventory: Inventory | None) -> int:
+    """How many pods share one device where labels or names say that some do, and not how many; else 1.
+
+    GPU Feature Discovery says 1 of replicas that it does not know of (k8s-device-plugin#732). The plugin
+    offers a whole multiple of all devices there are, or of those that are well.
+    """
+    named = node.allocatable.get(WHOLE_GPU + SHARED, 0)
+    if replicas_of(node.labels) > 1 or not (named or is_shared(node.labels)):
+        return 1
+    offered = named or node.allocatable.get(WHOLE_GPU, 0)
+    slots = () if inventory is None else inventory.slots
+    counts = (len(slots), sum(slot.is_usable for slot in slots)) if slots else (count_of(node.labels),)
+    return max(1, min((offered // n for n in counts if n and offered % n == 0), default=1))
+
+
 class Labels:
     """Nodes as observed, and as selectors are to be matched with them: O(1) a change.
 
@@ -71,16 +95,15 @@ class Labels:
         """The node with labels that say what its inventory says, where there is one."""
         self._observed[node.name] = node
         inventory = self._book.inventories.get(node.name)
-        self._book.replicate(node.name, shared_by(node.labels))
-        if inventory is None:
-            self.disagreements.pop(node.name, None)
-            return node
-        told = disagreement(node.labels, inventory)
+        told = "" if inventory is None else disagreement(node.labels, inventory)
         if told:
             self.disagreements[node.name] = told
         else:
             self.disagreements.pop(node.name, None)
-        labels = corrected(node.labels, inventory)
+        labels = node.labels if inventory is None else corrected(node.labels, inventory)
+        if (replicas := shared_unsaid(node, inventory)) > 1:
+            labels = {**labels, REPLICAS: str(replicas)}
+        self._book.replicate(node.name, shared_by(labels))
         return node if labels is node.labels else replace(node, labels=labels)
 
     def again(self, name: str) -> Node | None:

@@ -28,6 +28,7 @@ _AMD_PARTITION: Final = "amd.com/compute-memory-partition"
 #: Parts of an AMD GPU by its compute mode (ROCm documentation, GPU partitioning); CPX is one a die.
 _AMD_PARTS: Final = {"dpx": 2, "tpx": 3, "qpx": 4, "cpx": 8}
 _DIES: Final = {"mi300a": 6}
+_AMD: Final = re.compile(r"mi\d{3}[ax]?")
 
 _VENDORS: Final = frozenset(
     (
@@ -115,6 +116,8 @@ def canonical(product: str, memory_mib: int = 0) -> str:
     size = size or implied or family.usual or (family.sizes[0] if vgpu_gb else 0)
     whole = size or max(family.sizes)
     if not part and not vgpu_gb and 0 < gib < SLICE_MAX * min(family.sizes if not size else (size,)):
+        if _AMD.fullmatch(family.name):
+            return family.name + _sized(family, size) + _mode(family.name, whole / gib)
         vgpu_gb = min(_VGPU_SIZES, key=lambda gb: max(gb / gib, gib / gb))
     if vgpu_gb and vgpu_gb < (1 - SIZE_SLACK) * whole:
         part = f"-vgpu-{vgpu_gb}gb{part}"
@@ -302,6 +305,9 @@ def _of_type(instance_type: str) -> str:
 
 def _partitioned(model: str, labels: Mapping[str, str]) -> str:
     """With the partition that other labels tell: GKE's sizes, AMD's modes."""
+    mode = labels.get(_AMD_PARTITION, "").lower().partition("_")[0]
+    if mode in _AMD_PARTS:
+        model = re.sub(r"-[dtqc]px$", "", model)
     found = _TAIL.fullmatch(model)
     if not model or found is None or found["part"]:
         return model
@@ -309,8 +315,13 @@ def _partitioned(model: str, labels: Mapping[str, str]) -> str:
         size = _MIG.fullmatch(f"-mig-{labels.get(key, '').lower()}")
         if size:
             return f"{model}-mig-{size[1]}g-{size[2]}gb"
-    mode = labels.get(_AMD_PARTITION, "").lower().partition("_")[0]
     return f"{model}-{mode}" if mode in _AMD_PARTS else model
+
+
+def _mode(family: str, parts: float) -> str:
+    """The compute mode that makes about so many partitions of an AMD GPU: labellers divide memory by it."""
+    counts = {**_AMD_PARTS, "cpx": _DIES.get(family, _AMD_PARTS["cpx"])}
+    return "-" + min(counts, key=lambda mode: max(counts[mode] / parts, parts / counts[mode]))
 
 
 def _part(family: str, part: str, size_gb: int) -> int:

@@ -313,6 +313,18 @@ def shared_by(labels: Mapping[str, str]) -> dict[str, int]:
     return {name: count for name, count in found.items() if count > 1}
 
 
+def is_shared(labels: Mapping[str, str]) -> bool:
+    """Whether GPU Feature Discovery says that pods share a device, whatever it says of how many."""
+    strategy = labels.get("nvidia.com/gpu.sharing-strategy", "")
+    return strategy in ("time-slicing", "mps") or labels.get("nvidia.com/gpu.product", "").endswith("-SHARED")
+
+
+def count_of(labels: Mapping[str, str]) -> int:
+    """Devices of the node as GPU Feature Discovery counts them; 0 where it says nothing."""
+    told = labels.get("nvidia.com/gpu.count", "")
+    return int(told) if _REPLICAS.fullmatch(told) else 0
+
+
 def is_spot(labels: Mapping[str, str]) -> bool:
     """Whether the provider may take the node back at short notice."""
     return any(_has_one(labels, platform.spot) for platform in PLATFORMS)

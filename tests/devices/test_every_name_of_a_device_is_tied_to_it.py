@@ -209,3 +209,34 @@ def test_a_limit_holds_for_shared_instances() -> None:
     world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(8)))
     world.settle()
     assert len(world.running("a")) == 5
+
+
+@pytest.mark.parametrize("has_report", [False, True])
+@pytest.mark.parametrize(
+    ("labels", "resource", "offered", "milli"),
+    [
+        # k8s-device-plugin#732: fifty replicas under their own name, and the label says 1.
+        ({REPLICAS: "1"}, SHARED, 100, 20),
+        ({}, SHARED, 8, 250),
+        ({"nvidia.com/gpu.product": "Tesla-T4-SHARED"}, WHOLE_GPU, 8, 250),
+        ({"nvidia.com/gpu.sharing-strategy": "mps", REPLICAS: "1"}, WHOLE_GPU, 20, 100),
+        ({"nvidia.com/gpu.sharing-strategy": "none", REPLICAS: "1"}, WHOLE_GPU, 2, 1_000),
+    ],
+)
+def test_devices_that_are_said_to_be_shared_are_whatever_the_count_says(
+    labels: dict[str, str], resource: str, offered: int, milli: int, has_report: bool
+) -> None:
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    there = {CPU: 96_000, PODS: 500, resource: offered}
+    product = {"nvidia.com/gpu.product": "Tesla-T4", "nvidia.com/gpu.count": "2", **labels}
+    state.set_node(node("n0", labels=product, allocatable=there))
+    state.set_namespace("a", {})
+    state.set_team_quota(quota("a", {"limit": {"gpuModels": {"t4": f"{10 * milli}m"}}}))
+    if has_report:
+        state.set_inventory(inventory(2, 0))
+    world = World(state, now_s=NOW_S)
+    of = Shape(requests=((CPU, 100), (resource, 1), (PODS, 1)))
+    world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(offered + 1)))
+    world.settle(cycles=3, step_s=0.0)
+    assert len(world.running("a")) == min(10, offered)

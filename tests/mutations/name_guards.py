@@ -100,4 +100,25 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         new="pass",
         test=PROOFS,
     ),
+    Mutation(
+        name="what is named as shared is shared, whatever the count says",
+        file="scheduler/devices/labels.py",
+        old="if (replicas := shared_unsaid(node, inventory)) > 1:",
+        new="if (replicas := shared_unsaid(node, inventory)) > 1_000_000:",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="nothing is taken for shared that nobody says is",
+        file="scheduler/devices/labels.py",
+        old=" or not (named or is_shared(node.labels)):",
+        new=":",
+        test="tests/devices/test_one_model_has_one_name.py",
+    ),
+    Mutation(
+        name="a part of an AMD GPU is named by its mode",
+        file="scheduler/model/gpu_names.py",
+        old="        if _AMD.fullmatch(family.name):",
+        new="        if False:",
+        test="tests/devices/test_each_platform_is_known_by_its_labels.py",
+    ),
 )
