@@ -32,6 +32,13 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         test=CLAIMED,
     ),
     Mutation(
+        name="what a claim holds is not given, through storms",
+        file="scheduler/devices/evidence.py",
+        old="    if holder.claim:\n        return True",
+        new="    if holder.claim:\n        return False",
+        test="tests/devices/test_devices_through_storms.py",
+    ),
+    Mutation(
         name="a claim on a device that nobody named closes its node",
         file="scheduler/devices/evidence.py",
         old="    if inventory.unnamed_claims:",
