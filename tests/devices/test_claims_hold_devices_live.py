@@ -1,4 +1,4 @@
-"""On the control plane: what a ResourceClaim of another scheduler was given is left alone until it is given back."""
+"""On the control plane: what another scheduler's ResourceClaim holds is left alone until it is given back."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from tests.teams.worlds import World, quota
 NOW_S = 1_700_000_000.0
 SHARED = "nvidia.com/gpu.shared"
 REPLICAS = "nvidia.com/gpu.replicas"
+MIG = "nvidia.com/mig-1g.10gb"
 
 
 def inventory(well: int, sick: int, *, resource: str = WHOLE_GPU, age_s: float = 0.0) -> Inventory:
@@ -75,6 +76,21 @@ def test_what_a_report_does_not_have_is_not_given() -> None:
     assert placed("amd.com/gpu", 2, inventory(2, 0), {}, 2) == 2
 
 
+@pytest.mark.parametrize("resource", [MIG, f"{MIG}.shared"])
+def test_what_another_nodes_report_has_is_not_given_here(resource: str) -> None:
+    """A plugin that still offers instances of before, beside a node that has such."""
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    for name, kind in (("cut", MIG), ("whole", WHOLE_GPU)):
+        state.set_node(node(name, allocatable={CPU: 96_000, PODS: 110, resource: 2}))
+        state.set_inventory(replace(inventory(2, 0, resource=kind), node=name))
+    world = World(state, now_s=NOW_S)
+    of = Shape(requests=((CPU, 100), (resource, 1), (PODS, 1)))
+    world.submit(*(pod(f"p{i}", of=of) for i in range(4)))
+    world.settle(cycles=3, step_s=0.0)
+    assert [one.node_name for one in world.pods.values() if one.node_name] == ["cut", "cut"]
+
+
 @pytest.mark.parametrize(
     ("resource", "model", "milli"),
     [
@@ -125,9 +141,6 @@ def test_a_limit_holds_for_replicas(resource: str) -> None:
     world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(8)))
     world.settle()
     assert len(world.running("a")) == 5
-
-
-MIG = "nvidia.com/mig-1g.10gb"
 
 
 @settings(max_examples=60, deadline=None)

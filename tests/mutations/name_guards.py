@@ -121,4 +121,11 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         new="        if False:",
         test="tests/devices/test_each_platform_is_known_by_its_labels.py",
     ),
+    Mutation(
+        name="instances of another node's report are not here",
+        file="scheduler/devices/arrays.py",
+        old="self.caps[name][row] = summary.free.get(name, 0)",
+        new="self.caps[name][row] = summary.free.get(name, UNLIMITED)",
+        test=EVERY_NAME,
+    ),
 )
