@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from scheduler.devices.book import DeviceBook
-from scheduler.model.devices import WHOLE_GPU, Inventory
+from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, Inventory
 from scheduler.model.gpu_names import family_of as chip
 from scheduler.model.gpu_names import model_of
 from scheduler.model.gpu_resources import SHARED
@@ -28,6 +28,7 @@ from scheduler.model.platforms import (
 PRODUCT: Final = "nvidia.com/gpu.product"
 MEMORY: Final = "nvidia.com/gpu.memory"
 CLIQUE: Final = "nvidia.com/gpu.clique"
+STRATEGY: Final = "nvidia.com/mig.strategy"
 REPLICAS: Final = "nvidia.com/gpu.replicas"
 #: Vendors round memory sizes; more than this share apart is another device.
 MEMORY_SLACK: Final = 0.1
@@ -56,13 +57,22 @@ def corrected(labels: Mapping[str, str], inventory: Inventory) -> Mapping[str, s
     said: dict[str, str] = {}
     families = chip(labels.get(PRODUCT, "")), chip(inventory.model)
     if inventory.model and (not labels.get(PRODUCT) or (all(families) and families[0] != families[1])):
-        said[PRODUCT] = re.sub(r"[^A-Za-z0-9_.-]+", "-", inventory.model)[:_LABEL_MAX].strip("-_.")
+        told = f"{inventory.model}{_cut_into(labels, inventory)}"
+        said[PRODUCT] = re.sub(r"[^A-Za-z0-9_.-]+", "-", told)[:_LABEL_MAX].strip("-_.")
     memory = labels.get(MEMORY, "")
     if inventory.memory_mib and (not memory or "MiB a device" in disagreement(labels, inventory)):
         said[MEMORY] = str(inventory.memory_mib)
     if inventory.clique and labels.get(CLIQUE) != inventory.clique and len(inventory.clique) <= _LABEL_MAX:
         said[CLIQUE] = inventory.clique
     return {**labels, **said} if said else labels
+
+
+def _cut_into(labels: Mapping[str, str], inventory: Inventory) -> str:
+    """What GPU Feature Discovery adds to a product under MIG's single strategy; empty under another."""
+    resources = {slot.resource for slot in inventory.slots}
+    if labels.get(STRATEGY, "single") != "single" or len(resources) != 1 or WHOLE_GPU in resources:
+        return ""
+    return f"-MIG-{resources.pop().removeprefix(MIG_PREFIX)}"
 
 
 def shared_unsaid(node: Node, inventory: Inventory | None) -> int:

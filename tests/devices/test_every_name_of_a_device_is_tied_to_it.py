@@ -253,3 +253,20 @@ def test_devices_that_are_said_to_be_shared_are_whatever_the_count_says(
     world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(offered + 1)))
     world.settle(cycles=3, step_s=0.0)
     assert len(world.running("a")) == min(10, offered)
+
+
+def test_instances_that_only_the_agent_tells_of_count_for_their_parts() -> None:
+    """Bottlerocket (pull request 4418) labels nothing: eight H100 in four, each of which four pods share."""
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_node(node("n0", allocatable={CPU: 192_000, PODS: 500, WHOLE_GPU: 0, SHARED: 128}))
+    report = replace(inventory(32, 0, resource="nvidia.com/mig-1g.20gb"), model="NVIDIA H100 80GB HBM3")
+    state.set_inventory(report)
+    state.set_namespace("a", {})
+    # An instance is the more of 1/7 of the compute and 1/4 of the memory; a pod has a quarter of that.
+    state.set_team_quota(quota("a", {"limit": {"gpuModels": {"h100": "640m"}}}))
+    world = World(state, now_s=NOW_S)
+    of = Shape(requests=((CPU, 100), (SHARED, 1), (PODS, 1)))
+    world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(20)))
+    world.settle(cycles=3, step_s=0.0)
+    assert len(world.running("a")) == 10

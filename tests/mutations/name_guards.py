@@ -128,4 +128,11 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         new="self.caps[name][row] = summary.free.get(name, UNLIMITED)",
         test=EVERY_NAME,
     ),
+    Mutation(
+        name="instances that no label tells of count for their parts",
+        file="scheduler/devices/labels.py",
+        old='told = f"{inventory.model}{_cut_into(labels, inventory)}"',
+        new="told = inventory.model",
+        test=EVERY_NAME,
+    ),
 )
