@@ -74,8 +74,9 @@ class Arrays:
             self.sharers[row] = summary.sharers
         for name in summary.free:
             if name not in self.caps:
-                self.caps[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
-                self.there[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
+                # Nodes that reported before and did not name it have none.
+                self.caps[name] = np.where(self.has_report, 0, UNLIMITED).astype(np.int64)
+                self.there[name] = self.caps[name].copy()
                 self.free_slots[name] = {}
         for name in self.caps:
             # A node that reports has of what stands on devices what its report names: nothing of the rest.
