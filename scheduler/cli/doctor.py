@@ -11,21 +11,27 @@ from typing import Literal
 
 import msgspec
 
+from scheduler.cli.claims import claimed
 from scheduler.cli.cluster import list_all
 from scheduler.cli.configuration import read
 from scheduler.cli.connection import ask
 from scheduler.cli.failure import EXIT_FAILED
 from scheduler.cli.output import Output, emit, table
-from scheduler.cli.rights import missing, needed
+from scheduler.cli.rights import SCHEDULER_MANIFEST, missing, needed
 from scheduler.kube import wire
 from scheduler.kube.transport import Forbidden, NotFound, Transport
+from scheduler.kube.wire.inventory import GPUNode
 from scheduler.live.config import Provisioning, SchedulerConfiguration
+from scheduler.live.devices import PATH as GPU_NODES
 from scheduler.live.provisioner import GROUP_VERSION, RESOURCE
 from scheduler.live.sources import POD_GROUP
-from scheduler.model.platforms import HOSTNAME, is_domain, is_spot, platforms_of, topology_of
+from scheduler.model.device_claims import GPU_DRIVER
+from scheduler.model.platforms import HOSTNAME, is_domain, is_spot, platforms_of, shared_by, topology_of
 
 FENCE = "stowplan-epoch-fence"
 POLICIES = "/apis/admissionregistration.k8s.io/v1"
+#: How many pods share one device, as GPU Feature Discovery says it.
+REPLICAS = "nvidia.com/gpu.replicas"
 #: Missing rights named in one line.
 RIGHTS_SHOWN_MAX = 6
 
@@ -87,6 +93,7 @@ async def examine(transport: Transport, settings: SchedulerConfiguration, now_s:
         lambda: _fence(transport, settings),
         lambda: _lease(transport, settings, now_s),
         lambda: _gang_apis(transport),
+        lambda: _claims(transport),
         lambda: _nodes(transport),
     ]
     if (asked := settings.provisioning) is not None:
@@ -202,6 +209,22 @@ async def _gang_apis(transport: Transport) -> Finding:
     return Finding(check="gang APIs", state="ok", detail=detail)
 
 
+async def _claims(transport: Transport) -> Finding:
+    """Absence is no fault: without the API nothing is claimed."""
+    found = await claimed(transport)
+    if found.unread:
+        return Finding(
+            check="resource claims",
+            state="warn",
+            detail=found.unread,
+            remedy=f"kubectl apply -f {SCHEDULER_MANIFEST}, or ask as an admin",
+        )
+    if not found.served:
+        return Finding(check="resource claims", state="ok", detail="resource.k8s.io is not served: none")
+    detail = f"{found.served}; {found.claims} hold {found.devices} devices of {GPU_DRIVER}"
+    return Finding(check="resource claims", state="ok", detail=detail)
+
+
 async def _provisioning(transport: Transport, asked: Provisioning) -> Finding:
     """Absence stops nothing: without it gangs wait for nodes as pods do, by their conditions."""
     if RESOURCE in await _served(transport, GROUP_VERSION):
@@ -216,12 +239,49 @@ async def _provisioning(transport: Transport, asked: Provisioning) -> Finding:
 
 async def _nodes(transport: Transport) -> Finding:
     nodes = await list_all(transport, "/api/v1/nodes", wire.Node)
-    gpus = [int(count) for node in nodes if (count := _gpus(node)).isdigit() and int(count)]
-    detail = f"{len(nodes)}, of which {len(gpus)} offer {sum(gpus)} GPUs{_told(nodes)}"
+    unsaid = _unsaid(nodes, await _agents(transport))
+    gpus = [count for node in nodes if (count := _offered(node))]
+    detail = f"{len(nodes)}, of which {len(gpus)} offer {sum(gpus)} GPUs{_told(nodes)}{_many(unsaid)}"
+    if unsaid:
+        remedy = f"where several pods share one device: kubectl label node {unsaid[0]} {REPLICAS}=PODS"
+        return Finding(check="nodes", state="warn", detail=detail, remedy=remedy)
     if gpus:
         return Finding(check="nodes", state="ok", detail=detail)
     return Finding(
         check="nodes", state="warn", detail=detail, remedy="install the vendor's device plugin on GPU nodes"
+    )
+
+
+async def _agents(transport: Transport) -> list[GPUNode]:
+    try:
+        return await list_all(transport, GPU_NODES, GPUNode)
+    except (NotFound, Forbidden):
+        return []
+
+
+def _unsaid(nodes: Sequence[wire.Node], agents: Sequence[GPUNode]) -> list[str]:
+    """Nodes that offer more devices than there are, while no label says how many pods share one."""
+    seen = {one.metadata.name: len(one.status.devices or ()) for one in agents}
+    return [
+        node.metadata.name
+        for node in nodes
+        if (there := seen.get(node.metadata.name))
+        and _offered(node) > there
+        and not shared_by(node.metadata.labels or {})
+        and not _is_cut(node)
+    ]
+
+
+def _is_cut(node: wire.Node) -> bool:
+    """Under MIG's single strategy instances are offered as devices."""
+    return (node.metadata.labels or {}).get("nvidia.com/mig.strategy") == "single"
+
+
+def _many(unsaid: Sequence[str]) -> str:
+    if not unsaid:
+        return ""
+    return (
+        f"; {len(unsaid)} offer more than their agents see, {unsaid[0]} among them, and get no more than that"
     )
 
 
@@ -246,8 +306,10 @@ def _no_domains(labels: Sequence[Mapping[str, str]]) -> list[str]:
     return [f"{key}={value} on {n}" for (key, value), n in counts.items() if not is_domain(key, value, n)]
 
 
-def _gpus(node: wire.Node) -> str:
-    return str((node.status.allocatable or {}).get("nvidia.com/gpu", "0"))
+def _offered(node: wire.Node) -> int:
+    """By its device plugin."""
+    count = str((node.status.allocatable or {}).get("nvidia.com/gpu", "0"))
+    return int(count) if count.isdigit() else 0
 
 
 async def _served(transport: Transport, group_version: str) -> set[str]:

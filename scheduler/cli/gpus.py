@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,22 +11,25 @@ from typing import Final, Literal
 
 import msgspec
 
+from scheduler.cli.claims import claimed
 from scheduler.cli.cluster import list_all
 from scheduler.cli.connection import ask
 from scheduler.cli.failure import Failure
 from scheduler.cli.gangs import age
 from scheduler.cli.output import Output, emit, table
+from scheduler.devices.claims import DeviceClaims
 from scheduler.inventory.parse import DeviceState, NodeInventory, Refused, parse
 from scheduler.inventory.times import written
 from scheduler.kube import wire
 from scheduler.kube.transport import NotFound, Transport
 from scheduler.kube.wire.inventory import GPUHolder, GPUNode
 from scheduler.model.devices import DEVICES
+from scheduler.model.devices import Holder as Claimed
 from scheduler.parse.devices import FRACTION, KAI_FRACTION, KAI_MEMORY, MEMORY
 
 PATH: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
 Use = Literal["free", "shared", "whole", "sick", "unknown", "foreign", "old", "mig"]
-By = Literal["kubelet", "processes", "annotation"]
+By = Literal["kubelet", "processes", "claim", "annotation"]
 #: One sign for each device in the table's picture.
 SIGNS: Final[Mapping[Use, str]] = {
     "free": ".",
@@ -78,7 +82,9 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def show(kubeconfig: Path | None, context: str | None, *, node: str | None, output: Output) -> None:
-    rows = ask(kubeconfig, context, lambda transport: read(transport, time.time()))
+    rows, unread = ask(kubeconfig, context, lambda transport: _ask(transport, time.time()))
+    if unread:
+        print(unread, file=sys.stderr)
     if node is not None:
         rows = [row for row in rows if row.node == node]
         if not rows:
@@ -93,16 +99,25 @@ def show(kubeconfig: Path | None, context: str | None, *, node: str | None, outp
 
 async def read(transport: Transport, now_s: float) -> list[NodeRow]:
     """By name. Raises: Failure where GPUNodes are not installed."""
+    return (await _ask(transport, now_s))[0]
+
+
+async def _ask(transport: Transport, now_s: float) -> tuple[list[NodeRow], str]:
+    """Rows, and what is missing in them."""
     try:
-        found, pods = await asyncio.gather(
+        found, pods, claims = await asyncio.gather(
             list_all(transport, PATH, GPUNode),
             list_all(transport, "/api/v1/pods", wire.Pod, {"fieldSelector": "spec.nodeName!="}),
+            claimed(transport),
         )
     except NotFound as error:
         raise Failure("the cluster has no GPUNode resource; apply deploy/crds/gpunodes.yaml") from error
-    holders = Pods(pods)
+    return _rows(found, Pods(pods), claims.book, now_s), claims.unread
+
+
+def _rows(found: Iterable[GPUNode], holders: Pods, claims: DeviceClaims, now_s: float) -> list[NodeRow]:
     parsed = (parse(one) for one in sorted(found, key=lambda one: one.metadata.name))
-    return [_row(one, holders, now_s) for one in parsed if not isinstance(one, Refused)]
+    return [_row(one, holders, claims, now_s) for one in parsed if not isinstance(one, Refused)]
 
 
 class Pods:
@@ -120,11 +135,12 @@ class Pods:
             for uuid in _wishes(pod):
                 self._wished.setdefault(uuid, []).append(pod)
 
-    def on(self, node: NodeInventory) -> Mapping[str, list[Holder]]:
+    def on(self, node: NodeInventory, claims: DeviceClaims) -> Mapping[str, list[Holder]]:
         """By UUID of a device or instance of the node: who holds it, by evidence before wishes."""
         evidence = {device.uuid: device.holders for device in node.devices}
         evidence |= {one.uuid: one.holders for device in node.devices for one in device.instances}
-        seen = {uuid: self._seen(holders) for uuid, holders in evidence.items()}
+        held = claims.on(node.node)
+        seen = {uuid: self._seen(holders, held.get(uuid, ())) for uuid, holders in evidence.items()}
         placed = {uid for pods in seen.values() for uid in pods}
         return {
             uuid: [self._held(uid, uuid, by) for uid, by in pods.items()]
@@ -132,9 +148,12 @@ class Pods:
             for uuid, pods in seen.items()
         }
 
-    def _seen(self, holders: Iterable[GPUHolder]) -> dict[str, By]:
-        """UIDs, some of pods that the API server does not know; the kubelet's word goes first."""
-        found: dict[str, By] = {}
+    def _seen(self, holders: Iterable[GPUHolder], claims: Iterable[Claimed]) -> dict[str, By]:
+        """UIDs, some of pods that the API server does not know, and names of claims that no pod uses.
+
+        The kubelet's word goes first, then a claim's.
+        """
+        found: dict[str, By] = {one.uid or f"{one.namespace}/{one.claim}": "claim" for one in claims}
         for holder in holders:
             pod = self._by_name.get((holder.namespace, holder.name))
             if holder.uid:
@@ -145,10 +164,12 @@ class Pods:
 
     def _held(self, uid: str, uuid: str, by: By) -> Holder:
         pod = self._by_uid.get(uid)
+        if pod is None and by == "claim":
+            return Holder(pod=uid, by=by, difference="no pod that is there uses it")
         if pod is None:
             return Holder(pod=f"pod {uid}", by=by, difference="the API server has no such pod any more")
         wishes = _wishes(pod)
-        if uuid in wishes:
+        if uuid in wishes or by == "claim":
             return _holder(pod, by=by)
         told = f"its annotation names {', '.join(wishes)}" if wishes else "no annotation names its devices"
         return _holder(pod, by=by, difference=told)
@@ -167,9 +188,9 @@ def _holder(pod: wire.Pod, *, by: By = "annotation", difference: str = "") -> Ho
     return Holder(pod=name, share=share, by=by, difference=difference)
 
 
-def _row(node: NodeInventory, pods: Pods, now_s: float) -> NodeRow:
+def _row(node: NodeInventory, pods: Pods, claims: DeviceClaims, now_s: float) -> NodeRow:
     is_fresh = node.state == "Ready" and node.is_fresh(now_s)
-    holders = pods.on(node)
+    holders = pods.on(node, claims)
     devices = [row for device in node.devices for row in _devices(device, holders, is_fresh=is_fresh)]
     return NodeRow(
         node=node.node,

@@ -26,7 +26,7 @@ MEANINGS = {
     "Unschedulable": "proven: it does not fit beside what runs now; it starts when enough of that ends",
     "NeverFits": "proven: it does not fit on the nodes as they are now, even empty of pods, resource claims "
     "(DRA) aside; ask for less or add nodes",
-    "Unproven": "no place was found within the solver's budget, and none is ruled out",
+    "Unproven": "no place was found, and none is ruled out: the message says what was not looked at",
 }
 
 

@@ -74,13 +74,14 @@ class Arrays:
             self.sharers[row] = summary.sharers
         for name in summary.free:
             if name not in self.caps:
-                self.caps[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
-                self.there[name] = np.full(len(self.most), UNLIMITED, dtype=np.int64)
+                # Nodes that reported before and did not name it have none.
+                self.caps[name] = np.where(self.has_report, 0, UNLIMITED).astype(np.int64)
+                self.there[name] = self.caps[name].copy()
                 self.free_slots[name] = {}
         for name in self.caps:
-            # A node that reports has of a resource what its report names, of the others what it allocates.
-            self.caps[name][row] = summary.free.get(name, UNLIMITED)
-            self.there[name][row] = summary.there.get(name, UNLIMITED)
+            # A node that reports has of what stands on devices what its report names: nothing of the rest.
+            self.caps[name][row] = summary.free.get(name, 0)
+            self.there[name][row] = summary.there.get(name, 0)
             if name in summary.free_uuids:
                 self.free_slots[name][row] = summary.free_uuids[name]
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from binpacking.choice import Ask
 from scheduler.devices.arrays import UNLIMITED, Arrays, Summary
+from scheduler.devices.claims import DeviceClaims
 from scheduler.devices.evidence import Difference, Hold, Holdings, PodName, holdings
-from scheduler.devices.summary import need, replicated, summarise, with_shared
+from scheduler.devices.summary import Known, need, summarise
+from scheduler.model.device_claims import DeviceClaim, DeviceSlice
 from scheduler.model.device_view import DeviceView, ask_of, mig_of
 from scheduler.model.devices import GPU_PREFIX, WHOLE_GPU, Inventory, Slot
 from scheduler.model.gpu_resources import stands_on
@@ -30,7 +32,10 @@ class DeviceBook:
     """Inventories by node and holds by node and pod. ``rows`` of the arrays are the caller's node rows."""
 
     def __init__(self) -> None:
+        #: With what resource claims hold, as ``_told`` is without.
         self.inventories: dict[str, Inventory] = {}
+        self._told: dict[str, Inventory] = {}
+        self.claims = DeviceClaims()
         self._holds: dict[str, dict[str, Hold]] = {}
         #: How many pods hold a share of a device, by its thousandths.
         self._shares: Counter[int] = Counter()
@@ -41,8 +46,8 @@ class DeviceBook:
         #: By node, pods that went away since the last probe, which may show them still.
         self._gone: dict[str, set[str]] = {}
         self._holdings: dict[str, Holdings] = {}
-        #: By node, how many pods share one device at a time, where the device plugin lets several.
-        self._replicas: dict[str, int] = {}
+        #: By node and resource, how many pods share one device at a time, where several do.
+        self._replicas: dict[str, Mapping[str, int]] = {}
         self._dirty: set[str] = set()
         self._rows_moved = True
         self._summaries: dict[str, Summary] = {}
@@ -55,9 +60,10 @@ class DeviceBook:
 
     # -- events ------------------------------------------------------------------------------
 
-    def put(self, inventory: Inventory) -> bool:
+    def put(self, told: Inventory) -> bool:
         """Take a node's word; whether a plan can see the difference."""
-        name = inventory.node
+        name = told.node
+        self._told[name], inventory = told, self.claims.added_to(told)
         before = self.inventories.get(name)
         self.inventories[name] = inventory
         was_fresh = self._fresh.get(name)
@@ -67,7 +73,7 @@ class DeviceBook:
         held = self._holdings.pop(name, None)
         is_same = before is not None and was_fresh == self._fresh[name]
         if before is not None and is_same and _without_holders(before) == _without_holders(inventory):
-            if before.slots == inventory.slots and before.probed_s == inventory.probed_s:
+            if _evidence(before) == _evidence(inventory):
                 return False
             if held is not None and held == self.holdings(name):
                 return False
@@ -79,14 +85,29 @@ class DeviceBook:
         self._fresh.pop(name, None)
         self._holdings.pop(name, None)
         self._gone.pop(name, None)
+        self._told.pop(name, None)
         if self.inventories.pop(name, None) is None:
             return False
         self._dirty.add(name)
         return True
 
-    def replicate(self, name: str, replicas: int) -> None:
-        """What the node's labels say of how many pods share one device."""
-        if replicas != self._replicas.get(name, 1):
+    def set_claim(self, claim: DeviceClaim) -> bool:
+        """A resource claim holds devices; whether a plan can see the difference."""
+        return self._again(self.claims.put_claim(claim))
+
+    def remove_claim(self, namespace: str, name: str) -> bool:
+        return self._again(self.claims.remove_claim((namespace, name)))
+
+    def set_slice(self, found: DeviceSlice) -> bool:
+        """Which devices of a pool are which; whether a plan can see the difference."""
+        return self._again(self.claims.put_slice(found))
+
+    def remove_slice(self, name: str) -> bool:
+        return self._again(self.claims.remove_slice(name))
+
+    def replicate(self, name: str, replicas: Mapping[str, int]) -> None:
+        """How many pods share one device or instance of a resource on the node, where several do."""
+        if replicas != self._replicas.get(name, {}):
             self._replicas[name] = replicas
             self._changed(name)
 
@@ -152,6 +173,17 @@ class DeviceBook:
     def moved(self) -> None:
         """Rows of nodes were added or removed."""
         self._rows_moved = True
+
+    def set_class(self, name: str, resources: tuple[str, ...]) -> bool:
+        """A DeviceClass stands for these resources; whether a plan can see the difference."""
+        before = self.claims.gives
+        self.claims.classes[name] = resources
+        return self.claims.gives != before
+
+    def remove_class(self, name: str) -> bool:
+        before = self.claims.gives
+        self.claims.classes.pop(name, None)
+        return self.claims.gives != before
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -312,6 +344,14 @@ class DeviceBook:
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _again(self, nodes: Iterable[str]) -> bool:
+        """What claims hold on these nodes is something else."""
+        told = [self._told[node] for node in dict.fromkeys(nodes) if node in self._told]
+        changed = False
+        for one in told:
+            changed |= self.put(one)
+        return changed
+
     def _changed(self, node: str) -> None:
         self._holdings.pop(node, None)
         self._dirty.add(node)
@@ -375,13 +415,19 @@ class DeviceBook:
         self._summaries[name] = self._summary(name, known.holds, known.taken)
 
     def _summary(self, name: str, holds: Mapping[str, Hold], taken: Collection[str]) -> Summary:
-        inventory, is_fresh = self.inventories[name], self._fresh[name]
-        replicas = self._replicas.get(name, 1)
-        if replicas > 1:
-            found = replicated(inventory, holds, replicas=replicas, is_fresh=is_fresh, taken=taken)
-        else:
-            found = summarise(inventory, holds, is_fresh=is_fresh, taken=taken)
-        return with_shared(found, replicas)
+        return summarise(
+            Known(
+                inventory=self.inventories[name],
+                holds=holds,
+                is_fresh=self._fresh[name],
+                taken=taken,
+                replicas=self._replicas.get(name, {}),
+            )
+        )
+
+
+def _evidence(inventory: Inventory) -> tuple[object, ...]:
+    return inventory.slots, inventory.probed_s, inventory.unnamed_claims
 
 
 def _without_holders(inventory: Inventory) -> tuple[Slot, ...]:

@@ -1,7 +1,7 @@
 """Who holds which device of a node, by what agents saw; what annotations name is a wish. Pure.
 
-The kubelet's word and processes on a device go before the annotation. Evidence of a pod that is gone says
-nothing of those that come after it, so it counts only from a probe that began later.
+The kubelet's word, processes on a device and claims for it go before the annotation. Evidence of a pod that
+is gone says nothing of those that come after it, so it counts only from a probe that began later.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from binpacking.choice import Ask
 from scheduler.model.devices import Holder, Inventory
 
 PodName = tuple[str, str]
+#: Stands for the pods of claims on devices that nobody named. No UID of a pod is like it.
+CLAIMS: Final = "resource claims"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def holdings(
     holds: by UID, as annotations say. others: pods on the node that may use devices and were charged none, by
     name. gone: UIDs of pods that were there at the time of the probe and are not any more.
     """
+    if inventory.unnamed_claims:
+        holds = {**holds, CLAIMS: Hold(Ask(whole=inventory.unnamed_claims), (), ())}
     if not any(slot.holders for slot in inventory.slots):
         return Holdings(holds=holds)
     by_name = {hold.pod: uid for uid, hold in holds.items()}
@@ -78,7 +83,7 @@ def holdings(
                 known = seen.setdefault(uid, [])
                 if slot.uuid not in known:
                     known.append(slot.uuid)
-            elif holder.uid not in gone if holder.uid else (holder.namespace, holder.name) in others:
+            elif _stays(holder, others, gone):
                 taken.add(slot.uuid)
     used = taken.union(*seen.values()) if seen else taken
     settled = {uid: _settled(hold, seen.get(uid, ()), used) for uid, hold in holds.items()}
@@ -93,11 +98,18 @@ def holdings(
     )
 
 
+def _stays(holder: Holder, others: Mapping[PodName, str], gone: Collection[str]) -> bool:
+    """Whether a holder that is charged for none takes the device; a claim does until it is given back."""
+    if holder.claim:
+        return True
+    return holder.uid not in gone if holder.uid else (holder.namespace, holder.name) in others
+
+
 def _charged(
     holder: Holder, holds: Mapping[str, Hold], by_name: Mapping[PodName, str], probed_s: float | None
 ) -> str:
     """The UID of the pod meant, which is charged for devices; empty where it is none of those."""
-    if holder.uid:
+    if holder.uid or holder.claim:
         return holder.uid if holder.uid in holds else ""
     uid = by_name.get((holder.namespace, holder.name), "")
     is_later = uid and probed_s is not None and probed_s > holds[uid].after_s

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from binpacking.choice import MILLI, SIZE_MAX, Ask
 from scheduler.devices.arrays import UNLIMITED, Summary
@@ -11,35 +12,72 @@ from scheduler.model.devices import WHOLE_GPU, Inventory, Slot
 from scheduler.model.gpu_resources import SHARED, stands_on
 
 
-def summarise(
-    inventory: Inventory, holds: Mapping[str, Hold], *, is_fresh: bool, taken: Collection[str] = ()
-) -> Summary:
-    """What is left of a node's devices. A pod whose devices are not known counts against the free ones.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A node's report, and what pods hold. A pod whose devices are not known counts against the free ones.
 
-    taken: devices that are in use by pods that asked for none.
+    taken: devices in use by pods that asked for none. replicas: how many pods the device plugin gives one
+    device or instance to, by its resource; of such none is named.
     """
-    gpus = [slot for slot in inventory.slots if slot.resource == WHOLE_GPU]
+
+    inventory: Inventory
+    holds: Mapping[str, Hold]
+    is_fresh: bool
+    taken: Collection[str] = ()
+    replicas: Mapping[str, int] = field(default_factory=dict)
+
+    def slots(self, resource: str) -> list[Slot]:
+        return [slot for slot in self.inventory.slots if slot.resource == resource]
+
+    def is_well(self, slot: Slot) -> bool:
+        """Whether pods may be given it, or go on with it."""
+        return slot.is_usable and self.is_fresh and slot.uuid not in self.taken
+
+    def shared_by(self, resource: str) -> int:
+        return self.replicas.get(resource, 1)
+
+    def unnamed(self, resource: str, slots: Sequence[Slot]) -> int:
+        """How many of these devices pods hold that nobody named."""
+        mine = {slot.uuid for slot in slots}
+        return sum(
+            max(0, _asked(hold, (resource,)) - sum(uuid in mine for uuid in hold.devices))
+            for hold in self.holds.values()
+        )
+
+
+def summarise(known: Known) -> Summary:
+    """What is left of a node's devices."""
+    gpus = known.slots(WHOLE_GPU)
+    if known.shared_by(WHOLE_GPU) > 1:
+        summary = Summary(is_exact=False)
+        _count_replicas(summary, known, WHOLE_GPU, gpus)
+    else:
+        summary = _whole(known, gpus)
+    _count_mig(summary, known)
+    if not gpus and len({slot.resource for slot in known.inventory.slots}) == 1:
+        _count_as_whole(summary, known)
+    return _with_shared(summary, known)
+
+
+def _whole(known: Known, gpus: Sequence[Slot]) -> Summary:
+    """What is left of whole devices, which are given to one pod or to shares by name."""
     index = {slot.uuid: i for i, slot in enumerate(gpus)}
     islands = {name: i for i, name in enumerate(sorted({slot.island for slot in gpus if slot.island}))}
     size = [MILLI * min(max(slot.memory_bytes, 1), SIZE_MAX) for slot in gpus]
-    room = [whole if slot.is_usable and is_fresh else 0 for whole, slot in zip(size, gpus, strict=True)]
-    for uuid in taken:
-        if uuid in index:
-            room[index[uuid]] = 0
+    room = [whole if known.is_well(slot) else 0 for whole, slot in zip(size, gpus, strict=True)]
     unknown = 0
     shared: dict[int, list[str]] = {}
-    for uid, hold in holds.items():
+    for uid, hold in known.holds.items():
         if hold.ask is None:
             continue
-        known = [index[uuid] for uuid in hold.devices if uuid in index]
-        for at in known:
+        named = [index[uuid] for uuid in hold.devices if uuid in index]
+        for at in named:
             if hold.ask.is_share:
                 shared.setdefault(at, []).append(uid)
             room[at] = 0 if hold.ask.whole else max(0, room[at] - need(hold.ask, size[at]))
-        unknown += max(0, hold.ask.whole - len(known))
+        unknown += max(0, hold.ask.whole - len(named))
     empty = sum(left == whole for left, whole in zip(room, size, strict=True))
-    free = max(0, empty - unknown)
-    summary = Summary(
+    return Summary(
         room=room,
         size=size,
         island=[islands.get(slot.island, -1) for slot in gpus],
@@ -48,81 +86,74 @@ def summarise(
         most=0 if unknown else empty,
         shared=len(shared),
         is_exact=not unknown,
-        sharers={
-            gpus[at].uuid: tuple(uids) for at, uids in shared.items() if gpus[at].is_usable and is_fresh
-        },
-        free={WHOLE_GPU: free},
+        sharers={gpus[at].uuid: tuple(uids) for at, uids in shared.items() if known.is_well(gpus[at])},
+        free={WHOLE_GPU: max(0, empty - unknown)},
         there={WHOLE_GPU: len(gpus)},
     )
-    _count_mig(summary, inventory, holds, is_fresh=is_fresh, used=taken)
-    return summary
 
 
-def _count_mig(
-    summary: Summary,
-    inventory: Inventory,
-    holds: Mapping[str, Hold],
-    *,
-    is_fresh: bool,
-    used: Collection[str],
-) -> None:
-    taken = {uuid for hold in holds.values() for uuid in hold.devices}.union(used)
-    by_resource: dict[str, list[Slot]] = {}
-    for slot in inventory.slots:
-        if slot.resource != WHOLE_GPU:
-            by_resource.setdefault(slot.resource, []).append(slot)
-    for resource, slots in by_resource.items():
-        mine = {slot.uuid for slot in slots}
-        free = tuple(s.uuid for s in slots if s.is_usable and is_fresh and s.uuid not in taken)
-        unknown = 0
-        for hold in holds.values():
-            wanted = sum(amount for name, amount in hold.mig if name == resource)
-            unknown += max(0, wanted - sum(uuid in mine for uuid in hold.devices))
+def _count_mig(summary: Summary, known: Known) -> None:
+    """What is left of instances, by profile."""
+    whole = [hold for hold in known.holds.values() if not _has_replica(hold)]
+    held = {uuid for hold in whole for uuid in hold.devices}
+    for resource in dict.fromkeys(slot.resource for slot in known.inventory.slots):
+        slots = known.slots(resource)
+        if resource == WHOLE_GPU:
+            continue
+        if known.shared_by(resource) > 1:
+            _count_replicas(summary, known, resource, slots)
+            continue
+        free = tuple(slot.uuid for slot in slots if known.is_well(slot) and slot.uuid not in held)
+        unknown = known.unnamed(resource, slots)
         summary.free[resource] = max(0, len(free) - unknown)
         summary.there[resource] = len(slots)
         summary.free_uuids[resource] = () if unknown else free
-    if not summary.uuids and len(by_resource) == 1:
-        # The plugin's single strategy counts the instances of the one profile as whole devices.
-        resource = next(iter(by_resource))
-        whole = sum(hold.ask.whole for hold in holds.values() if hold.ask is not None)
-        summary.free[WHOLE_GPU] = max(0, summary.free[resource] - whole)
-        summary.there[WHOLE_GPU] = summary.there[resource]
 
 
-def replicated(
-    inventory: Inventory,
-    holds: Mapping[str, Hold],
-    *,
-    replicas: int,
-    is_fresh: bool,
-    taken: Collection[str] = (),
-) -> Summary:
-    """As ``summarise`` where the device plugin gives one device to several pods: none is named."""
-    gpus = [slot for slot in inventory.slots if slot.resource == WHOLE_GPU]
-    well = {slot.uuid for slot in gpus if slot.is_usable and is_fresh and slot.uuid not in taken}
-    held = sum(_replicas_of(hold) for hold in holds.values() if not hold.devices or well & set(hold.devices))
-    free = max(0, replicas * len(well) - held)
-    summary = Summary(is_exact=False, free={WHOLE_GPU: free}, there={WHOLE_GPU: replicas * len(gpus)})
-    _count_mig(summary, inventory, holds, is_fresh=is_fresh, used=taken)
-    return summary
+def _count_as_whole(summary: Summary, known: Known) -> None:
+    """The plugin's single strategy counts instances of the one profile as whole devices: none is named."""
+    slots = known.inventory.slots
+    resource = slots[0].resource
+    summary.is_exact = False
+    if known.shared_by(WHOLE_GPU) > 1:
+        _count_replicas(summary, known, WHOLE_GPU, slots)
+    else:
+        summary.free[WHOLE_GPU] = max(0, summary.free[resource] - known.unnamed(WHOLE_GPU, slots))
+        summary.there[WHOLE_GPU] = len(slots)
 
 
-def with_shared(summary: Summary, replicas: int) -> Summary:
+def _count_replicas(summary: Summary, known: Known, resource: str, slots: Sequence[Slot]) -> None:
+    """Each of the devices counts as many times as pods may share it, under the plain name or its own."""
+    well = {slot.uuid for slot in slots if known.is_well(slot)}
+    names = (resource, resource + SHARED)
+    holds = [hold for hold in known.holds.values() if not hold.devices or well & set(hold.devices)]
+    held = sum(_asked(hold, names) for hold in holds)
+    summary.free[resource] = max(0, known.shared_by(resource) * len(well) - held)
+    summary.there[resource] = known.shared_by(resource) * len(slots)
+
+
+def _with_shared(summary: Summary, known: Known) -> Summary:
     """The same with the names that replicas have of their own (the plugin's ``renameByDefault``).
 
     How many there are of one device is known from labels; else they are there as long as a device is.
     """
     for name in [name for name in summary.free if stands_on(name)]:
-        exact = name == WHOLE_GPU and replicas > 1
+        exact = known.shared_by(name) > 1
         free, there = summary.free[name], summary.there[name]
         summary.free[name + SHARED] = free if exact or not free else UNLIMITED
         summary.there[name + SHARED] = there if exact or not there else UNLIMITED
     return summary
 
 
-def _replicas_of(hold: Hold) -> int:
-    whole = 0 if hold.ask is None else hold.ask.whole
-    return whole + sum(amount for name, amount in hold.mig if name == WHOLE_GPU + SHARED)
+def _has_replica(hold: Hold) -> bool:
+    """Whether others may have the pod's devices as well."""
+    return hold.ask is None and bool(hold.mig) and all(name.endswith(SHARED) for name, _ in hold.mig)
+
+
+def _asked(hold: Hold, names: Collection[str]) -> int:
+    """How many devices or instances of these names a pod holds."""
+    whole = 0 if hold.ask is None or WHOLE_GPU not in names else hold.ask.whole
+    return whole + sum(amount for name, amount in hold.mig if name in names)
 
 
 def need(ask: Ask, size: int) -> int:

@@ -62,24 +62,27 @@ class Explainer:
         """A gang that does not fit now, with what is proven about it."""
         core = certificate.core if isinstance(certificate, Infeasible) else ()
         hidden = self._not_offered(pending)
-        never = () if hidden else self._never_core(pending, gang)
+        never, is_open = ((), False) if hidden else self._never(pending, gang)
         reason: Reason = "Unschedulable" if core else "Unproven"
         if never:
-            reason, core = "NeverFits", never
+            reason, core = "Unproven" if is_open else "NeverFits", never
         if core:
             known = self._translation.snapshot.resources
             core = tuple(named for item in core for named in _by_name(item, pending, gang, known))
             certificate = Infeasible(core)
         parts = [self._wants(pending, gang)]
         parts += [_sentence(item) for item in core[:CORE_ITEMS_MAX]]
-        if never:
+        if is_open:
+            parts.append("by what device plugins offer it does not fit even on nodes that are empty of pods")
+            parts.append("what resource claims (DRA) could give is not counted, so nothing is proven")
+        elif never:
             parts.append("it does not fit on the nodes as they are now even when they are empty of pods")
         elif not core:
             parts.append("no placement was found within the solver's budget, and none is ruled out")
         if hidden:
             told = "a device plugin is restarting, or devices are ill"
             parts.append(f"{hidden} node(s) allocate fewer GPUs than their agents see: {told}")
-        if never and any(map(self._has_strangers, pending.roles)):
+        if never and not is_open and any(map(self._has_strangers, pending.roles)):
             parts.append("what resource claims (DRA) could give is not counted")
         text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang) + self._kept(pending)
         return Verdict(key=pending.key, reason=reason, message=text[:MESSAGE_MAX], certificate=certificate)
@@ -98,6 +101,25 @@ class Explainer:
         known, total = self._translation.snapshot.resources, self._translation.snapshot.total
         asked = [name for name, _ in role.shape.requests if "/" in name]
         return any(name not in known or not total[:, known.index(name)].any() for name in asked)
+
+    def _never(self, pending: PendingGang, gang: Gang) -> tuple[tuple[Binding, ...], bool]:
+        """The core of "not even on empty nodes", and whether what claims could give may yet help."""
+        core = self._never_core(pending, gang)
+        rest = self._less_claimed(pending, gang) if core else None
+        if rest is None:
+            return core, False
+        stands = self._never_core(pending, rest)
+        return (stands, False) if stands else (core, True)
+
+    def _less_claimed(self, pending: PendingGang, gang: Gang) -> Gang | None:
+        """The gang without what claims give for plain requests, or None where it asks for nothing of that."""
+        gives = self._translation.snapshot.by_claims
+        rests = [_rest(role.shape, gives) for role in pending.roles]
+        if all(rest is role.shape for rest, role in zip(rests, pending.roles, strict=True)):
+            return None
+        roles = zip(gang.roles, rests, strict=False)
+        bare = tuple(replace(role, request=self._translation.request(rest)) for role, rest in roles)
+        return replace(gang, roles=bare)
 
     def _kept(self, pending: PendingGang) -> str:
         """What is free and yet not to be had."""
@@ -175,6 +197,16 @@ class Explainer:
             found = reasons(role.shape, translation.nodes, translation.snapshot.claims)
             known = self._static[id(mask)] = (mask, found)
         return known[1]
+
+
+def _rest(shape: Shape, gives: Collection[str] | None) -> Shape:
+    """The same without the extended resources that are given; None: any may be."""
+    asked = tuple((n, v) for n, v in shape.requests if "/" not in n or (gives is not None and n not in gives))
+    if len(asked) == len(shape.requests):
+        return shape
+    # What linked devices would be is asked of whole ones.
+    is_share = shape.ask is not None and shape.ask.is_share
+    return replace(shape, requests=asked, ask=shape.ask if is_share else None)
 
 
 def _by_name(item: Binding, pending: PendingGang, gang: Gang, known: Collection[str]) -> list[Binding]:

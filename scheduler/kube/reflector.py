@@ -43,6 +43,8 @@ __all__ = ["HasMetadata", "Ref", "Reflector", "Regressed", "Sink", "Timing", "Un
 log = structlog.get_logger(__name__)
 
 TOLD_LENGTH_MAX = 256
+#: Why a type cannot be read that may be there.
+FORBIDDEN = "forbidden"
 #: Objects of a page taken in without looking at the event loop.
 SLICE = 250
 
@@ -218,7 +220,7 @@ class Reflector(Generic[T]):
             return self._backoff.wait_s()
         except ClusterError as error:
             if self._is_optional and isinstance(error, Forbidden):
-                return self._missing(error, "forbidden")
+                return self._missing(error, FORBIDDEN)
             self._note(error)
             self._give_up_on(error)
             self._needs_list |= _is_refusal(error) or self.age_s() > self._timing.relist_after_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -18,7 +18,17 @@ from scheduler.kube.decoding import HasMetadata
 from scheduler.kube.reflector import Reflector, Timing, group_version_of, resource_of
 from scheduler.kube.watch_metrics import WatchMetrics
 from scheduler.kube.wire.inventory import GPUNode
+from scheduler.kube.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
 from scheduler.live.claims import ClaimBook
+from scheduler.live.device_claims import (
+    CLAIMS,
+    CLASSES,
+    SLICES,
+    DeviceClaimFeed,
+    DeviceClassFeed,
+    DeviceSliceFeed,
+    Unreadable,
+)
 from scheduler.live.devices import PATH as GPU_NODES
 from scheduler.live.devices import GPUNodeFeed
 from scheduler.live.feeds import (
@@ -143,9 +153,38 @@ class Views:
             slow(f"/apis/{STORAGE}/csistoragecapacities", wire.CSIStorageCapacity, self.storage.capacities),
         )
 
+        self._slow += tuple(self._look_for_claims(transport, wake, clock, metrics, slow_timing))
         self._optional: dict[GroupKind, AnyReflector] = {}
         self._look_for_other_projects(transport, wake, clock, metrics)
-        self._fast += tuple(self._optional.values())
+
+    def _look_for_claims(
+        self,
+        transport: Client,
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+        metrics: WatchMetrics,
+        timing: Timing,
+    ) -> Iterator[AnyReflector]:
+        def look(paths: Sequence[str], kind: type[T], feed: Feed[T], unreadable: Unreadable) -> AnyReflector:
+            return Reflector(
+                transport,
+                paths[0],
+                kind,
+                Waking(feed, wake),
+                clock=clock,
+                rng=self._chance,
+                timing=timing,
+                metrics=metrics,
+                versions=paths[1:],
+                is_optional=True,
+                unreadable=unreadable,
+            )
+
+        state = self._state
+        classes = Unreadable(CLASSES[0], state.hide_device_classes)
+        yield look(CLASSES, DeviceClass, DeviceClassFeed(state), classes)
+        yield look(SLICES, ResourceSlice, DeviceSliceFeed(state), Unreadable(SLICES[0]))
+        yield look(CLAIMS, ResourceClaim, DeviceClaimFeed(state), Unreadable(CLAIMS[0]))
 
     def _look_for_other_projects(
         self,
@@ -176,6 +215,7 @@ class Views:
         look(JOBSET)
         look(RAY)
         look(LWS)
+        self._fast += tuple(self._optional.values())
 
     def _read_pod_group(self, found: wire.PodGroup) -> Group:
         """As read under the version that is served."""

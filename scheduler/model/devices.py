@@ -33,11 +33,15 @@ class DeviceAsk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """A pod that holds a device, by evidence: its name, or its UID where only its processes were seen."""
+    """A pod that holds a device, by evidence: its name, or its UID where only its processes were seen.
+
+    claim: the name of a resource claim that holds the device, whether a pod uses the claim (``uid``) or not.
+    """
 
     namespace: str = ""
     name: str = ""
     uid: str = ""
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,8 @@ class Inventory:
     message: str = ""
     #: When each fatal outage that is on record began, of all devices, each once.
     offences_s: tuple[float, ...] = ()
+    #: Devices that resource claims hold and nobody said which they are.
+    unnamed_claims: int = 0
 
     @property
     def words(self) -> tuple[str, int, str]:

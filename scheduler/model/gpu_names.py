@@ -28,6 +28,7 @@ _AMD_PARTITION: Final = "amd.com/compute-memory-partition"
 #: Parts of an AMD GPU by its compute mode (ROCm documentation, GPU partitioning); CPX is one a die.
 _AMD_PARTS: Final = {"dpx": 2, "tpx": 3, "qpx": 4, "cpx": 8}
 _DIES: Final = {"mi300a": 6}
+_AMD: Final = re.compile(r"mi\d{3}[ax]?")
 
 _VENDORS: Final = frozenset(
     (
@@ -49,7 +50,10 @@ _VGPU_SIZES: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 16, 20, 24, 32, 35, 40, 4
 _TAIL: Final = re.compile(
     r"(?P<family>.*?)(?P<size>-\d{1,4}gb)?"
     r"(?P<part>-mig-\d{1,2}g-\d{1,4}gb(?:-[a-z]+)*|-vgpu-\d{1,3}gb|-[dtqc]px)?(?P<shared>-shared-\d{1,5})?"
+    r"(?P<instances>(?:-with-\d{1,2}g-\d{1,4}gb-by-\d{1,5})*)"
 )
+_INSTANCES: Final = re.compile(r"-with-(\d{1,2})g-(\d{1,4})gb-by-(\d{1,5})")
+_RESOURCE: Final = re.compile(r"nvidia\.com/mig-(\d{1,2})g\.(\d{1,4})gb.*")
 
 
 def _spellings() -> dict[str, tuple[Family, int]]:
@@ -87,7 +91,12 @@ def model_of(labels: Mapping[str, str]) -> str:
 def counted_as(labels: Mapping[str, str]) -> str:
     """As ``model_of``, with how many share one device: what one of the node's GPUs is for quotas."""
     model, replicas = model_of(labels), platforms.replicas_of(labels)
-    return f"{model or 'gpu'}-shared-{replicas}" if replicas > 1 else model
+    shared = f"-shared-{replicas}" if replicas > 1 else ""
+    pairs = (
+        (_RESOURCE.fullmatch(name), count) for name, count in sorted(platforms.shared_by(labels).items())
+    )
+    instances = "".join(f"-with-{mig[1]}g-{mig[2]}gb-by-{count}" for mig, count in pairs if mig is not None)
+    return f"{model or 'gpu'}{shared}{instances}" if shared or instances else model
 
 
 @lru_cache(maxsize=4_096)
@@ -107,6 +116,8 @@ def canonical(product: str, memory_mib: int = 0) -> str:
     size = size or implied or family.usual or (family.sizes[0] if vgpu_gb else 0)
     whole = size or max(family.sizes)
     if not part and not vgpu_gb and 0 < gib < SLICE_MAX * min(family.sizes if not size else (size,)):
+        if _AMD.fullmatch(family.name):
+            return family.name + _sized(family, size) + _mode(family.name, whole / gib)
         vgpu_gb = min(_VGPU_SIZES, key=lambda gb: max(gb / gib, gib / gb))
     if vgpu_gb and vgpu_gb < (1 - SIZE_SLACK) * whole:
         part = f"-vgpu-{vgpu_gb}gb{part}"
@@ -140,7 +151,7 @@ def wider(model: str) -> tuple[str, ...]:
     if found is None or not found["family"]:
         return ()
     names, name = [], ""
-    for piece in (found["family"], found["size"], found["part"], found["shared"]):
+    for piece in (found["family"], found["size"], found["part"], found["shared"], found["instances"]):
         if piece:
             name += piece
             names.append(name)
@@ -169,6 +180,13 @@ def part_milli(model: str) -> int:
     if found["shared"]:
         parts.append(-(-MILLI // max(1, int(found["shared"].rpartition("-")[2]))))
     return max(1, -(-int(prod(parts)) // int(MILLI ** (len(parts) - 1))))
+
+
+@lru_cache(maxsize=1_024)
+def sharing_instances(model: str, compute: int, memory_gb: int) -> int:
+    """How many pods share one MIG instance of a profile on nodes that are counted as ``model``."""
+    found = [int(by) for c, gb, by in _INSTANCES.findall(model) if (int(c), int(gb)) == (compute, memory_gb)]
+    return max(1, min(found, default=1))
 
 
 def mig_milli(compute: int, memory_gb: int, device_mib: int) -> int:
@@ -287,6 +305,9 @@ def _of_type(instance_type: str) -> str:
 
 def _partitioned(model: str, labels: Mapping[str, str]) -> str:
     """With the partition that other labels tell: GKE's sizes, AMD's modes."""
+    mode = labels.get(_AMD_PARTITION, "").lower().partition("_")[0]
+    if mode in _AMD_PARTS:
+        model = re.sub(r"-[dtqc]px$", "", model)
     found = _TAIL.fullmatch(model)
     if not model or found is None or found["part"]:
         return model
@@ -294,8 +315,13 @@ def _partitioned(model: str, labels: Mapping[str, str]) -> str:
         size = _MIG.fullmatch(f"-mig-{labels.get(key, '').lower()}")
         if size:
             return f"{model}-mig-{size[1]}g-{size[2]}gb"
-    mode = labels.get(_AMD_PARTITION, "").lower().partition("_")[0]
     return f"{model}-{mode}" if mode in _AMD_PARTS else model
+
+
+def _mode(family: str, parts: float) -> str:
+    """The compute mode that makes about so many partitions of an AMD GPU: labellers divide memory by it."""
+    counts = {**_AMD_PARTS, "cpx": _DIES.get(family, _AMD_PARTS["cpx"])}
+    return "-" + min(counts, key=lambda mode: max(counts[mode] / parts, parts / counts[mode]))
 
 
 def _part(family: str, part: str, size_gb: int) -> int:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU
-from scheduler.model.gpu_names import MILLI, canonical, mig_milli, part_milli
+from scheduler.model.gpu_names import MILLI, canonical, mig_milli, part_milli, sharing_instances
 
 SHARED: Final = ".shared"
 #: One of these is one device of the node, whatever its labels say that is.
@@ -67,7 +67,8 @@ def gpu_milli(resource: str, memory_mib: int, model: str = "") -> int:
         return part_milli(model)
     profile = _MIG.fullmatch(resource)
     if profile is not None:
-        return mig_milli(int(profile[1]), int(profile[2]), memory_mib)
+        compute, memory_gb = int(profile[1]), int(profile[2])
+        return -(-mig_milli(compute, memory_gb, memory_mib) // sharing_instances(model, compute, memory_gb))
     partition = _AMD_PARTITION.fullmatch(resource)
     if partition is not None:
         base = model.partition("-")[0]

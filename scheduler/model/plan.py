@@ -67,6 +67,8 @@ class Snapshot:
     teams: Teams | None = None
     #: Device by device, where agents report; None where none does.
     devices: DeviceView | None = None
+    #: Resources that resource claims (DRA) give as well as device plugins; None where nobody lets us know.
+    by_claims: frozenset[str] | None = frozenset()
     #: Without teams, who runs and who leaves, where somebody may be evicted for somebody else; else None.
     room: Teams | None = None
     #: Disruption budgets, where somebody may be evicted.

@@ -14,6 +14,7 @@ _MIB: Final = 1
 _GIB: Final = 1024
 _UNITS: Final = {"M": _MIB, "G": _GIB, "T": 1024 * _GIB}
 _AMOUNT: Final = re.compile(r"([0-9]{1,9}) ?([MGT]i?B?)?", re.IGNORECASE | re.ASCII)
+_MIG_REPLICAS: Final = re.compile(r"nvidia\.com/(mig-[^/]+)\.replicas", re.ASCII)
 _REPLICAS: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 
@@ -300,6 +301,30 @@ def replicas_of(labels: Mapping[str, str]) -> int:
     return next((int(text) for text in told if _REPLICAS.fullmatch(text)), 1)
 
 
+def shared_by(labels: Mapping[str, str]) -> dict[str, int]:
+    """How many pods share one device or MIG instance by labels, by its resource; only where several do.
+
+    GPU Feature Discovery names the resource in the label's key: ``nvidia.com/mig-1g.10gb.replicas``.
+    """
+    told = {
+        f"nvidia.com/{key[1]}": value for key, value in _mig_replicas(labels) if _REPLICAS.fullmatch(value)
+    }
+    found = {"nvidia.com/gpu": replicas_of(labels)} | {name: int(text) for name, text in told.items()}
+    return {name: count for name, count in found.items() if count > 1}
+
+
+def is_shared(labels: Mapping[str, str]) -> bool:
+    """Whether GPU Feature Discovery says that pods share a device, whatever it says of how many."""
+    strategy = labels.get("nvidia.com/gpu.sharing-strategy", "")
+    return strategy in ("time-slicing", "mps") or labels.get("nvidia.com/gpu.product", "").endswith("-SHARED")
+
+
+def count_of(labels: Mapping[str, str]) -> int:
+    """Devices of the node as GPU Feature Discovery counts them; 0 where it says nothing."""
+    told = labels.get("nvidia.com/gpu.count", "")
+    return int(told) if _REPLICAS.fullmatch(told) else 0
+
+
 def is_spot(labels: Mapping[str, str]) -> bool:
     """Whether the provider may take the node back at short notice."""
     return any(_has_one(labels, platform.spot) for platform in PLATFORMS)
@@ -310,6 +335,11 @@ def topology_of(labels: Mapping[str, str]) -> tuple[str, ...]:
     network = [key for platform in PLATFORMS for key in platform.topology]
     nvlink = [key for platform in PLATFORMS for key in platform.nvlink]
     return tuple(key for key in (*REGION_AND_ZONE, *network, *nvlink, HOSTNAME) if labels.get(key))
+
+
+def _mig_replicas(labels: Mapping[str, str]) -> list[tuple[re.Match[str], str]]:
+    pairs = ((_MIG_REPLICAS.fullmatch(key), value) for key, value in labels.items())
+    return [(key, value) for key, value in pairs if key is not None]
 
 
 def _has_one(labels: Mapping[str, str], marks: Iterable[str]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from binpacking.answer import Infeasible
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Reason, Verdict
 
@@ -28,7 +29,7 @@ class Line:
 
     def stands(self, gang: PendingGang, verdicts: Sequence[Verdict]) -> None:
         """Some of these equal gangs wait, by these verdicts; ``gang`` is the first of them."""
-        reasons = {verdict.reason for verdict in verdicts}
+        reasons = {verdict.reason for verdict in verdicts if not _waits_for_claims(verdict)}
         if self._of_all is None and not reasons.isdisjoint(FOR_ROOM):
             self._of_all = gang
         if "QuotaExceeded" in reasons:
@@ -37,3 +38,8 @@ class Line:
     def ahead_of(self, gang: PendingGang) -> PendingGang | None:
         """Who holds this gang back, or None."""
         return self._of_all or self._of_namespace.get(gang.key.namespace)
+
+
+def _waits_for_claims(verdict: Verdict) -> bool:
+    """Whether all that is open is what resource claims could give: room that nobody behind it takes."""
+    return verdict.reason == "Unproven" and isinstance(verdict.certificate, Infeasible)

@@ -321,8 +321,7 @@ class ClusterState(DeviceState):
         return record.charged, record.charged_shape
 
     def gang_of(self, uid: str) -> GangKey | None:
-        record = self._pods.get(uid)
-        return None if record is None else record.key
+        return record.key if (record := self._pods.get(uid)) is not None else None
 
     def rejected(self) -> list[tuple[Pod, Rejected]]:
         """Our unbound pods that no gang shows: not parsed, not resolved, or strangers to the gang."""
@@ -401,6 +400,7 @@ class ClusterState(DeviceState):
             namespaces=dict(self.namespaces),
             teams=teams,
             devices=devices,
+            by_claims=self.devices.claims.gives,
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
             served=served,

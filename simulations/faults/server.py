@@ -26,6 +26,9 @@ LEASES: Final = "/apis/coordination.k8s.io/v1/leases"
 EVENTS: Final = "/apis/events.k8s.io/v1/events"
 GANGS: Final = "/apis/stowplan.dev/v1alpha1/gangs"
 GPU_NODES: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
+DEVICE_CLASSES: Final = "/apis/resource.k8s.io/v1/deviceclasses"
+RESOURCE_CLAIMS: Final = "/apis/resource.k8s.io/v1/resourceclaims"
+RESOURCE_SLICES: Final = "/apis/resource.k8s.io/v1/resourceslices"
 TEAM_QUOTAS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
 JOBS: Final = "/apis/batch/v1/jobs"
 NATIVE_GROUPS: Final = "/apis/scheduling.k8s.io/v1beta1/podgroups"
@@ -38,6 +41,9 @@ SERVED: Final = (
     EVENTS,
     GANGS,
     GPU_NODES,
+    DEVICE_CLASSES,
+    RESOURCE_CLAIMS,
+    RESOURCE_SLICES,
     TEAM_QUOTAS,
     JOBS,
     NATIVE_GROUPS,
@@ -141,6 +147,8 @@ class Server:
     def __init__(self, store: Store, clock: Callable[[], float], *, is_fenced: bool) -> None:
         self.store = store
         self.term: int | None = None
+        #: Types that nobody is allowed to read.
+        self.forbidden: frozenset[str] = frozenset()
         self.may_evict: Callable[[Json], bool] = lambda pod: True
         self.forgets: Callable[[], bool] = lambda: False
         self.budgets = Budgets(store, clock)
@@ -163,6 +171,8 @@ class Server:
         way = self._ways.get((call.method, call.target.part))
         if collection is None or way is None:
             return refusal(404, "NotFound", "the server could not find the requested resource")
+        if collection.path in self.forbidden:
+            return refusal(403, "Forbidden", "no role allows this")
         try:
             return way(call, collection)
         except Refused as refused:

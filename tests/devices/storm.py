@@ -31,6 +31,7 @@ from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
 from tests.builders import node as node_object
 from tests.builders import pod as pod_object
+from tests.devices.storm_claims import Claims
 from tests.inventory.schema import problems, status_schema
 
 T0: Final = 1_800_000_000.0
@@ -167,6 +168,7 @@ class Storm:
         self._is_probed = True
         self.state = ClusterState("stowplan")
         self.state.set_node(node_object(NODE, gpu=GPUS))
+        self._claims = Claims(self.state, NODE)
 
     def run(self) -> Outcome:
         self._look()
@@ -257,6 +259,7 @@ class Storm:
         self._boot += 1
         self._generation += 1
         self._gone.clear()
+        self._claims.end()
         for name in list(self._pods):
             self._ends(name)
         while len(self.boards) < GPUS:
@@ -294,6 +297,7 @@ class Storm:
 
     def _mig(self, board: Board, step: int) -> None:
         """Cut or whole, while the agent stands aside and nothing runs."""
+        self._claims.end()
         for name in list(self._pods):
             self._ends(name)
         is_cut = board.device.mig is not None and board.device.mig.enabled
@@ -324,6 +328,15 @@ class Storm:
         if self._pods:
             self._ends(self.rng.choice(sorted(self._pods)))
 
+    def _claim(self, board: Board, step: int) -> None:
+        """Of a scheduler that allocates devices by claims, for a board that nobody has."""
+        if board.uuid not in (*self._pods.values(), *self._claims.held.values()):
+            self._claims.take(board.uuid, [one.uuid for one in self.boards], self.rng)
+
+    def _claim_ends(self, board: Board, step: int) -> None:
+        if self._claims.held:
+            self._claims.give_back(self.rng.choice(sorted(self._claims.held)))
+
     _KINDS: Final = {
         "error": _error,
         "error of another": _error,
@@ -343,6 +356,8 @@ class Storm:
         "hang": _hang,
         "away": _away,
         "pod ends": _pod_ends,
+        "claim": _claim,
+        "claim ends": _claim_ends,
     }
 
     # -- what is seen and done -----------------------------------------------------------------
@@ -412,7 +427,7 @@ class Storm:
             for u, room, size in zip(view.uuids[0], view.room[0], view.size[0], strict=False)
             if room == size
         ]
-        held = set(self._pods.values())
+        held = {*self._pods.values(), *self._claims.held.values()}
         wished = self.rng.choice(free)
         board = self._known(wished)
         if board is None or wished in held or board.device.lost:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.model.devices import WHOLE_GPU, Inventory, Slot
+from scheduler.model.devices import DEVICES, WHOLE_GPU, Holder, Inventory, Slot
+from scheduler.model.gpu_names import counted_as, wider
 from scheduler.model.gpu_resources import gpu_milli, is_gpu, mig_resource, stands_on
 from scheduler.model.objects import CPU, PODS, Shape
 from scheduler.state import ClusterState
@@ -16,6 +19,7 @@ from tests.teams.worlds import World, quota
 NOW_S = 1_700_000_000.0
 SHARED = "nvidia.com/gpu.shared"
 REPLICAS = "nvidia.com/gpu.replicas"
+MIG = "nvidia.com/mig-1g.10gb"
 
 
 def inventory(well: int, sick: int, *, resource: str = WHOLE_GPU, age_s: float = 0.0) -> Inventory:
@@ -72,6 +76,21 @@ def test_what_a_report_does_not_have_is_not_given() -> None:
     assert placed("amd.com/gpu", 2, inventory(2, 0), {}, 2) == 2
 
 
+@pytest.mark.parametrize("resource", [MIG, f"{MIG}.shared"])
+def test_what_another_nodes_report_has_is_not_given_here(resource: str) -> None:
+    """A plugin that still offers instances of before, beside a node that has such."""
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    for name, kind in (("cut", MIG), ("whole", WHOLE_GPU)):
+        state.set_node(node(name, allocatable={CPU: 96_000, PODS: 110, resource: 2}))
+        state.set_inventory(replace(inventory(2, 0, resource=kind), node=name))
+    world = World(state, now_s=NOW_S)
+    of = Shape(requests=((CPU, 100), (resource, 1), (PODS, 1)))
+    world.submit(*(pod(f"p{i}", of=of) for i in range(4)))
+    world.settle(cycles=3, step_s=0.0)
+    assert [one.node_name for one in world.pods.values() if one.node_name] == ["cut", "cut"]
+
+
 @pytest.mark.parametrize(
     ("resource", "model", "milli"),
     [
@@ -122,3 +141,132 @@ def test_a_limit_holds_for_replicas(resource: str) -> None:
     world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(8)))
     world.settle()
     assert len(world.running("a")) == 5
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["single", "mixed"]),
+    st.booleans(),
+    st.integers(0, 3),
+    st.integers(0, 2),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_instances_go_as_far_as_they_are_well_and_shared(
+    strategy: str, has_own_name: bool, well: int, sick: int, replicas: int, is_seen: bool
+) -> None:
+    """Whether the plugin counts instances as devices or by their profile, and replicas under either name.
+
+    Where no label says how many share one, replicas with a name are there as long as an instance is.
+    is_seen: the kubelet names the instance of each pod that runs, one after the other.
+    """
+    plain = WHOLE_GPU if strategy == "single" else MIG
+    resource = f"{plain}.shared" if has_own_name else plain
+    labels = {f"{plain}.replicas": str(replicas), "nvidia.com/mig.strategy": strategy}
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    offered = (well + sick) * replicas
+    state.set_node(node("n0", labels=labels, allocatable={CPU: 96_000, PODS: 110, resource: offered}))
+    report = inventory(well, sick, resource=MIG)
+    state.set_inventory(report)
+    world = World(state, now_s=NOW_S)
+    of = Shape(requests=((CPU, 100), (resource, 1), (PODS, 1)))
+    for i in range(offered + 2):
+        world.submit(pod(f"p{i}", of=of))
+        world.settle(cycles=2, step_s=0.0)
+        if is_seen:
+            state.set_inventory(seen(report, world))
+    is_counted = replicas > 1 or not has_own_name
+    assert len(world.running("team")) == (well * replicas if is_counted or not well else offered)
+    named = [dict(one.annotations).get(DEVICES) for one in world.pods.values() if one.node_name]
+    is_named = strategy == "mixed" and replicas == 1 and not has_own_name
+    assert sorted(filter(None, named)) == ([f"GPU-{i}" for i in range(well)] if is_named else [])
+
+
+def seen(report: Inventory, world: World) -> Inventory:
+    """The same a probe later, with the pods that run on its instances that are well, one after the other."""
+    pods = [one for one in world.pods.values() if one.node_name]
+    well = sum(slot.is_usable for slot in report.slots)
+    slots = tuple(
+        replace(slot, holders=tuple(Holder(uid=one.uid) for one in pods[i :: max(1, well)] if slot.is_usable))
+        for i, slot in enumerate(report.slots)
+    )
+    return replace(report, slots=slots, probed_s=NOW_S + len(pods) / 100)
+
+
+@pytest.mark.parametrize(
+    ("labels", "resource", "milli"),
+    [
+        ({f"{MIG}.replicas": "4"}, MIG, 36),
+        ({f"{MIG}.replicas": "4"}, f"{MIG}.shared", 36),
+        ({f"{MIG}.replicas": "4"}, "nvidia.com/mig-2g.20gb", 286),
+        ({f"{MIG}.replicas": "4", REPLICAS: "2"}, WHOLE_GPU, 500),
+        ({f"{MIG}.me.replicas": "2"}, f"{MIG}.me", 72),
+        ({f"{MIG}.replicas": "no"}, MIG, 143),
+    ],
+)
+def test_a_shared_instance_counts_for_its_part(labels: dict[str, str], resource: str, milli: int) -> None:
+    model = counted_as({"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB", **labels})
+    assert gpu_milli(resource, 81_920, model) == milli
+    assert "a100" in (model, *wider(model))
+
+
+def test_a_limit_holds_for_shared_instances() -> None:
+    state = ClusterState("stowplan")
+    labels = {f"{MIG}.replicas": "4", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    state.set_node(node("n0", labels=labels, allocatable={CPU: 96_000, PODS: 110, MIG: 8}))
+    state.set_namespace("a", {})
+    state.set_team_quota(quota("a", {"limit": {"gpuModels": {"a100": "180m"}}}))
+    world = World(state)
+    of = Shape(requests=((CPU, 100), (MIG, 1), (PODS, 1)))
+    world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(8)))
+    world.settle()
+    assert len(world.running("a")) == 5
+
+
+@pytest.mark.parametrize("has_report", [False, True])
+@pytest.mark.parametrize(
+    ("labels", "resource", "offered", "milli"),
+    [
+        # k8s-device-plugin#732: fifty replicas under their own name, and the label says 1.
+        ({REPLICAS: "1"}, SHARED, 100, 20),
+        ({}, SHARED, 8, 250),
+        ({"nvidia.com/gpu.product": "Tesla-T4-SHARED"}, WHOLE_GPU, 8, 250),
+        ({"nvidia.com/gpu.sharing-strategy": "mps", REPLICAS: "1"}, WHOLE_GPU, 20, 100),
+        ({"nvidia.com/gpu.sharing-strategy": "none", REPLICAS: "1"}, WHOLE_GPU, 2, 1_000),
+    ],
+)
+def test_devices_that_are_said_to_be_shared_are_whatever_the_count_says(
+    labels: dict[str, str], resource: str, offered: int, milli: int, has_report: bool
+) -> None:
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    there = {CPU: 96_000, PODS: 500, resource: offered}
+    product = {"nvidia.com/gpu.product": "Tesla-T4", "nvidia.com/gpu.count": "2", **labels}
+    state.set_node(node("n0", labels=product, allocatable=there))
+    state.set_namespace("a", {})
+    state.set_team_quota(quota("a", {"limit": {"gpuModels": {"t4": f"{10 * milli}m"}}}))
+    if has_report:
+        state.set_inventory(inventory(2, 0))
+    world = World(state, now_s=NOW_S)
+    of = Shape(requests=((CPU, 100), (resource, 1), (PODS, 1)))
+    world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(offered + 1)))
+    world.settle(cycles=3, step_s=0.0)
+    assert len(world.running("a")) == min(10, offered)
+
+
+def test_instances_that_only_the_agent_tells_of_count_for_their_parts() -> None:
+    """Bottlerocket (pull request 4418) labels nothing: eight H100 in four, each of which four pods share."""
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_node(node("n0", allocatable={CPU: 192_000, PODS: 500, WHOLE_GPU: 0, SHARED: 128}))
+    report = replace(inventory(32, 0, resource="nvidia.com/mig-1g.20gb"), model="NVIDIA H100 80GB HBM3")
+    state.set_inventory(report)
+    state.set_namespace("a", {})
+    # An instance is the more of 1/7 of the compute and 1/4 of the memory; a pod has a quarter of that.
+    state.set_team_quota(quota("a", {"limit": {"gpuModels": {"h100": "640m"}}}))
+    world = World(state, now_s=NOW_S)
+    of = Shape(requests=((CPU, 100), (SHARED, 1), (PODS, 1)))
+    world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(20)))
+    world.settle(cycles=3, step_s=0.0)
+    assert len(world.running("a")) == 10

@@ -76,6 +76,56 @@ def test_a_name_that_only_claims_could_serve_says_so() -> None:
     assert "what resource claims (DRA) could give is not counted" in verdict.message
 
 
+CLASS = "deviceclass.resource.kubernetes.io/gpu.nvidia.com"
+
+
+@pytest.mark.parametrize(
+    ("gives", "asks", "reason"),
+    [
+        ((WHOLE_GPU,), {WHOLE_GPU: 1}, "Unproven"),
+        ((CLASS,), {CLASS: 1}, "Unproven"),
+        ((CLASS,), {WHOLE_GPU: 1}, "NeverFits"),
+        ((), {WHOLE_GPU: 1}, "NeverFits"),
+        ((WHOLE_GPU,), {WHOLE_GPU: 1, CPU: 97_000}, "NeverFits"),
+        ((WHOLE_GPU,), {WHOLE_GPU: 1, "nobody/offers": 1}, "NeverFits"),
+        ((WHOLE_GPU, "rdma/hca"), {"rdma/hca": 2}, "Unproven"),
+        (None, {WHOLE_GPU: 1}, "Unproven"),
+        (None, {CPU: 97_000}, "NeverFits"),
+    ],
+)
+def test_what_claims_give_is_no_proof_of_never(
+    gives: tuple[str, ...] | None, asks: dict[str, int], reason: str
+) -> None:
+    """gives: resources of a DeviceClass; None where we may not read them. One node offers one rdma/hca."""
+    state = ClusterState("stowplan")
+    there = {CPU: 96_000, "memory": 2**40, PODS: 110, "rdma/hca": 1}
+    state.set_node(node("n0", allocatable=there))
+    state.set_pod(pod("p", of=shape(requests=tuple(sorted({CPU: 1_000, PODS: 1, **asks}.items())))))
+    if gives is None:
+        state.hide_device_classes(True)
+    else:
+        state.set_device_class("gpu", gives)
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == reason
+    assert ("so nothing is proven" in verdict.message) == (reason == "Unproven")
+    assert ("as they are now" in verdict.message) == (reason == "NeverFits")
+    state.hide_device_classes(False)
+    state.remove_device_class("gpu")
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == "NeverFits"
+
+
+def test_who_waits_for_claims_holds_back_nobody() -> None:
+    state = ClusterState("stowplan")
+    state.set_node(node("n0", allocatable={CPU: 4_000, "memory": 2**40, PODS: 110}))
+    state.set_device_class("gpu", (WHOLE_GPU,))
+    state.set_pod(pod("first", gpu=1, created_s=1.0))
+    state.set_pod(pod("second", gpu=0, created_s=2.0))
+    done = plan(state.snapshot(NOW_S), Policy(backfill=False), Budget(per_gang=1.0, total=3.0))
+    assert [place.assignments[0].pod.name for place in done.places] == ["second"]
+    assert [verdict.reason for verdict in done.verdicts] == ["Unproven"]
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [

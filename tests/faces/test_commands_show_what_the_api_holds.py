@@ -86,6 +86,17 @@ def test_why_a_gang_waits_is_said_with_what_is_proven(
     )
 
 
+def test_what_is_not_proven_is_not_called_so(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
+    """Claims could give what no device plugin offers: the verdict is open, and the message says what of."""
+    message = "what resource claims (DRA) could give is not counted, so nothing is proven"
+    stand.gang("open", phase="Pending", reason="Unproven", message=message, minMember=2, members=2, bound=0)
+    code, out, _ = told(["why", "open", "--kubeconfig", stand.kubeconfig(), "-n", stand.namespace], capsys)
+    assert code == 0
+    assert message in out
+    assert "proven:" not in out
+    assert "none is ruled out: the message says what was not looked at" in out
+
+
 def test_why_a_single_pod_waits_is_in_its_condition(mixed: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--kubeconfig", mixed.kubeconfig(), "-n", mixed.namespace]
     code, out, _ = told(["why", "alone", *where], capsys)

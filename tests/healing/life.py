@@ -29,11 +29,17 @@ def slow(binds_in_flight: int) -> SchedulerConfiguration:
 class Life:
     """One replica, started again when it ends. ``bound`` and ``evicted``: names of pods, in their order."""
 
-    def __init__(self, config: SchedulerConfiguration | None = None, *, delay_s: float = 0.005) -> None:
+    def __init__(
+        self,
+        config: SchedulerConfiguration | None = None,
+        *,
+        delay_s: float = 0.005,
+        served: tuple[str, ...] = api.SERVED,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         clock = self._loop.time
         story = Story(clock)
-        self.store = Store(clock, api.SERVED)
+        self.store = Store(clock, served)
         self.server = Server(self.store, clock, is_fenced=True)
         self._kubelets = Nodes(self.server, story, chance=random.Random(1), until_s=0.0)
         self.bound: list[str] = []
@@ -127,11 +133,12 @@ def lived(
     config: SchedulerConfiguration | None = None,
     *,
     delay_s: float = 0.005,
+    served: tuple[str, ...] = api.SERVED,
 ) -> Life:
     """What a course of events came to; it begins before the scheduler does."""
 
     async def play() -> Life:
-        life = Life(config, delay_s=delay_s)
+        life = Life(config, delay_s=delay_s, served=served)
         running = asyncio.create_task(life.replica.run())
         try:
             await course(life)

@@ -17,7 +17,167 @@ LYING = f"{SEEN}::test_labels_that_lie_are_told_once_on_the_node"
 TROUBLES = "tests/devices/test_each_trouble_changes_what_is_bound.py"
 RECORDED = "tests/inventory/test_a_real_node_can_be_sent.py"
 
+CLAIMED = "tests/devices/test_claims_hold_devices.py"
+ASSUMED = "tests/explain/test_a_proof_says_what_it_assumed.py"
+COUNTED = "tests/devices/test_instances_are_bound_as_they_are_counted.py"
+NAMES = "tests/devices/test_every_name_of_a_device_is_tied_to_it.py"
+DOCTOR = "tests/faces/test_devices_are_told_as_they_are_held.py"
+
 DEVICE_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="what a claim holds is not given",
+        file="scheduler/devices/evidence.py",
+        old="    if holder.claim:\n        return True",
+        new="    if holder.claim:\n        return False",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="what a claim holds is not given, through storms",
+        file="scheduler/devices/evidence.py",
+        old="    if holder.claim:\n        return True",
+        new="    if holder.claim:\n        return False",
+        test="tests/devices/test_devices_through_storms.py",
+    ),
+    Mutation(
+        name="a claim on a device that nobody named closes its node",
+        file="scheduler/devices/evidence.py",
+        old="    if inventory.unnamed_claims:",
+        new="    if False:",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="who only watches a device does not hold it",
+        file="scheduler/parse/device_claims.py",
+        old="one.driver == GPU_DRIVER and not one.admin_access",
+        new="one.driver == GPU_DRIVER",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="a slice that comes later names what was claimed before",
+        file="scheduler/devices/claims.py",
+        old="        return concerned + self._again(found.pool, found)",
+        new="        self._again(found.pool, found)\n        return concerned",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="a device that the kubelet named is not counted as unnamed too",
+        file="scheduler/devices/claims.py",
+        old=" - _seen(claim, told.slots)",
+        new="",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="an instance that is made for a claim is a part of its device",
+        file="scheduler/parse/device_claims.py",
+        old='("uuid", "parentUUID")',
+        new='("uuid",)',
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="claims that may not be read keep nothing waiting",
+        file="scheduler/live/views.py",
+        old="                versions=paths[1:],\n                is_optional=True,",
+        new="                versions=paths[1:],",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="nothing is shared on a device that somebody else uses",
+        file="scheduler/devices/summary.py",
+        old=" for at, uids in shared.items() if known.is_well(gpus[at])}",
+        new=" for at, uids in shared.items() if gpus[at].is_usable}",
+        test=CLAIMED,
+    ),
+    Mutation(
+        name="under the single strategy no device is chosen by name",
+        file="scheduler/devices/summary.py",
+        old="    resource = slots[0].resource\n    summary.is_exact = False",
+        new="    resource = slots[0].resource",
+        test=COUNTED,
+    ),
+    Mutation(
+        name="an instance that the kubelet named counts once under the single strategy",
+        file="scheduler/devices/summary.py",
+        old="summary.free[resource] - known.unnamed(WHOLE_GPU, slots)",
+        new="summary.free[resource] - sum(_asked(hold, (WHOLE_GPU,)) for hold in known.holds.values())",
+        test=NAMES,
+    ),
+    Mutation(
+        name="replicas of an instance count as many times as it is shared",
+        file="scheduler/devices/summary.py",
+        old="        if known.shared_by(resource) > 1:\n            _count_replicas(summary, known, resource, slots)",
+        new="        if False:\n            _count_replicas(summary, known, resource, slots)",
+        test=NAMES,
+    ),
+    Mutation(
+        name="replicas of both names are counted together",
+        file="scheduler/devices/summary.py",
+        old="names = (resource, resource + SHARED)",
+        new="names = (resource,)",
+        test=NAMES,
+    ),
+    Mutation(
+        name="a replica of an instance counts for its part in quotas",
+        file="scheduler/model/gpu_resources.py",
+        old=" // sharing_instances(model, compute, memory_gb))",
+        new=" // 1)",
+        test=NAMES,
+    ),
+    Mutation(
+        name="more devices offered than there are is told",
+        file="scheduler/cli/doctor.py",
+        old="and _offered(node) > there",
+        new="and False",
+        test=DOCTOR,
+    ),
+    Mutation(
+        name="what claims could give is no proof of never",
+        file="scheduler/explain/verdict.py",
+        old="(stands, False) if stands else (core, True)",
+        new="core, False",
+        test=ASSUMED,
+    ),
+    Mutation(
+        name="what claims do not give stays proven",
+        file="scheduler/explain/verdict.py",
+        old="(stands, False) if stands else (core, True)",
+        new="core, True",
+        test=ASSUMED,
+    ),
+    Mutation(
+        name="classes that may not be read may give anything",
+        file="scheduler/devices/claims.py",
+        old="        if self.is_hidden:",
+        new="        if False:",
+        test=ASSUMED,
+    ),
+    Mutation(
+        name="who waits for claims holds back nobody",
+        file="scheduler/planning/strict.py",
+        old=" if not _waits_for_claims(verdict)",
+        new="",
+        test=ASSUMED,
+    ),
+    Mutation(
+        name="a placeholder in a label of the network is told",
+        file="scheduler/model/platforms.py",
+        old="value.strip().lower() not in PLACEHOLDERS and",
+        new="True and",
+        test=f"{DOCTOR}::test_doctor_tells_which_labels_are_no_domains",
+    ),
+    Mutation(
+        name="a domain of more nodes than it can have is told",
+        file="scheduler/cli/doctor.py",
+        old="if not is_domain(key, value, n)",
+        new="if not is_domain(key, value, 1)",
+        test=f"{DOCTOR}::test_doctor_tells_which_labels_are_no_domains",
+    ),
+    Mutation(
+        name="who may not read claims is told so",
+        file="scheduler/cli/doctor.py",
+        old="    if found.unread:",
+        new="    if False:",
+        test=DOCTOR,
+    ),
     Mutation(
         name="a gang is taken back only after that is written",
         file="scheduler/gangs/recovery.py",

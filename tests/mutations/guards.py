@@ -316,15 +316,15 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a device that is not usable has no room",
         file="scheduler/devices/summary.py",
-        old="whole if slot.is_usable and is_fresh else 0",
-        new="whole if is_fresh else 0",
+        old="return slot.is_usable and self.is_fresh and",
+        new="return self.is_fresh and",
         test=WEIGHED,
     ),
     Mutation(
         name="a pod whose devices nobody named counts",
         file="scheduler/devices/summary.py",
-        old="free = max(0, empty - unknown)",
-        new="free = empty",
+        old="max(0, empty - unknown)",
+        new="empty",
         test=WEIGHED,
     ),
     Mutation(

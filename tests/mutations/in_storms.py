@@ -69,8 +69,8 @@ IN_STORMS: tuple[Mutation, ...] = (
     _mutation(
         "a device that is not usable has no room",
         "scheduler/devices/summary.py",
-        "whole if slot.is_usable and is_fresh else 0",
-        "whole if is_fresh else 0",
+        "return slot.is_usable and self.is_fresh and",
+        "return self.is_fresh and",
     ),
     _mutation(
         "the devices of a pod are held",

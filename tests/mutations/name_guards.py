@@ -61,8 +61,8 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="replicas of devices that are ill are not given",
         file="scheduler/devices/summary.py",
-        old="    free = max(0, replicas * len(well) - held)",
-        new="    free = max(0, replicas * len(gpus) - held)",
+        old="known.shared_by(resource) * len(well) - held",
+        new="known.shared_by(resource) * len(slots) - held",
         test=EVERY_NAME,
     ),
     Mutation(
@@ -89,8 +89,8 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="nothing is never while a node allocates less than it has",
         file="scheduler/explain/verdict.py",
-        old="never = () if hidden else self._never_core(pending, gang)",
-        new="never = self._never_core(pending, gang)",
+        old="never, is_open = ((), False) if hidden else self._never(pending, gang)",
+        new="never, is_open = self._never(pending, gang)",
         test=PROOFS,
     ),
     Mutation(
@@ -99,5 +99,40 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         old="known = np.where(real, known, -1).astype(np.int32)",
         new="pass",
         test=PROOFS,
+    ),
+    Mutation(
+        name="what is named as shared is shared, whatever the count says",
+        file="scheduler/devices/labels.py",
+        old="if (replicas := shared_unsaid(node, inventory)) > 1:",
+        new="if (replicas := shared_unsaid(node, inventory)) > 1_000_000:",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="nothing is taken for shared that nobody says is",
+        file="scheduler/devices/labels.py",
+        old=" or not (named or is_shared(node.labels)):",
+        new=":",
+        test="tests/devices/test_one_model_has_one_name.py",
+    ),
+    Mutation(
+        name="a part of an AMD GPU is named by its mode",
+        file="scheduler/model/gpu_names.py",
+        old="        if _AMD.fullmatch(family.name):",
+        new="        if False:",
+        test="tests/devices/test_each_platform_is_known_by_its_labels.py",
+    ),
+    Mutation(
+        name="instances of another node's report are not here",
+        file="scheduler/devices/arrays.py",
+        old="self.caps[name][row] = summary.free.get(name, 0)",
+        new="self.caps[name][row] = summary.free.get(name, UNLIMITED)",
+        test=EVERY_NAME,
+    ),
+    Mutation(
+        name="instances that no label tells of count for their parts",
+        file="scheduler/devices/labels.py",
+        old='told = f"{inventory.model}{_cut_into(labels, inventory)}"',
+        new="told = inventory.model",
+        test=EVERY_NAME,
     ),
 )

@@ -150,8 +150,8 @@ TRUTH_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="who left is not held against who comes",
         file="scheduler/devices/evidence.py",
-        old="elif holder.uid not in gone if holder.uid else",
-        new="elif True if holder.uid else",
+        old="return holder.uid not in gone if holder.uid else",
+        new="return True if holder.uid else",
         test=HELD,
     ),
     Mutation(
