@@ -18,6 +18,7 @@ class DeviceState(ABC):
 
     devices: DeviceBook
     labels: Labels
+    releases: int
     _pods: dict[str, Record]
 
     def set_inventory(self, inventory: Inventory) -> bool:
