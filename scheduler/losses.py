@@ -76,6 +76,8 @@ class Losses:
         self._at_s = wall_s
         short = self._state.gangs.short()
         self._lapse(now_s)
+        if not (short or self._spared or self.restarting):
+            return set()
         self._spared = {k: until_s for k, until_s in self._spared.items() if k in short and until_s > now_s}
         due = {
             key
@@ -93,6 +95,8 @@ class Losses:
         """Gangs to be given back, each told once. lacking: who waits for room, None for all who wait."""
         short = self._state.gangs.short()
         self._clocks = {key: self._clock(key, one, now_s) for key, one in short.items()}
+        if not short:
+            return []
         leave = _Leave(Budgets(self._state.disruption.all()), self._at_s)
         found: list[Overdue] = []
         broken: list[GangKey] = []

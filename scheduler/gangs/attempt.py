@@ -17,7 +17,13 @@ STORY_MAX = 50
 REASON_MAX = 512
 
 
-class Phase(Enum):
+class _State(Enum):
+    """Keys of tables at every step; nothing goes through a set of them in its order, so identity will do."""
+
+    __hash__ = object.__hash__
+
+
+class Phase(_State):
     CLAIMING = "Claiming"
     #: The volumes of its pods are bound or provisioned; none of the pods is bound before.
     PROVISIONING = "Provisioning"
@@ -28,7 +34,7 @@ class Phase(Enum):
     DONE = "Done"
 
 
-class MemberState(Enum):
+class MemberState(_State):
     PLANNED = "Planned"
     BINDING = "Binding"
     #: Certainly not bound; tried again at a known time.
@@ -126,7 +132,8 @@ class Members(Mapping[str, Member]):
 
     def put(self, member: Member) -> Members:
         """A copy with one member, which must exist, changed."""
-        require(member.uid in self._base, f"no member {member.uid}")
+        if member.uid not in self._base:
+            raise BrokenInvariant(f"no member {member.uid}")
         overlay = {**self._overlay, member.uid: member}
         if len(overlay) > self._OVERLAY_MAX:
             return Members({**self._base, **overlay})
@@ -234,11 +241,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     def put_all(self, members: Mapping[str, Member]) -> Attempt:
         """The attempt with all members as given, counted anew. O(members)."""
-        tally: dict[MemberState, int] = {}
-        viable: dict[str, int] = {}
-        for member in members.values():
-            tally[member.state] = tally.get(member.state, 0) + 1
-            viable[member.role] = viable.get(member.role, 0) + (member.state in _VIABLE)
+        tally, viable = counted(members)
         return replace(self, members=Members(members), tally=tally, viable=viable)
 
     def told(self, event: Event) -> Attempt:
@@ -254,6 +257,16 @@ class Attempt(Struct, frozen=True, kw_only=True):
             failure=self.failure or reason[:REASON_MAX],
             is_permanent=self.is_permanent or is_permanent,
         )
+
+
+def counted(members: Mapping[str, Member]) -> tuple[dict[MemberState, int], dict[str, int]]:
+    """Members by state, and viable members by role. O(members)."""
+    tally: dict[MemberState, int] = {}
+    viable: dict[str, int] = {}
+    for member in members.values():
+        tally[member.state] = tally.get(member.state, 0) + 1
+        viable[member.role] = viable.get(member.role, 0) + (member.state in _VIABLE)
+    return tally, viable
 
 
 class InvalidTransition(BrokenInvariant):

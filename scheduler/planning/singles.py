@@ -41,7 +41,7 @@ def _fill(run: Run, batch: list[PendingGang], within: Mask | None) -> list[Pendi
     run.meter.charge()
     first, count = batch[0], len(batch)
     gang = run.translation.gang(first, count=count, minimum=0, within=within)
-    if not slots(run.packing.free, gang.roles[0]).any():
+    if count > 1 and not slots(run.packing.free, gang.roles[0]).any():
         return batch
     placement = place_softly(run.translation, run.packing, first.roles, gang)
     nodes: list[str] = []
