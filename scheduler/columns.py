@@ -131,13 +131,18 @@ class NodeColumns:
 
     def charge(self, name: str, shape: Shape, sign: int) -> None:
         """Add (+1) or take back (-1) a pod's requests on a node."""
-        for resource, amount in shape.requests:
-            if resource not in self._column:
-                self._fold(resource, name, sign * amount)
         vector = self.vector(shape.requests)
+        if vector[self._column[OVERFLOW]]:
+            for resource, amount in shape.requests:
+                if resource not in self._column:
+                    self._fold(resource, name, sign * amount)
         row = self.row.get(name)
         if row is not None:
-            self._used[row] += sign * vector
+            used = self._used[row]
+            if sign > 0:
+                used += vector
+            else:
+                used -= vector
             return
         held = self._absent.get(name)
         total = sign * vector if held is None else held + sign * vector

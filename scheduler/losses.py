@@ -192,6 +192,8 @@ class Losses:
 
     def _lapse(self, now_s: float) -> None:
         rooms: Mapping[GangKey, Mapping[str, object]] = self._state.gangs.vacancies.by_gang
+        if not rooms and not self._kept:
+            return
         there = [(key, uid) for key, uids in rooms.items() for uid in uids]
         self._kept = {one: self._kept.get(one, now_s) for one in there}
         for (key, uid), at_s in self._kept.items():

@@ -202,9 +202,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     @property
     def is_lost(self) -> bool:
         """Whether the gang can no longer stand through this attempt."""
-        if sum(self.viable.values()) < max(self.need, 1):
+        viable = self.viable
+        if sum(viable.values()) < max(self.need, 1):
             return True
-        return any(self.viable.get(role, 0) < count for role, count in self.role_needs)
+        return any(viable.get(role, 0) < count for role, count in self.role_needs)
 
     @property
     def leaves_it_whole(self) -> bool:
@@ -219,7 +220,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
         return self.phase is Phase.DONE
 
     def count(self, states: frozenset[MemberState]) -> int:
-        return sum(self.tally.get(state, 0) for state in states)
+        return sum(count for state, count in self.tally.items() if state in states)
 
     def uids(self, *states: MemberState) -> tuple[str, ...]:
         """Members in any of the states, sorted. O(members)."""

@@ -153,7 +153,7 @@ class ClusterState(DeviceState):
             self.roll.touch(record.key)
             self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.forget(uid)
-            self.gangs.leave(record)
+            self.roll.gone(self.gangs.leave(record))
             self.releases += self._nominations.drop(uid)
 
     def set_group(self, group: Group) -> None:

@@ -113,23 +113,25 @@ class Gangs:
         if record.rejected is not None:
             self._refused[pod.uid] = record
 
-    def leave(self, record: Record) -> None:
-        """Take the pod out of its gang."""
+    def leave(self, record: Record) -> GangKey | None:
+        """Take the pod out of its gang; the gang where that was its last member."""
         self._refused.pop(record.observed.uid, None)
         key = record.key
         if key is None:
-            return
+            return None
         members = self.members.get(key)
         if members is not None:
             members.pop(record.observed.uid, None)
             if not members:
                 del self.members[key]
                 self._noticed.pop(key, None)
-                self._forget_described(key)
+                if not key.is_single:
+                    self._forget_described(key)
+                    self._ended.forget(key)
                 self._forget_standing(key)
-                self._ended.forget(key)
         self._dirty[key] = None
         record.key = None
+        return None if key in self.members else key
 
     def is_refused(self, uid: str) -> bool:
         return uid in self._refused

@@ -195,7 +195,7 @@ def test_the_tables_are_the_run(
     assert [row["estimate_s"] for row in read["jobs"]] == [s.job.estimate_s for s in outcome.stories]
     total = sum((row["to_s"] - row["from_s"]) * row["gpus"] for row in read["stays"])
     assert total == pytest.approx(gpu_seconds(outcome, "from_s"), abs=1e-6)
-    assert [row["allocated_gpus"] for row in read["curve"]] == outcome.curve.allocated
+    assert [row["allocated_gpus"] for row in read["curve"]] == list(outcome.curve.allocated)
 
 
 QUOTAS = """\
