@@ -22,6 +22,7 @@ from scheduler.planning.placing import parts_of, place, place_by_replicas
 from scheduler.planning.room import refuse, room_for
 from scheduler.planning.rounds import Rounds, shortlist
 from scheduler.planning.run import Run
+from scheduler.planning.singles import known_of
 from scheduler.planning.strict import Line
 from scheduler.planning.turns import in_batches, in_order
 from scheduler.teams.desk import Desk
@@ -112,6 +113,10 @@ def _try(run: Run, batch: list[PendingGang], known: Verdict | None) -> Verdict |
         run.verdicts.append(_still(run, first, known))
         return None
     run.starved.discard(first.key)
+    failed = known_of(run, batch)
+    if failed:
+        run.verdicts.extend(failed)
+        return None
     try:
         if any(role.replica for role in first.roles):
             place_by_replicas(run, first)

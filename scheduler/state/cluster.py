@@ -25,7 +25,7 @@ from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
 from scheduler.model.volumes import Claims, Wanted
 from scheduler.parse.teamquota import TeamQuota
-from scheduler.predicates.default_spread import spread_by
+from scheduler.predicates.default_spread import spreading
 from scheduler.records import Record, looks_alike, same_gang_words
 from scheduler.state.disruption import Disruption
 from scheduler.state.gangs import Gangs
@@ -386,7 +386,7 @@ class ClusterState(DeviceState):
             total=total,
             masks=self._masks.at(shapes, self.claims),
             gangs=gangs,
-            placed=self._placed.seen_by(shapes, {spread_by(g.roles[0].pods[0]) for g in gangs if g.roles}),
+            placed=self._placed.seen_by(shapes, spreading(gangs)),
             room=room,
             budgets=() if teams is None and room is None else self.disruption.all(),
             at_s=at_s,
