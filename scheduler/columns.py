@@ -159,6 +159,9 @@ class NodeColumns:
         other_requests: Sequence[Requests] = (),
     ) -> bool:
         """Whether all these pods fit on these rows together, as charged now, and beside the others."""
+        if len(rows) == 1 and not other_rows:
+            left = self._total[rows[0]] - self._used[rows[0]]
+            return _covers(left, self.vector(requests[0]))
         need, kept = self._sums(rows, requests), self._sums(other_rows, other_requests)
         return all(
             _covers(self._total[row] - self._used[row] - kept.get(row, 0), want) for row, want in need.items()

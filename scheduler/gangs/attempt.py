@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from enum import Enum
 
@@ -149,6 +149,16 @@ class Members(Mapping[str, Member]):
     def __len__(self) -> int:
         return len(self._base)
 
+    # A mapping's own views ask for each key anew.
+    def items(self) -> ItemsView[str, Member]:
+        return self._all().items()
+
+    def values(self) -> ValuesView[Member]:
+        return self._all().values()
+
+    def _all(self) -> Mapping[str, Member]:
+        return {**self._base, **self._overlay} if self._overlay else self._base
+
 
 class Attempt(Struct, frozen=True, kw_only=True):
     key: GangKey
@@ -224,7 +234,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     def uids(self, *states: MemberState) -> tuple[str, ...]:
         """Members in any of the states, sorted. O(members)."""
-        return tuple(sorted(uid for uid, member in self.members.items() if member.state in states))
+        return tuple(sorted([uid for uid, member in self.members.items() if member.state in states]))
 
     def put(self, member: Member) -> Attempt:
         """The attempt with one member changed."""
