@@ -170,7 +170,8 @@ def rank_of(
     rank: float = 0.0,
 ) -> _Rank:
     """What ``order`` goes by, of work with these fields of ``Entry``: the smaller goes first."""
-    return (not is_promised, -priority, not is_started, rank, created_s, name)
+    urgency = (-priority, not is_started)
+    return (not is_promised, *urgency, rank, created_s, name)
 
 
 def _rank(entry: Entry) -> _Rank:

@@ -287,7 +287,7 @@ class Roll:
         displaces: somebody may be whatever the priorities are.
         """
         lowest = min((*self._priorities, *self._given.values()), default=PRIORITY_MAX)
-        if displaces or self._nominated or max((g.priority for g in waiting), default=lowest) > lowest:
+        if displaces or self._nominated or any(gang.priority > lowest for gang in waiting):
             return self._moment(at_s)
         self.going = {}
         return None
