@@ -134,6 +134,7 @@ def _looked_at(shape: Shape) -> Hashable:
         shape.node_selector,
         shape.node_terms,
         shape.tolerations,
+        shape.features,
         shape.volumes,
         shape.namespace if shape.volumes else "",
     )

@@ -87,4 +87,11 @@ SPEED_GUARDS: tuple[Mutation, ...] = (
         new="if pod.owner is not None or pod.pod_group:",
         test=NATIVE,
     ),
+    Mutation(
+        name="shapes that need other features of a kubelet share no mask",
+        file="scheduler/state/masks.py",
+        old="        shape.features,\n",
+        new="",
+        test="tests/state/test_a_mask_is_shared_by_those_alone_that_it_holds_for.py",
+    ),
 )
