@@ -108,7 +108,7 @@ agreement: $(VENV)/installed ## 1,000 random clusters: the same nodes will do as
 bench-verdict: $(VENV)/installed ## how fast "cannot fit" is proven
 	$(RUN)/python -m tests.benchmarks.verdict
 
-bench-simulate: $(VENV)/installed ## the FGD stream, 100,000 jobs, and Muri's trace under each policy
+bench-simulate: $(VENV)/installed ## invented loads up to a million jobs, a live cycle, and traces: how fast they run
 	$(RUN)/python -m tests.benchmarks.simulate
 
 COMPILE := $(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header

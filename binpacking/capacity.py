@@ -16,10 +16,14 @@ def slots(free: NDArray[np.int64], role: Role) -> NDArray[np.int64]:
     Counts resources, the mask and what each limit allows the node by itself.
     """
     most = np.full(len(free), role.count, dtype=np.int64)
-    for column in np.flatnonzero(role.request > 0).tolist():
-        np.minimum(most, free[:, column] // role.request[column], out=most)
+    for column, amount in role.asks:
+        np.minimum(most, free[:, column] // amount, out=most)
     np.maximum(most, 0, out=most)
-    return np.minimum(most, ceiling(role, len(free)))
+    if role.limits or role.skews:
+        return np.minimum(most, ceiling(role, len(free)))
+    if role.allowed is not None:
+        most *= role.allowed
+    return most
 
 
 def ceiling(role: Role, nodes: int) -> NDArray[np.int64]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.capacity import domain_sums
-from binpacking.problem import Role
+from binpacking.problem import Nodes, Role, Supply
 from binpacking.score import Score
 
 #: Irrational-like weights: states that differ get keys that differ, whatever the nodes are called.
@@ -19,13 +20,15 @@ _MIX = (0.7548776662466927, 0.5698402909980532, 0.4301597090019468, 0.3247179572
 class Area:
     """The nodes that one attempt may use, M of N.
 
-    free, total: int64[M, R]. rows: int64[M], their rows in the problem, or None for all.
+    free, total: int64[M, R]. supply: what the total comes to.
+    rows: int64[M], their rows in the problem, or None for all.
     flexibility: int64[M], for how many roles of the gang a node is good: the less versatile goes first.
     prefer: int64[M] or None. codes: per topology level int64[M], the domain of each node.
     """
 
     free: NDArray[np.int64]
     total: NDArray[np.int64]
+    supply: Supply
     rows: NDArray[np.int64] | None
     score: Score
     flexibility: NDArray[np.int64]
@@ -99,8 +102,8 @@ class _Rules:
 
 def _resource_slots(free: NDArray[np.int64], role: Role, want: int) -> NDArray[np.int64]:
     most = np.full(len(free), want, dtype=np.int64)
-    for column in np.flatnonzero(role.request > 0).tolist():
-        np.minimum(most, free[:, column] // role.request[column], out=most)
+    for column, amount in role.asks:
+        np.minimum(most, free[:, column] // amount, out=most)
     return np.maximum(most, 0)
 
 
@@ -150,6 +153,50 @@ def _fill_nodes(
     return taken
 
 
+def is_one(role: Role) -> bool:
+    """Whether it is a single pod with no rule about others of its role."""
+    return role.count == 1 and not role.limits and not role.skews
+
+
+def has_room(free: NDArray[np.int64], role: Role) -> NDArray[np.int64]:
+    """int64[*]: the nodes that could hold one pod of the role, which has no rule about others of it."""
+    fits = np.ones(len(free), dtype=np.bool_) if role.allowed is None else role.allowed
+    for column, amount in role.asks:
+        fits = fits & (free[:, column] >= amount)
+    return np.flatnonzero(fits)
+
+
+def best_node(
+    free: NDArray[np.int64],
+    nodes: Nodes,
+    request: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    *,
+    score: Score,
+    prefer: NDArray[np.int64] | None = None,
+    codes: Sequence[NDArray[np.int64]] = (),
+) -> NDArray[np.int64]:
+    """int64[1]: of these rows, each of which holds one pod of the request, the first of ``_order``.
+
+    With one role they are all good for the same, so flexibility tells none from another.
+    """
+    if prefer is not None:
+        liked = prefer[rows].astype(np.float64)
+        rows = rows[liked == liked.max()]
+    weights = score.weigh(free, nodes.supply, request)
+    one = np.ones(len(rows), dtype=np.int64)
+    cost = score.cost(free[rows], nodes.total[rows], request, one, weights)
+    rows = rows[cost == cost.min()]
+    for own in codes:
+        if len(rows) > 1:
+            share = _fullness(free, own)[own[rows]]
+            rows = rows[share == share.min()]
+    if len(rows) > 1:
+        state = _state(free[rows], nodes.total[rows])
+        rows = rows[state == state.min()]
+    return rows[:1]
+
+
 def _order(
     area: Area,
     free: NDArray[np.int64],
@@ -159,7 +206,7 @@ def _order(
     ties: list[NDArray[np.float64]],
 ) -> NDArray[np.int64]:
     """Positions in ``nodes``, best first: preference, cost, then keys that know no names."""
-    weights = area.score.weigh(free, area.total, request)
+    weights = area.score.weigh(free, area.supply, request)
     cost = area.score.cost(free, area.total, request, pods, weights)[nodes]
     keys = [key[nodes] for key in ties]
     keys.append(cost)
@@ -170,21 +217,29 @@ def _order(
 
 def _tie_keys(area: Area, free: NDArray[np.int64]) -> list[NDArray[np.float64]]:
     """Last key first, as ``lexsort`` wants: less versatile nodes, fuller domains, then the state itself."""
+    keys = [_state(free, area.total)]
+    keys += [_fullness(free, codes)[codes] for codes in reversed(area.codes)]
+    keys.append(area.flexibility.astype(np.float64))
+    return keys
+
+
+def _state(free: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.float64]:
     state = np.zeros(len(free), dtype=np.float64)
     for column in range(free.shape[1]):
         weight = _MIX[column % len(_MIX)] * (1 + column)
-        state += weight * free[:, column] + weight * weight * area.total[:, column]
-    keys = [state]
-    for codes in reversed(area.codes):
-        size = int(codes.max(initial=-1)) + 1
-        narrow = codes.astype(np.int32)
-        held = [domain_sums(narrow, np.maximum(free[:, r], 0), size) for r in range(free.shape[1])]
-        share = np.zeros(size, dtype=np.float64)
-        for amounts in held:
-            share += amounts / max(int(amounts.sum()), 1)
-        keys.append(share[codes])
-    keys.append(area.flexibility.astype(np.float64))
-    return keys
+        state += weight * free[:, column] + weight * weight * total[:, column]
+    return state
+
+
+def _fullness(free: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64[D]: what is free in each domain, in shares of all that is free."""
+    size = int(codes.max(initial=-1)) + 1
+    narrow = codes.astype(np.int32)
+    held = [domain_sums(narrow, np.maximum(free[:, r], 0), size) for r in range(free.shape[1])]
+    share = np.zeros(size, dtype=np.float64)
+    for amounts in held:
+        share += amounts / max(int(amounts.sum()), 1)
+    return share
 
 
 def _fill_pods(
@@ -201,7 +256,7 @@ def _fill_pods(
     rank[np.lexsort(_tie_keys(area, free))] = np.arange(len(most))
     left = free.copy()
     one = np.ones_like(most)
-    weights = area.score.weigh(free, area.total, request)
+    weights = area.score.weigh(free, area.supply, request)
     cost = area.score.cost(left, area.total, request, one, weights)
     while want > 0:
         nodes = _cheapest(area, np.flatnonzero((taken < most) & rules.open_nodes()), cost, rank)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from binpacking.answer import RolePlacement
 from binpacking.capacity import column_sums, demand, domain_codes, domain_sums, slots, unpinned
-from binpacking.fill import Area, fill_role
-from binpacking.problem import Gang, Nodes, Role, require, require_match
+from binpacking.fill import Area, best_node, fill_role, has_room, is_one
+from binpacking.problem import Gang, Nodes, Role, require, require_match, supply_of
 from binpacking.score import Score
 
 #: Domains in which a placement is attempted before the gang is left to the solver.
@@ -39,14 +39,7 @@ class Packing:
 
     def now(self) -> Nodes:
         """The nodes with what is free now, sharing this packing's array."""
-        nodes = self.nodes
-        return Nodes(
-            free=self.free,
-            total=nodes.total,
-            domains=nodes.domains,
-            resources=nodes.resources,
-            levels=nodes.levels,
-        )
+        return self.nodes.with_free(self.free)
 
     def take(self, role: Role, placement: RolePlacement) -> None:
         """Occupy what the role's pods use."""
@@ -74,6 +67,10 @@ class Packing:
         return known
 
 
+_ONE = np.ones(1, dtype=np.int64)
+_ONE.setflags(write=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Best:
     pods: int
@@ -91,6 +88,8 @@ def place_greedy(
     """
     require_match(packing.nodes, [gang])
     require(prefer is None or prefer.shape == (len(packing.nodes),), "prefer must be int64[N]")
+    if len(gang.roles) == 1 and packing.score.fills and is_one(gang.roles[0]) and not gang.topology:
+        return _place_one(packing, gang, prefer)
     best: _Best | None = None
     for levels in _levels_to_try(gang):
         found = _place_at(packing, gang, levels, prefer)
@@ -99,6 +98,31 @@ def place_greedy(
         if best is not None and best.pods == gang.count:
             break
     return None if best is None else as_placement(best.counts)
+
+
+def _place_one(
+    packing: Packing, gang: Gang, prefer: NDArray[np.int64] | None
+) -> tuple[RolePlacement, ...] | None:
+    """As the long way places a single pod, for which there is no need to order more than the best nodes."""
+    role = gang.roles[0]
+    nodes = has_room(packing.free, role)
+    if not len(nodes):
+        return None if gang.need else as_placement([np.zeros(len(packing.nodes), dtype=np.int64)])
+    codes = [packing.codes((level,)) for level in range(len(packing.nodes.domains))]
+    best = best_node(
+        packing.free, packing.nodes, role.request, nodes, score=packing.score, prefer=prefer, codes=codes
+    )
+    return (RolePlacement(nodes=best, counts=_ONE),)
+
+
+def place_single(nodes: Nodes, role: Role, score: Score) -> int | None:
+    """The row to which ``place_greedy`` sends a single pod that has no rule about other pods, where the nodes
+    have no levels; None where it does not fit. The score must be one that fills.
+    """
+    rows = has_room(nodes.free, role)
+    if not len(rows):
+        return None
+    return int(best_node(nodes.free, nodes, role.request, rows, score=score)[0])
 
 
 def as_placement(counts: Sequence[NDArray[np.int64]]) -> tuple[RolePlacement, ...]:
@@ -187,6 +211,7 @@ def _place_within(
     area = Area(
         free=packing.free if rows is None else packing.free[rows],
         total=packing.total if rows is None else packing.total[rows],
+        supply=packing.nodes.supply if rows is None else supply_of(packing.total[rows]),
         rows=rows,
         score=packing.score,
         flexibility=column_sums([np.minimum(most, 1) for most in holds]),

@@ -7,7 +7,7 @@ Everything is checked at construction: an impossible number raises ``InvalidProb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ AMOUNT_MAX = 2**53
 COUNT_MAX = 100_000
 NODES_MAX = 1_000_000
 ROLES_MAX = 1_000
+#: Up to so many numbers are looked at sooner one by one than as an array.
+FEW = 16
 #: Sums over all nodes stay below this, so that no aggregate of a valid problem overflows an int64.
 SUM_MAX = 2**62
 
@@ -35,6 +37,19 @@ def require(condition: bool, message: str) -> None:
         raise InvalidProblem(message)
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Of each resource, how much all of some nodes have together, and how many of them have any."""
+
+    whole: tuple[int, ...]
+    holders: tuple[int, ...]
+
+
+def supply_of(total: NDArray[np.int64]) -> Supply:
+    """Of nodes that have int64[N, R] when empty."""
+    return Supply(tuple(total.sum(axis=0).tolist()), tuple((total > 0).sum(axis=0).tolist()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Nodes:
     """The nodes to pack onto.
@@ -52,25 +67,40 @@ class Nodes:
     domains: tuple[NDArray[np.int32], ...] = ()
     resources: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
+    #: What ``total`` comes to.
+    supply: Supply = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        most_free = _require_amounts(self.free, "nodes.free", least=-AMOUNT_MAX)
-        most_total = _require_amounts(self.total, "nodes.total", least=0)
+        most = _require_amounts(self.total, "nodes.total", least=0)
         require(self.free.ndim == 2, "nodes.free must have two dimensions, nodes by resources")
-        require(self.free.shape == self.total.shape, "nodes.free and nodes.total differ in shape")
+        self._require_free(self.free)
         require(len(self) <= NODES_MAX, f"nodes.free has {len(self)} rows, at most {NODES_MAX}")
-        for largest, name in ((most_free, "nodes.free"), (most_total, "nodes.total")):
-            require(largest * len(self) <= SUM_MAX, f"{name} sums to more than {SUM_MAX}; use larger units")
+        _require_sum(most, len(self), "nodes.total")
+        object.__setattr__(self, "supply", supply_of(self.total))
         for level, domain in enumerate(self.domains):
             _require_domains(domain, len(self), f"nodes.domains[{level}]")
-        for names, size, field in (
+        for names, size, told in (
             (self.resources, self.free.shape[1], "nodes.resources"),
             (self.levels, len(self.domains), "nodes.levels"),
         ):
-            require(not names or len(names) == size, f"{field} has {len(names)} names for {size}")
+            require(not names or len(names) == size, f"{told} has {len(names)} names for {size}")
 
     def __len__(self) -> int:
         return int(self.free.shape[0])
+
+    def with_free(self, free: NDArray[np.int64]) -> Nodes:
+        """The same nodes with something else free; nothing but that is looked at again."""
+        self._require_free(free)
+        other = object.__new__(Nodes)
+        object.__setattr__(other, "free", free)
+        for name in ("total", "domains", "resources", "levels", "supply"):
+            object.__setattr__(other, name, getattr(self, name))
+        return other
+
+    def _require_free(self, free: NDArray[np.int64]) -> None:
+        most = _require_amounts(free, "nodes.free", least=-AMOUNT_MAX)
+        require(free.shape == self.total.shape, "nodes.free and nodes.total differ in shape")
+        _require_sum(most, len(free), "nodes.free")
 
     def resource(self, column: int) -> str:
         """The resource's name as certificates give it."""
@@ -145,12 +175,18 @@ class Role:
     allowed: NDArray[np.bool_] | None = None
     limits: tuple[DomainLimit, ...] = ()
     skews: tuple[Skew, ...] = ()
+    #: (column, amount) of what one pod asks for.
+    asks: tuple[tuple[int, int], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _require_amounts(self.request, "role.request", least=0)
         require(self.request.ndim == 1, "role.request must have one dimension")
-        require(0 <= self.count <= COUNT_MAX, f"role.count is {self.count}, from 0 to {COUNT_MAX}")
-        require(0 <= self.minimum <= self.count, f"role.minimum is {self.minimum} of count {self.count}")
+        asks = tuple((column, amount) for column, amount in enumerate(self.request.tolist()) if amount)
+        object.__setattr__(self, "asks", asks)
+        if not 0 <= self.count <= COUNT_MAX:
+            raise InvalidProblem(f"role.count is {self.count}, from 0 to {COUNT_MAX}")
+        if not 0 <= self.minimum <= self.count:
+            raise InvalidProblem(f"role.minimum is {self.minimum} of count {self.count}")
         if self.allowed is not None:
             require(self.allowed.dtype == np.bool_ and self.allowed.ndim == 1, "role.allowed must be bool[N]")
 
@@ -186,10 +222,15 @@ class Gang:
     weight: int = 1
 
     def __post_init__(self) -> None:
-        require(1 <= len(self.roles) <= ROLES_MAX, f"gang.roles has {len(self.roles)}, from 1 to {ROLES_MAX}")
-        require(self.count <= COUNT_MAX, f"gang.roles count {self.count} pods, at most {COUNT_MAX}")
-        require(0 <= self.minimum <= self.count, f"gang.minimum is {self.minimum} of {self.count} pods")
-        require(0 <= self.weight <= COUNT_MAX, f"gang.weight is {self.weight}, from 0 to {COUNT_MAX}")
+        count = self.count
+        if not 1 <= len(self.roles) <= ROLES_MAX:
+            raise InvalidProblem(f"gang.roles has {len(self.roles)}, from 1 to {ROLES_MAX}")
+        if count > COUNT_MAX:
+            raise InvalidProblem(f"gang.roles count {count} pods, at most {COUNT_MAX}")
+        if not 0 <= self.minimum <= count:
+            raise InvalidProblem(f"gang.minimum is {self.minimum} of {count} pods")
+        if not 0 <= self.weight <= COUNT_MAX:
+            raise InvalidProblem(f"gang.weight is {self.weight}, from 0 to {COUNT_MAX}")
 
     @property
     def count(self) -> int:
@@ -216,11 +257,10 @@ def require_match(nodes: Nodes, gangs: Sequence[Gang]) -> None:
                 topology.level < len(nodes.domains), f"topology.level is {topology.level}, nodes have none"
             )
         for role in gang.roles:
-            require(
-                len(role.request) == width, f"role.request has {len(role.request)} resources, not {width}"
-            )
-            if role.allowed is not None:
-                require(len(role.allowed) == count, f"role.allowed has {len(role.allowed)} of {count} nodes")
+            if len(role.request) != width:
+                raise InvalidProblem(f"role.request has {len(role.request)} resources, not {width}")
+            if role.allowed is not None and len(role.allowed) != count:
+                raise InvalidProblem(f"role.allowed has {len(role.allowed)} of {count} nodes")
             domains = [x.domain_of for x in role.limits] + [x.domain_of for x in role.skews]
             for size in map(len, domains):
                 require(size == count, f"domain_of of role {role.name!r} has {size} of {count} nodes")
@@ -232,10 +272,21 @@ def _require_amounts(amounts: NDArray[np.int64], name: str, *, least: int) -> in
         raise InvalidProblem(f"{name} must be int64, not {amounts.dtype}")
     if not amounts.size:
         return 0
-    low, high = int(amounts.min()), int(amounts.max())
-    require(low >= least, f"{name} holds {low}, at least {least}")
-    require(high <= AMOUNT_MAX, f"{name} holds {high}, at most {AMOUNT_MAX}")
+    if amounts.ndim == 1 and amounts.size <= FEW:
+        few: list[int] = amounts.tolist()
+        low, high = min(few), max(few)
+    else:
+        low, high = int(amounts.min()), int(amounts.max())
+    if low < least:
+        raise InvalidProblem(f"{name} holds {low}, at least {least}")
+    if high > AMOUNT_MAX:
+        raise InvalidProblem(f"{name} holds {high}, at most {AMOUNT_MAX}")
     return max(high, -low)
+
+
+def _require_sum(most: int, nodes: int, name: str) -> None:
+    """most: of one node."""
+    require(most * nodes <= SUM_MAX, f"{name} sums to more than {SUM_MAX}; use larger units")
 
 
 def _require_domains(

@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from binpacking.problem import Supply
+
 
 class Score(Protocol):
     """How dear it is to put pods of one role on each node; lower is better."""
@@ -20,9 +22,7 @@ class Score(Protocol):
     def fills(self) -> bool:
         """Whether a node once chosen is filled, rather than every pod choosing anew."""
 
-    def weigh(
-        self, free: NDArray[np.int64], total: NDArray[np.int64], request: NDArray[np.int64]
-    ) -> tuple[float, ...]:
+    def weigh(self, free: NDArray[np.int64], supply: Supply, request: NDArray[np.int64]) -> tuple[float, ...]:
         """What the cost depends on beyond the node itself, fixed while one role is placed."""
 
     def cost(
@@ -49,19 +49,15 @@ class Pack:
 
     fills: bool = True
 
-    def weigh(
-        self, free: NDArray[np.int64], total: NDArray[np.int64], request: NDArray[np.int64]
-    ) -> tuple[float, ...]:
+    def weigh(self, free: NDArray[np.int64], supply: Supply, request: NDArray[np.int64]) -> tuple[float, ...]:
         """One weight per unit of each resource. Sums are of integers, so row order cannot change them."""
-        supply = total.sum(axis=0).tolist()
-        holders = (total > 0).sum(axis=0).tolist()
         left = np.maximum(free, 0).sum(axis=0).tolist()
         asked = request.tolist()
         shares = [a / max(have, 1) for a, have in zip(asked, left, strict=True)]
         largest = max(shares, default=0.0) or 1.0
         return tuple(
             (share / largest if amount else 1.0) * holding / whole if whole else 0.0
-            for share, amount, holding, whole in zip(shares, asked, holders, supply, strict=True)
+            for share, amount, holding, whole in zip(shares, asked, supply.holders, supply.whole, strict=True)
         )
 
     def cost(
@@ -73,11 +69,12 @@ class Pack:
         weights: tuple[float, ...],
     ) -> NDArray[np.float64]:
         """See ``Score``."""
+        left = np.maximum(free - pods[:, None] * request, 0) * np.array(weights, dtype=np.float64)
         cost = np.zeros(len(free), dtype=np.float64)
+        # One after the other: a sum along an axis may add in another order, and rounds otherwise.
         for column, weight in enumerate(weights):
             if weight:
-                left = free[:, column] - pods * request[column]
-                cost += np.maximum(left, 0) * weight
+                cost += left[:, column]
         return cost
 
 
@@ -87,9 +84,7 @@ class Spread:
 
     fills: bool = False
 
-    def weigh(
-        self, free: NDArray[np.int64], total: NDArray[np.int64], request: NDArray[np.int64]
-    ) -> tuple[float, ...]:
+    def weigh(self, free: NDArray[np.int64], supply: Supply, request: NDArray[np.int64]) -> tuple[float, ...]:
         """Nothing: a node's load is its own."""
         return ()
 

@@ -160,9 +160,29 @@ _Rank = tuple[bool, int, bool, float, float, str]
 _Seat = tuple[bool, int, int, _Rank, int]
 
 
+def rank_of(
+    priority: int,
+    created_s: float,
+    name: str,
+    *,
+    is_started: bool = False,
+    is_promised: bool = False,
+    rank: float = 0.0,
+) -> _Rank:
+    """What ``order`` goes by, of work with these fields of ``Entry``: the smaller goes first."""
+    urgency = (-priority, not is_started)
+    return (not is_promised, *urgency, rank, created_s, name)
+
+
 def _rank(entry: Entry) -> _Rank:
-    urgency = (-entry.priority, not entry.is_started)
-    return (not entry.is_promised, *urgency, entry.rank, entry.created_s, entry.name)
+    return rank_of(
+        entry.priority,
+        entry.created_s,
+        entry.name,
+        is_started=entry.is_started,
+        is_promised=entry.is_promised,
+        rank=entry.rank,
+    )
 
 
 def _standing(books: Books, node: int, entry: Entry) -> Standing:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Node, Shape
+from scheduler.model.objects import ATTACHABLE, CPU, GPU, MEMORY, PODS, Node, Shape
 
 Requests = tuple[tuple[str, int], ...]
 
@@ -20,6 +21,18 @@ VECTORS_MAX = 8_192
 OVERFLOW = "(offered by no node)"
 #: Always there, whatever nodes offer.
 ALWAYS = (CPU, MEMORY, PODS, GPU, OVERFLOW)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """The columns without their charges, the very same objects until a node changes for plans.
+
+    total: int64[N, R], read only. What a node attaches is no part of its size: it counts, and does not weigh.
+    """
+
+    nodes: tuple[Node, ...]
+    resources: tuple[str, ...]
+    total: NDArray[np.int64]
 
 
 class NodeColumns:
@@ -45,6 +58,19 @@ class NodeColumns:
         self._absent: dict[str, NDArray[np.int64]] = {}
         #: By resource without a column and node: what of ``OVERFLOW`` there is charged for it.
         self._folded: dict[str, Counter[str]] = {}
+        self._layout: Layout | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The nodes, the resources and what each node has of them."""
+        if self._layout is None:
+            total = self.total.copy()
+            for name, column in self._column.items():
+                if name.startswith(ATTACHABLE):
+                    total[:, column] = 0
+            total.setflags(write=False)
+            self._layout = Layout(tuple(self.nodes), tuple(self.resources), total)
+        return self._layout
 
     @property
     def column(self) -> Mapping[str, int]:
@@ -76,6 +102,8 @@ class NodeColumns:
         """Add or replace a node; returns the one it replaced."""
         row = self.row.get(node.name)
         before = None if row is None else self.nodes[row]
+        if before is None or not before.is_like(node):
+            self._layout = None
         self._offer(node, before)
         if row is None:
             row = self._add_row(node)
@@ -88,6 +116,7 @@ class NodeColumns:
         row = self.row.pop(name, None)
         if row is None:
             return None
+        self._layout = None
         node = self.nodes.pop(row)
         used = self._used[row].copy()
         if used.any():
@@ -102,13 +131,18 @@ class NodeColumns:
 
     def charge(self, name: str, shape: Shape, sign: int) -> None:
         """Add (+1) or take back (-1) a pod's requests on a node."""
-        for resource, amount in shape.requests:
-            if resource not in self._column:
-                self._fold(resource, name, sign * amount)
         vector = self.vector(shape.requests)
+        if vector[self._column[OVERFLOW]]:
+            for resource, amount in shape.requests:
+                if resource not in self._column:
+                    self._fold(resource, name, sign * amount)
         row = self.row.get(name)
         if row is not None:
-            self._used[row] += sign * vector
+            used = self._used[row]
+            if sign > 0:
+                used += vector
+            else:
+                used -= vector
             return
         held = self._absent.get(name)
         total = sign * vector if held is None else held + sign * vector
@@ -125,10 +159,12 @@ class NodeColumns:
         other_requests: Sequence[Requests] = (),
     ) -> bool:
         """Whether all these pods fit on these rows together, as charged now, and beside the others."""
+        if len(rows) == 1 and not other_rows:
+            left = self._total[rows[0]] - self._used[rows[0]]
+            return _covers(left, self.vector(requests[0]))
         need, kept = self._sums(rows, requests), self._sums(other_rows, other_requests)
         return all(
-            bool(((self._total[row] - self._used[row] - kept.get(row, 0) >= want) | (want == 0)).all())
-            for row, want in need.items()
+            _covers(self._total[row] - self._used[row] - kept.get(row, 0), want) for row, want in need.items()
         )
 
     def _sums(self, rows: Sequence[int], requests: Sequence[Requests]) -> dict[int, NDArray[np.int64]]:
@@ -235,6 +271,11 @@ class NodeColumns:
             del folded[node]
             if not folded:
                 del self._folded[resource]
+
+
+def _covers(left: NDArray[np.int64], want: NDArray[np.int64]) -> bool:
+    """Whether of all that is wanted, int64[R], so much is left. There are too few for array work to pay."""
+    return all(amount <= have for amount, have in zip(want.tolist(), left.tolist(), strict=True) if amount)
 
 
 def _grown(array: NDArray[np.int64], *, rows: int, columns: int) -> NDArray[np.int64]:

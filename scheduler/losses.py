@@ -82,6 +82,8 @@ class Losses:
         self._at_s = wall_s
         short = self._state.gangs.short()
         self._lapse(now_s)
+        if not (short or self._spared or self.restarting):
+            return set()
         self._spared = {k: until_s for k, until_s in self._spared.items() if k in short and until_s > now_s}
         due = {
             key
@@ -99,6 +101,8 @@ class Losses:
         """Gangs to be given back, each told once. lacking: who waits for room, None for all who wait."""
         short = self._state.gangs.short()
         self._clocks = {key: self._clock(key, one, now_s) for key, one in short.items()}
+        if not short:
+            return []
         leave = _Leave(Budgets(self._state.disruption.all()), self._at_s)
         found: list[Overdue] = []
         broken: list[GangKey] = []
@@ -196,6 +200,8 @@ class Losses:
 
     def _lapse(self, now_s: float) -> None:
         rooms: Mapping[GangKey, Mapping[str, object]] = self._state.gangs.vacancies.by_gang
+        if not rooms and not self._kept:
+            return
         there = [(key, uid) for key, uids in rooms.items() for uid in uids]
         self._kept = {one: self._kept.get(one, now_s) for one in there}
         for (key, uid), at_s in self._kept.items():

@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from binpacking.problem import InvalidProblem
-from scheduler.explain.verdict import Explainer
+from scheduler.explain.verdict import Explainer, blocked
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.planning.kept_rooms import KeptRooms
 from scheduler.planning.limits import unplannable
+from scheduler.planning.lone import plan_lone
 from scheduler.planning.meter import ATTEMPT, ATTEMPT_PER_CELL, Meter
 from scheduler.planning.placing import parts_of, place, place_by_replicas
 from scheduler.planning.room import refuse, room_for
 from scheduler.planning.rounds import Rounds, shortlist
 from scheduler.planning.run import Run
+from scheduler.planning.singles import known_of
 from scheduler.planning.strict import Line
 from scheduler.planning.turns import in_batches, in_order
 from scheduler.teams.desk import Desk
@@ -40,6 +42,9 @@ def plan(
     earlier run that still hold, because no capacity was released since and their gangs are the same.
     What the budget leaves no room for is said to wait for its turn. Raises only for our own bugs.
     """
+    lone = plan_lone(snapshot, policy, budget, settled)
+    if lone is not None:
+        return lone
     run = _open(snapshot, policy, budget)
     if run.desk is not None:
         run.desk.hold_promised(snapshot.gangs)
@@ -52,7 +57,7 @@ def plan(
         ahead = None if policy.backfill else line.ahead_of(first)
         before = len(run.verdicts)
         if known is None and first.blocked is not None:
-            run.verdicts.append(run.explainer.blocked(first))
+            run.verdicts.append(blocked(first))
             continue
         if known is None and ahead is not None:
             run.verdicts.extend(run.explainer.behind(gang, ahead) for gang in batch)
@@ -96,7 +101,7 @@ def _is_set_aside(run: Run, gang: PendingGang, settled: Mapping[GangKey, Verdict
         return False
     if known is None and gang.blocked is None:
         return False
-    run.verdicts.append(known or run.explainer.blocked(gang))
+    run.verdicts.append(known or blocked(gang))
     return True
 
 
@@ -108,6 +113,10 @@ def _try(run: Run, batch: list[PendingGang], known: Verdict | None) -> Verdict |
         run.verdicts.append(_still(run, first, known))
         return None
     run.starved.discard(first.key)
+    failed = known_of(run, batch)
+    if failed:
+        run.verdicts.extend(failed)
+        return None
     try:
         if any(role.replica for role in first.roles):
             place_by_replicas(run, first)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scheduler.model.devices import DEVICES
 from scheduler.model.gang import GangKey
-from scheduler.model.objects import Node, Pod, Rejected, Shape
+from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.model.written import WRITTEN
 
 #: Devices that one pod can hold.
@@ -52,15 +52,6 @@ def devices_of(pod: Pod) -> tuple[str, ...]:
     return tuple(text.split(",")[:DEVICES_MAX]) if text else ()
 
 
-def same_for_masks(before: Node, after: Node) -> bool:
-    return (
-        before.labels == after.labels
-        and before.taints == after.taints
-        and before.is_unschedulable == after.is_unschedulable
-        and before.features == after.features
-    )
-
-
 def looks_alike(one: Pod, other: Pod, *, by_labels: bool = False) -> bool:
     """Whether a plan cannot tell the two versions of a pod apart.
 
@@ -77,9 +68,22 @@ def looks_alike(one: Pod, other: Pod, *, by_labels: bool = False) -> bool:
         and one.is_deleting == other.is_deleting
         and one.gates == other.gates
         and one.priority == other.priority
-        and gang_words(one) == gang_words(other)
+        and same_gang_words(one, other)
         and (not by_labels or one.labels == other.labels)
     )
+
+
+def same_gang_words(one: Pod, other: Pod) -> bool:
+    """Whether both say the same of their gang."""
+    if (
+        one.annotations is other.annotations
+        and one.labels is other.labels
+        and one.owner is other.owner
+        and one.pod_group == other.pod_group
+        and one.scheduler_name == other.scheduler_name
+    ):
+        return True
+    return gang_words(one) == gang_words(other)
 
 
 def gang_words(pod: Pod) -> tuple[object, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,23 +11,20 @@ from numpy.typing import NDArray
 from binpacking.answer import RolePlacement
 from binpacking.device_model import DeviceDemand
 from binpacking.greedy import Packing
-from binpacking.problem import AMOUNT_MAX, SUM_MAX, DomainLimit, Gang, Nodes, Role, Topology
+from binpacking.problem import DomainLimit, Gang, Nodes, Role, Topology
 from binpacking.score import PACK, SPREAD
-from scheduler.columns import OVERFLOW
 from scheduler.devices.plan import PRICE_MAX, DevicePlan
+from scheduler.ground import Ground
 from scheduler.model.devices import WHOLE_GPU
 from scheduler.model.gang import PendingGang, PendingRole
 from scheduler.model.objects import Pod, Shape
 from scheduler.model.plan import Assignment, Placed, Prices, Snapshot
-from scheduler.model.platforms import is_domain
 from scheduler.model.selection import SpreadConstraint
 from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.default_spread import spread_by
 from scheduler.predicates.interpod import Interpod, constrain
-from scheduler.predicates.node_rows import NodeRows
 from scheduler.predicates.preference import Wisher, Wishes
-from scheduler.predicates.price import dearness
-from scheduler.predicates.spot import by_spot, spot_nodes
+from scheduler.predicates.spot import by_spot
 from scheduler.promised import Promised
 from scheduler.volumes.plan import VolumePlan
 
@@ -48,17 +43,20 @@ class Translation:
         self.snapshot = snapshot
         self._prices = prices
         self._default_spread = default_spread
-        self._column = {name: i for i, name in enumerate(snapshot.resources)}
+        ground = Ground.of(snapshot)
+        self._ground = ground
+        self._column = ground.column
         self.volumes = VolumePlan(snapshot)
-        #: Levels that are places of the network, and nothing else in this run; the domains of each level.
+        #: What waits, each shape once.
+        shapes = dict.fromkeys(role.shape for gang in snapshot.gangs for role in gang.roles)
+        #: Levels that are places of the network, and nothing else in this run.
         self._places: frozenset[str] = frozenset()
-        self._domains: dict[str, NDArray[np.int32]] = {}
-        self._levels = {label: i for i, label in enumerate(self._labels_used())}
-        self.nodes = NodeRows(snapshot.nodes)
+        self._levels = {label: i for i, label in enumerate(self._labels_used(shapes))}
+        self.nodes = ground.rows
         self._crowd = Crowd(self.nodes, snapshot.placed)
-        self._notes_placed = any(r.shape.sees_pods for g in snapshot.gangs for r in g.roles)
+        self._notes_placed = any(shape.sees_pods for shape in shapes)
         self.devices = DevicePlan(
-            snapshot.devices, snapshot.gangs, nodes=len(snapshot.nodes), resources=snapshot.resources
+            snapshot.devices, snapshot.gangs, shapes, nodes=len(snapshot.nodes), resources=snapshot.resources
         )
         self._requests: dict[Shape, NDArray[np.int64]] = {}
         #: For each role of the gang that is planned now the most pods by GPU model; None for no such limit.
@@ -75,17 +73,9 @@ class Translation:
         """The column that counts whole GPUs, if there is one."""
         return self._column.get(WHOLE_GPU)
 
-    @cached_property
-    def _row(self) -> dict[str, int]:
-        return {node.name: i for i, node in enumerate(self.snapshot.nodes)}
-
-    @cached_property
-    def _spot_nodes(self) -> NDArray[np.bool_]:
-        return spot_nodes(self.snapshot.nodes)
-
-    @cached_property
-    def _dearness(self) -> NDArray[np.int64] | None:
-        return dearness(self._prices, self.snapshot.nodes)
+    @property
+    def _row(self) -> Mapping[str, int]:
+        return self.nodes.row
 
     @property
     def sees_labels(self) -> bool:
@@ -265,7 +255,7 @@ class Translation:
         """As ``preference``, with the wishes of each role as they are by now."""
         worth = self.devices.price(role.shape for role in roles)
         total = _then(self._wished(roles, wishes), worth, PRICE_MAX * len(roles))
-        dear = self._dearness
+        dear = self._ground.dearness(self._prices) if self._prices else None
         return total if dear is None else _then(total, dear, int(dear.max()))
 
     def wishes(self, role: PendingRole) -> Wishes:
@@ -283,19 +273,20 @@ class Translation:
     def _wished(self, roles: Sequence[PendingRole], wishes: Sequence[Wishes]) -> NDArray[np.int64] | None:
         total = self.devices.preference(role.shape for role in roles)
         for role, own in zip(roles, wishes, strict=True):
-            spot = by_spot(role.shape.spot, self._spot_nodes) if role.shape.spot else None
+            spot = by_spot(role.shape.spot, self._ground.spot) if role.shape.spot else None
             for score in (own.score(), spot):
                 if score is not None:
                     total = score if total is None else total + score
         return total
 
     def request(self, shape: Shape) -> NDArray[np.int64]:
-        """int64[R] of the shape, in the snapshot's columns."""
+        """int64[R] of the shape, in the snapshot's columns and those of devices."""
+        if not self.devices.names:
+            return self._ground.request(shape)
         known = self._requests.get(shape)
         if known is None:
             known = np.zeros(self.width, dtype=np.int64)
-            for name, amount in shape.requests:
-                known[self._column.get(name, self._column[OVERFLOW])] += amount
+            known[: len(self._column)] = self._ground.request(shape)
             extra = self.devices.column(shape)
             if extra is not None:
                 known[extra] = 1
@@ -326,10 +317,9 @@ class Translation:
             for _ in range(count)
         ]
 
-    def _labels_used(self) -> list[str]:
+    def _labels_used(self, shapes: Collection[Shape]) -> list[str]:
         """Node labels that are a topology level of some gang that waits, in an order that no gang decides."""
         gangs = self.snapshot.gangs
-        shapes = [role.shape for gang in gangs for role in gang.roles]
         used = dict.fromkeys(self.snapshot.levels) | {t.label: None for gang in gangs for t in gang.topology}
         together = {term.topology_key for shape in shapes for term in shape.pod_affinity}
         self._places = frozenset(used.keys() - together)
@@ -338,31 +328,22 @@ class Translation:
         return sorted(used)
 
     def _packing(self, free: NDArray[np.int64], strategy: Strategy) -> Packing:
-        domains = tuple(self._domain_of(label) for label in self._levels)
+        score = PACK if strategy == "pack" else SPREAD
+        if not self._levels and not self.devices.names:
+            return Packing(self._ground.nodes(self.snapshot.total, free), score=score)
         total = self.devices.widened(self.snapshot.total, is_empty=True)
-        # What pods ask in sum has no bound: past this it means "nothing" and "more than anybody asks".
-        most = min(AMOUNT_MAX, SUM_MAX // max(1, len(total)))
         nodes = Nodes(
-            free=np.clip(free, -most, most),
-            total=np.clip(total, 0, most),
-            domains=domains,
+            free=self._ground.bounded(free),
+            total=self._ground.sizes(total),
+            domains=tuple(self._domain_of(label) for label in self._levels),
             resources=(*self.snapshot.resources, *self.devices.names),
             levels=tuple(self._levels),
         )
-        return Packing(nodes, score=PACK if strategy == "pack" else SPREAD)
+        return Packing(nodes, score=score)
 
     def _domain_of(self, label: str) -> NDArray[np.int32]:
         """int32[N]: each node's domain of a level, -1 for none. Rules between pods take any value for one."""
-        known = self._domains.get(label)
-        if known is None:
-            known = self._crowd.domains(label).of
-            if label in self._places:
-                values = [node.labels.get(label, "") for node in self.snapshot.nodes]
-                nodes = Counter(values)
-                real = [is_domain(label, value, nodes[value]) for value in values]
-                known = np.where(real, known, -1).astype(np.int32)
-            self._domains[label] = known
-        return known
+        return self._ground.place(label) if label in self._places else self.nodes.domains(label).of
 
     def _pinned(self, pending: PendingGang, label: str) -> int:
         """The domain that members already run in, or -1."""

@@ -11,18 +11,18 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from scheduler.gangs.healing import Healing
-from scheduler.model.objects import GPU, Node, Pod
+from scheduler.model.objects import GPU, Node, Pod, Shape
 from scheduler.model.plan import Budget, Clearing, Plan, Policy
 from simulations.node_events import NodeChange
-from simulations.outcome import Absences, Curve, Due, Eviction, Outcome, Stay, Story
+from simulations.outcome import Absences, Curve, Due, Eviction, Outcome, Stay, Stays, Story
 from simulations.shell import Shell
 from simulations.teams import Teams, due
-from simulations.underway import Cause, Life
+from simulations.underway import Cause, Life, Place
 from simulations.virtual import VirtualCluster
 from simulations.workload import Workload, until
 
@@ -79,7 +79,7 @@ class Engine:
         self._queue: list[tuple[float, int, Callable[[float], None]]] = []
         self._sequence = 0
         self._stories = [Story(job) for job in workload.jobs]
-        self._stays: list[Stay] = []
+        self._stays = Stays()
         self._evictions: list[Eviction] = []
         self._curve = Curve()
         self._lives: dict[int, Life] = {}
@@ -114,10 +114,13 @@ class Engine:
         horizon_s = math.inf if self._setting.horizon_s is None else self._setting.horizon_s
         while self._queue and self._queue[0][0] < horizon_s:
             self.now_s = self._queue[0][0]
+            cycles = self._cycles
             while self._queue and self._queue[0][0] <= self.now_s:
                 heapq.heappop(self._queue)[2](self.now_s)
-            if self._is_dirty:
+            is_news = self._is_dirty
+            if is_news:
                 self._cycle_when_due(self.now_s)
+            if is_news or self._cycles > cycles:
                 self._note()
             if progress is not None and self._sequence % 64 == 0:
                 progress(self._ended, self.now_s)
@@ -181,7 +184,6 @@ class Engine:
         due_s = self._shell.cycles.due_s(now_s)
         if due_s is not None:
             self._later_at(max(due_s, now_s + self._setting.cycle_s), self._cycle)
-        self._note()
 
     # -- what happens ------------------------------------------------------------------------------
 
@@ -211,7 +213,7 @@ class Engine:
     def _bound(self, pod: Pod) -> None:
         life = self._life_of[pod.uid]
         job = self._workload.jobs[life.index]
-        gpus = dict(pod.shape.requests).get(GPU, 0)
+        gpus = _gpus(pod.shape)
         life.pods[pod.uid] = (pod.node_name, self.now_s, gpus)
         life.bound += 1
         self._unbound -= 1
@@ -249,7 +251,7 @@ class Engine:
         self._is_dirty = True
 
     def _leave_nodes(self, life: Life) -> None:
-        for (node, since_s, gpus), pods in Counter(life.places()).items():
+        for (node, since_s, gpus), pods in _counted(life.places()).items():
             self._leave(life, node, since_s, gpus, pods)
 
     def _leave(self, life: Life, node: str, since_s: float, gpus: int, pods: int) -> None:
@@ -440,7 +442,7 @@ class Engine:
             if life.running_since_s is None:
                 story.queued_s += self.now_s - life.queued_since_s
             story.stands = "waiting" if life.running_since_s is None else "running"
-            for place, pods in Counter(life.places()).items():
+            for place, pods in _counted(life.places()).items():
                 self._stayed(life, *place, pods)
 
     def _explain_rest(self) -> None:
@@ -452,6 +454,20 @@ class Engine:
             life = None if gang is None or not gang.pods else self._life_of.get(gang.pods[0].uid)
             if life is not None:
                 self._stories[life.index].verdict = verdict.message
+
+
+@lru_cache(maxsize=1_024)
+def _gpus(shape: Shape) -> int:
+    """GPUs of one pod."""
+    return dict(shape.requests).get(GPU, 0)
+
+
+def _counted(places: Iterable[Place]) -> dict[Place, int]:
+    """Pods by the place that they share."""
+    counts: dict[Place, int] = {}
+    for place in places:
+        counts[place] = counts.get(place, 0) + 1
+    return counts
 
 
 def _least_span_s(workload: Workload) -> float:

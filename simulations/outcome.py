@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, overload
+
+from msgspec import Struct
 
 from scheduler.model.objects import Node
 from scheduler.model.plan import Rule
@@ -13,8 +16,7 @@ from simulations.underway import Cause
 from simulations.workload import Job, Workload
 
 
-@dataclass(slots=True)
-class Story:
+class Story(Struct, gc=False):
     """One job's life. Times in seconds of virtual time; None where it did not come to that."""
 
     job: Job
@@ -69,6 +71,59 @@ class Stay:
     to_s: float
     works_s: float
     gpus: int
+
+
+class Stays(Sequence[Stay]):
+    """Stays in the order of their ends, as columns: of 56 bytes each, a quarter of an object's."""
+
+    def __init__(self) -> None:
+        self._jobs, self._nodes = array("l"), array("l")
+        self._pods, self._gpus = array("l"), array("l")
+        self._from_s, self._to_s, self._works_s = array("d"), array("d"), array("d")
+        self._names: list[str] = []
+        self._code: dict[str, int] = {}
+
+    def append(self, stay: Stay) -> None:
+        code = self._code.setdefault(stay.node, len(self._names))
+        if code == len(self._names):
+            self._names.append(stay.node)
+        self._jobs.append(stay.job)
+        self._nodes.append(code)
+        self._pods.append(stay.pods)
+        self._gpus.append(stay.gpus)
+        self._from_s.append(stay.from_s)
+        self._to_s.append(stay.to_s)
+        self._works_s.append(stay.works_s)
+
+    @overload
+    def __getitem__(self, at: int) -> Stay: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Stay]: ...
+
+    def __getitem__(self, at: int | slice) -> Stay | list[Stay]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return Stay(
+            job=self._jobs[at],
+            node=self._names[self._nodes[at]],
+            pods=self._pods[at],
+            from_s=self._from_s[at],
+            to_s=self._to_s[at],
+            works_s=self._works_s[at],
+            gpus=self._gpus[at],
+        )
+
+    def __iter__(self) -> Iterator[Stay]:
+        return (self[at] for at in range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stays) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # it grows
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +183,16 @@ class Absences:
 
 @dataclass(slots=True)
 class Curve:
-    """Step functions of time; entry i holds from ``at_s[i]`` to ``at_s[i + 1]``."""
+    """Step functions of time; entry i holds from ``at_s[i]`` to ``at_s[i + 1]``. Columns of 8 bytes each."""
 
-    at_s: list[float] = field(default_factory=list)
+    at_s: array[float] = field(default_factory=lambda: array("d"))
     #: GPUs that running pods hold, and GPUs of the nodes.
-    allocated: list[int] = field(default_factory=list)
-    capacity: list[int] = field(default_factory=list)
-    waiting_jobs: list[int] = field(default_factory=list)
-    waiting_gpus: list[int] = field(default_factory=list)
+    allocated: array[int] = field(default_factory=lambda: array("l"))
+    capacity: array[int] = field(default_factory=lambda: array("l"))
+    waiting_jobs: array[int] = field(default_factory=lambda: array("l"))
+    waiting_gpus: array[int] = field(default_factory=lambda: array("l"))
     #: Free GPUs on nodes that hold pods: what is left over between them.
-    scattered: list[int] = field(default_factory=list)
+    scattered: array[int] = field(default_factory=lambda: array("l"))
 
     def add(
         self, at_s: float, *, allocated: int, capacity: int, jobs: int, gpus: int, scattered: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 
 import msgspec
 
@@ -181,7 +182,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
 def means(curve: Curve, from_s: float, to_s: float) -> Means:
     """Means of the step functions over a span; each step holds until the next."""
     held = capacity = jobs = scattered = free_s = 0.0
-    ends = [*curve.at_s[1:], to_s]
+    ends = chain(islice(curve.at_s, 1, None), [to_s])
     for i, (begin_s, end_s) in enumerate(zip(curve.at_s, ends, strict=False)):
         length_s = min(end_s, to_s) - max(begin_s, from_s)
         if length_s <= 0:

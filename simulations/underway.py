@@ -12,11 +12,15 @@ from scheduler.model.objects import Pod
 Cause = Literal["eviction", "fault", "drain"]
 
 
+#: Node, time and GPUs of a pod that is bound.
+Place = tuple[str, float, int]
+
+
 @dataclass(slots=True)
 class Life:
     index: int
     #: Node, time and GPUs of each pod that is bound, by UID; all pods are keys.
-    pods: dict[str, tuple[str, float, int] | None]
+    pods: dict[str, Place | None]
     left_s: float
     #: Since when it has waited, where it does not run.
     queued_since_s: float
@@ -65,5 +69,5 @@ class Life:
         """GPUs of the pods that are bound."""
         return sum(gpus for _, _, gpus in self.places())
 
-    def places(self) -> Iterator[tuple[str, float, int]]:
+    def places(self) -> Iterator[Place]:
         return (place for place in self.pods.values() if place is not None)

@@ -6,8 +6,9 @@ It answers the gang machine's instructions by the table in ``scheduler.gangs.eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec import structs
 
 from scheduler.gangs import events
 from scheduler.gangs.attempt import Attempt
@@ -82,7 +83,7 @@ class VirtualCluster:
     def again(self, pod: Pod) -> Pod:
         """A pod of the same job in the place of one that is gone."""
         version = self._next()
-        fresh = replace(
+        fresh = structs.replace(
             pod,
             uid=f"{pod.uid}.{version}",
             resource_version=version,
@@ -98,7 +99,7 @@ class VirtualCluster:
         """The Eviction API on a pod that takes a while to end; None where it is gone already."""
         pod = self.pods.get(uid)
         if pod is not None:
-            pod = self.pods[uid] = replace(pod, is_deleting=True, resource_version=self._next())
+            pod = self.pods[uid] = structs.replace(pod, is_deleting=True, resource_version=self._next())
         return pod
 
     def evict(self, uid: str, at_s: float) -> events.Event:
@@ -113,11 +114,11 @@ class VirtualCluster:
             return events.BindRefused(at_s=at_s, uid=uid, reason="404 NotFound", is_permanent=True)
         if pod.node_name:
             return events.BindConflict(at_s=at_s, uid=uid)
-        bound = replace(pod, node_name=node, resource_version=self._next(), started_s=at_s)
+        bound = structs.replace(pod, node_name=node, resource_version=self._next(), started_s=at_s)
         if devices:
             # As the API server copies a Binding's annotations to the pod.
             words = {**dict(pod.annotations), DEVICES: ",".join(devices)}
-            bound = replace(bound, annotations=tuple(sorted(words.items())))
+            bound = structs.replace(bound, annotations=tuple(sorted(words.items())))
         self.pods[uid] = bound
         return events.BindAcked(at_s=at_s, uid=uid)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from scheduler.model.structs import like_dataclass
+
 #: The bounds of what a loader lets in; beyond them a trace is broken, not large.
 JOBS_MAX = 2_000_000
 PODS_MAX = 10_000
@@ -14,8 +16,8 @@ GPUS_MAX = 64
 SECONDS_MAX = 1e10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+@like_dataclass
+class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One gang as it is submitted, and how long it then runs.
 
     ``duration_s`` is the truth and only the virtual kubelet reads it; ``estimate_s`` is what the

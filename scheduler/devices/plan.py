@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,29 +37,33 @@ class DevicePlan:
         self,
         view: DeviceView | None,
         gangs: Iterable[PendingGang],
+        shapes: Iterable[Shape],
         *,
         nodes: int,
         resources: Sequence[str],
     ) -> None:
         self._view = view
-        #: bool[N]: nodes whose devices and their holders are all known.
-        self._is_known = np.zeros(nodes, dtype=np.bool_) if view is None else view.has_report & view.is_exact
+        self._size = nodes
         self._first = len(resources)
         self._gpu = resources.index(WHOLE_GPU) if WHOLE_GPU in resources else None
-        self._asks: dict[Shape, Ask | None] = {}
         self._columns: dict[Ask, int] = {}
         self._taken: dict[str, dict[int, int]] = {}
-        #: Waiting pods by the thousandths of a device they ask; one by memory is not of any one size.
-        shares: Counter[int] = Counter()
-        for gang in gangs:
-            for role in gang.roles:
-                ask = self.ask(role.shape)
-                if ask is not None and column_of(ask):
-                    self._columns.setdefault(ask, len(self._columns))
-                if ask is not None and ask.milli:
-                    shares[ask.milli] += len(role.pods)
+        for shape in shapes:
+            ask = self.ask(shape)
+            if ask is not None and column_of(ask):
+                self._columns.setdefault(ask, len(self._columns))
         self.names = tuple(column_of(ask) for ask in self._columns)
-        self._devices = _nothing(nodes) if view is None else view.devices(self._worth(view, shares))
+        self._gangs = gangs
+
+    @cached_property
+    def _is_known(self) -> NDArray[np.bool_]:
+        """bool[N]: nodes whose devices and their holders are all known."""
+        view = self._view
+        return np.zeros(self._size, dtype=np.bool_) if view is None else view.has_report & view.is_exact
+
+    @cached_property
+    def _devices(self) -> Devices:
+        return _nothing(self._size) if self._view is None else self._view.devices(self._worth(self._view))
 
     @property
     def is_idle(self) -> bool:
@@ -66,9 +71,7 @@ class DevicePlan:
         return self._view is None and not self._columns
 
     def ask(self, shape: Shape) -> Ask | None:
-        if shape not in self._asks:
-            self._asks[shape] = ask_of(shape)
-        return self._asks[shape]
+        return ask_of(shape)
 
     def column(self, shape: Shape) -> int | None:
         """The extra column of which a pod of this shape needs one."""
@@ -171,10 +174,16 @@ class DevicePlan:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _worth(self, view: DeviceView, waiting: Counter[int]) -> NDArray[np.float64] | None:
+    def _worth(self, view: DeviceView) -> NDArray[np.float64] | None:
         """Prices for the mix that is held and waits; none where no share waits to be placed by them."""
         if not any(ask.is_share for ask in self._columns):
             return None
+        #: Waiting pods by the thousandths of a device they ask; one by memory is not of any one size.
+        waiting: Counter[int] = Counter()
+        for role in (role for gang in self._gangs for role in gang.roles):
+            ask = self.ask(role.shape)
+            if ask is not None and ask.milli:
+                waiting[ask.milli] += len(role.pods)
         return share_worth(waiting + Counter(view.shares))
 
     def _choose_exactly(

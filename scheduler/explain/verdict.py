@@ -42,12 +42,6 @@ class Explainer:
         #: By the mask that says the same, which lives as long as this.
         self._static: dict[int, tuple[NDArray[np.bool_], Counter[str]]] = {}
 
-    def blocked(self, gang: PendingGang) -> Verdict:
-        """A gang that must not be planned: refused input, or members still to come."""
-        reason: Reason = "Rejected" if isinstance(gang.blocked, Rejected) else "Waiting"
-        message = gang.blocked.reason if gang.blocked is not None else ""
-        return Verdict(key=gang.key, reason=reason, message=message[:MESSAGE_MAX])
-
     def in_line(self, gang: PendingGang, group: str) -> Verdict:
         """A gang that this cycle did not come to."""
         message = f"waits for its turn to be looked at: more of {group} waits than one cycle can try"
@@ -207,6 +201,13 @@ def _rest(shape: Shape, gives: Collection[str] | None) -> Shape:
     # What linked devices would be is asked of whole ones.
     is_share = shape.ask is not None and shape.ask.is_share
     return replace(shape, requests=asked, ask=shape.ask if is_share else None)
+
+
+def blocked(gang: PendingGang) -> Verdict:
+    """A gang that must not be planned: refused input, or members still to come."""
+    reason: Reason = "Rejected" if isinstance(gang.blocked, Rejected) else "Waiting"
+    message = gang.blocked.reason if gang.blocked is not None else ""
+    return Verdict(key=gang.key, reason=reason, message=message[:MESSAGE_MAX])
 
 
 def _by_name(item: Binding, pending: PendingGang, gang: Gang, known: Collection[str]) -> list[Binding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,7 +17,13 @@ STORY_MAX = 50
 REASON_MAX = 512
 
 
-class Phase(Enum):
+class _State(Enum):
+    """Keys of tables at every step; nothing goes through a set of them in its order, so identity will do."""
+
+    __hash__ = object.__hash__
+
+
+class Phase(_State):
     CLAIMING = "Claiming"
     #: The volumes of its pods are bound or provisioned; none of the pods is bound before.
     PROVISIONING = "Provisioning"
@@ -28,7 +34,7 @@ class Phase(Enum):
     DONE = "Done"
 
 
-class MemberState(Enum):
+class MemberState(_State):
     PLANNED = "Planned"
     BINDING = "Binding"
     #: Certainly not bound; tried again at a known time.
@@ -126,7 +132,8 @@ class Members(Mapping[str, Member]):
 
     def put(self, member: Member) -> Members:
         """A copy with one member, which must exist, changed."""
-        require(member.uid in self._base, f"no member {member.uid}")
+        if member.uid not in self._base:
+            raise BrokenInvariant(f"no member {member.uid}")
         overlay = {**self._overlay, member.uid: member}
         if len(overlay) > self._OVERLAY_MAX:
             return Members({**self._base, **overlay})
@@ -141,6 +148,16 @@ class Members(Mapping[str, Member]):
 
     def __len__(self) -> int:
         return len(self._base)
+
+    # A mapping's own views ask for each key anew.
+    def items(self) -> ItemsView[str, Member]:
+        return self._all().items()
+
+    def values(self) -> ValuesView[Member]:
+        return self._all().values()
+
+    def _all(self) -> Mapping[str, Member]:
+        return {**self._base, **self._overlay} if self._overlay else self._base
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -195,9 +212,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     @property
     def is_lost(self) -> bool:
         """Whether the gang can no longer stand through this attempt."""
-        if sum(self.viable.values()) < max(self.need, 1):
+        viable = self.viable
+        if sum(viable.values()) < max(self.need, 1):
             return True
-        return any(self.viable.get(role, 0) < count for role, count in self.role_needs)
+        return any(viable.get(role, 0) < count for role, count in self.role_needs)
 
     @property
     def leaves_it_whole(self) -> bool:
@@ -212,11 +230,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
         return self.phase is Phase.DONE
 
     def count(self, states: frozenset[MemberState]) -> int:
-        return sum(self.tally.get(state, 0) for state in states)
+        return sum(count for state, count in self.tally.items() if state in states)
 
     def uids(self, *states: MemberState) -> tuple[str, ...]:
         """Members in any of the states, sorted. O(members)."""
-        return tuple(sorted(uid for uid, member in self.members.items() if member.state in states))
+        return tuple(sorted([uid for uid, member in self.members.items() if member.state in states]))
 
     def put(self, member: Member) -> Attempt:
         """The attempt with one member changed."""
@@ -234,11 +252,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     def put_all(self, members: Mapping[str, Member]) -> Attempt:
         """The attempt with all members as given, counted anew. O(members)."""
-        tally: dict[MemberState, int] = {}
-        viable: dict[str, int] = {}
-        for member in members.values():
-            tally[member.state] = tally.get(member.state, 0) + 1
-            viable[member.role] = viable.get(member.role, 0) + (member.state in _VIABLE)
+        tally, viable = counted(members)
         return replace(self, members=Members(members), tally=tally, viable=viable)
 
     def told(self, event: Event) -> Attempt:
@@ -254,6 +268,16 @@ class Attempt(Struct, frozen=True, kw_only=True):
             failure=self.failure or reason[:REASON_MAX],
             is_permanent=self.is_permanent or is_permanent,
         )
+
+
+def counted(members: Mapping[str, Member]) -> tuple[dict[MemberState, int], dict[str, int]]:
+    """Members by state, and viable members by role. O(members)."""
+    tally: dict[MemberState, int] = {}
+    viable: dict[str, int] = {}
+    for member in members.values():
+        tally[member.state] = tally.get(member.state, 0) + 1
+        viable[member.role] = viable.get(member.role, 0) + (member.state in _VIABLE)
+    return tally, viable
 
 
 class InvalidTransition(BrokenInvariant):

@@ -32,6 +32,7 @@ from scheduler.gangs.attempt import (
     MemberState,
     Phase,
     Writing,
+    counted,
 )
 from scheduler.gangs.events import (
     Announce,
@@ -74,8 +75,8 @@ from scheduler.gangs.events import (
     WriteClaim,
     WriteStatus,
 )
-from scheduler.gangs.faults import require
-from scheduler.gangs.member_rules import Outcome, bind, evict, step_member
+from scheduler.gangs.faults import BrokenInvariant, require
+from scheduler.gangs.member_rules import Outcome, binding, evict, step_member
 from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Assignment
 
@@ -199,9 +200,15 @@ def start(
     """
     limits = limits or Limits()
     role_of = {pod.uid: role.name for role in gang.roles for pod in role.pods}
-    require(bool(assignments), f"an attempt for {gang.key} places nothing")
-    require(len(assignments) == len({a.pod.uid for a in assignments}), f"{gang.key} places a pod twice")
-    require(all(a.pod.uid in role_of for a in assignments), f"{gang.key} places a pod it does not hold")
+    is_sent = gang.key.is_single and not needs_volumes  # at once: there is nothing to claim
+    state = MemberState.BINDING if is_sent else MemberState.PLANNED
+    members = {
+        a.pod.uid: Member(uid=a.pod.uid, node=a.node, role=role_of.get(a.pod.uid, ""), state=state)
+        for a in assignments
+    }
+    if not assignments or len(assignments) != len(members) or members.keys() - role_of.keys():
+        raise BrokenInvariant(f"the plan for {gang.key} places nothing, a pod twice, or one it does not hold")
+    tally, viable = counted(members)
     needs: dict[str, int] = {}
     for role in gang.roles:
         needs[role.name] = needs.get(role.name, 0) + role.minimum
@@ -216,12 +223,17 @@ def start(
         role_needs=()
         if gang.is_broken
         else tuple(sorted((name, count) for name, count in needs.items() if count)),
-        members=Members({}),
+        members=Members(members),
         deadline_s=at_s + limits.deadline_s,
         limits=limits,
         needs_volumes=needs_volumes,
-    ).put_all({a.pod.uid: Member(uid=a.pod.uid, node=a.node, role=role_of[a.pod.uid]) for a in assignments})
+        tally=tally,
+        viable=viable,
+        phase=Phase.BINDING if is_sent else Phase.CLAIMING,
+    )
     require(not attempt.is_lost, f"the plan for {gang.key} places less than its minimum")
+    if is_sent:
+        return attempt, tuple(map(binding, members.values()))
     if gang.key.is_single:
         return _provide(attempt)
     return replace(attempt, writing=Writing.SENT), (WriteClaim(),)
@@ -238,10 +250,8 @@ def step(attempt: Attempt, event: Event) -> Outcome:
     after, todo = _handle(attempt.told(event), event)
     if _is_nearer(attempt, after):
         after = replace(after, deadline_s=max(after.deadline_s, event.at_s + after.limits.deadline_s))
-    require(
-        after.phase in allowed,
-        f"{attempt.phase.value} became {after.phase.value} on {type(event).__name__}",
-    )
+    if after.phase not in allowed:
+        raise InvalidTransition(attempt, event, f"a phase that became {after.phase.value}")
     return after, todo
 
 
@@ -332,12 +342,12 @@ def _provide(attempt: Attempt) -> Outcome:
 
 def _bind_planned(attempt: Attempt) -> Outcome:
     """Send every Binding of the attempt at once, in the order of uids. One pass over the members."""
-    members = dict(attempt.members)
-    todo: list[Instruction] = []
-    for uid in attempt.uids(MemberState.PLANNED):
-        members[uid] = replace(members[uid], state=MemberState.BINDING)
-        todo.extend(bind(attempt, members[uid])[1])
-    return replace(attempt.put_all(members), phase=Phase.BINDING), tuple(todo)
+    sent = {
+        uid: replace(attempt.members[uid], state=MemberState.BINDING)
+        for uid in attempt.uids(MemberState.PLANNED)
+    }
+    after = attempt.put_all({**attempt.members, **sent})
+    return replace(after, phase=Phase.BINDING), tuple(map(binding, sent.values()))
 
 
 def _claim_refused(attempt: Attempt, reason: str) -> Outcome:
@@ -442,7 +452,8 @@ def _evict_late(attempt: Attempt) -> Outcome:
 
 
 def _bound(attempt: Attempt) -> Outcome:
-    require(not attempt.is_lost, f"{attempt.key} would be called bound below its minimum")
+    if attempt.is_lost:
+        raise BrokenInvariant(f"{attempt.key} would be called bound below its minimum")
     uids = attempt.uids(MemberState.BOUND)
     told = Announce(kind="Scheduled", uids=uids, message=f"{len(uids)} of {len(attempt.members)} placed")
     if attempt.key.is_single:

@@ -37,7 +37,7 @@ from scheduler.gangs.events import (
     VolumesFailed,
     WakeMember,
 )
-from scheduler.gangs.faults import require
+from scheduler.gangs.faults import BrokenInvariant
 
 Outcome = tuple[Attempt, tuple[Instruction, ...]]
 
@@ -110,7 +110,8 @@ def step_member(attempt: Attempt, event: MemberEvent) -> Outcome:
         raise InvalidTransition(attempt, event, f"member state {member.state.value}")
     after, todo = _handle(attempt, member, event)
     state = after.members[event.uid].state
-    require(state in allowed, f"{member.state.value} became {state.value} on {type(event).__name__}")
+    if state not in allowed:
+        raise BrokenInvariant(f"{member.state.value} became {state.value} on {type(event).__name__}")
     return after, todo
 
 
@@ -157,8 +158,12 @@ def _handle(attempt: Attempt, member: Member, event: MemberEvent) -> Outcome:
 
 def bind(attempt: Attempt, member: Member, *, resource_version: str = "") -> Outcome:
     """Send the Binding."""
-    bound = BindPod(uid=member.uid, node=member.node, resource_version=resource_version)
-    return attempt.put(replace(member, state=S.BINDING)), (bound,)
+    sent = binding(member, resource_version=resource_version)
+    return attempt.put(replace(member, state=S.BINDING)), (sent,)
+
+
+def binding(member: Member, *, resource_version: str = "") -> BindPod:
+    return BindPod(uid=member.uid, node=member.node, resource_version=resource_version)
 
 
 def refuse(attempt: Attempt, member: Member, reason: str, *, is_permanent: bool) -> Outcome:

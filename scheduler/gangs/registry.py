@@ -30,6 +30,8 @@ from scheduler.gangs.xgboostjob import XGBOOSTJOB
 from scheduler.gangs.yunikorn import YuniKorn
 from scheduler.model.gang import SINGLE, GangKey
 from scheduler.model.objects import Pod, Rejected
+from scheduler.model.written import WRITTEN
+from scheduler.service import ATTAINED, ESTIMATE
 
 #: Own keys, then Kubernetes' PodGroup, then explicit group keys, then what an owner implies.
 DIALECTS: tuple[Dialect, ...] = (
@@ -63,11 +65,25 @@ BY_NAME: Mapping[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
 SINGLES = frozenset({"ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job", "Node"})
 
 
+#: Annotations of our own that say nothing of gangs.
+_SILENT = frozenset({ESTIMATE, ATTAINED, *WRITTEN})
+
+
+def _says_nothing(pod: Pod) -> bool:
+    """Whether there is nothing on the pod that a dialect could read: most pods, and twenty questions less."""
+    if pod.labels or pod.owner is not None or pod.pod_group:
+        return False
+    return all(key in _SILENT for key, _ in pod.annotations)
+
+
 def resolve(pod: Pod) -> GangKey | Rejected:
     """The gang of a pod; a pod that names none is a gang of its own.
 
     The first dialect that recognises the pod decides, even if it decides to reject.
     """
+    single = GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid)
+    if _says_nothing(pod):
+        return single
     for dialect in DIALECTS:
         found = dialect.key(pod)
         if found is not None:
@@ -75,7 +91,7 @@ def resolve(pod: Pod) -> GangKey | Rejected:
     for key in (words.MIN_MEMBER, words.ROLE_MIN):
         if words.word(pod, key) is not None:
             return Rejected(reason=f"{key} is set but the pod names no gang: set {words.GANG}")
-    return GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid)
+    return single
 
 
 def _of_run(key: GangKey, pod: Pod) -> GangKey:

@@ -61,11 +61,11 @@ def outsiders(key: GangKey, members: Sequence[Pod], groups: GroupObjects) -> tup
     return tuple((pod, reasons[pod.uid]) for pod in sorted(members, key=natural) if pod.uid in reasons)
 
 
-def single(pod: Pod) -> PendingGang:
-    """A pod that is a gang of its own."""
+def single(pod: Pod, key: GangKey | None = None) -> PendingGang:
+    """A pod that is a gang of its own, by the key that it has anyway."""
     role = PendingRole(name=ROLE_DEFAULT, shape=pod.shape, minimum=1, pods=(pod,))
     return PendingGang(
-        key=GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid),
+        key=key or GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid),
         generation=0,
         priority=pod.priority,
         created_s=pod.created_s,

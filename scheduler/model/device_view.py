@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class DeviceView:
         )
 
 
+@lru_cache(maxsize=8_192)
 def ask_of(shape: Shape) -> Ask | None:
     """What a pod of this shape asks of devices, as ``binpacking`` puts it; None for nothing of them."""
     ask = shape.ask

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct
 
 from scheduler.model.objects import Pod, Rejected, Shape
+from scheduler.model.structs import like_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class GangKey:
+@like_dataclass
+class GangKey(Struct, frozen=True, kw_only=True, order=True, cache_hash=True):
     """Identity of a gang: a bare name never keys anything."""
 
     namespace: str
@@ -17,14 +20,6 @@ class GangKey:
     dialect: str
     #: Name of the group object or group key; the pod's UID for a single pod.
     name: str
-    #: Keys of many dictionaries; the hash is computed once.
-    _hash: int = field(init=False, repr=False, compare=False, default=0)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.namespace, self.dialect, self.name)))
-
-    def __hash__(self) -> int:
-        return self._hash
 
     @property
     def is_single(self) -> bool:
@@ -101,8 +96,8 @@ class Waiting:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vacancy:
+@like_dataclass
+class Vacancy(Struct, frozen=True, kw_only=True):
     """Room that a member of a running gang left, kept for the one that comes in its place."""
 
     gang: GangKey
@@ -113,8 +108,8 @@ class Vacancy:
     priority: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingRole:
+@like_dataclass
+class PendingRole(Struct, frozen=True, kw_only=True):
     """Unbound pods of one role and one shape, in the order in which they get their places.
 
     One role of a dialect becomes several of these where its pods differ in shape.
@@ -129,8 +124,8 @@ class PendingRole:
     replica: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingGang:
+@like_dataclass
+class PendingGang(Struct, frozen=True, kw_only=True):
     """A gang with unbound members, as the snapshot shows it."""
 
     key: GangKey

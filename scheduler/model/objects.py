@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from scheduler.model.devices import DeviceAsk
 from scheduler.model.selection import (
@@ -17,6 +19,7 @@ from scheduler.model.selection import (
     WeightedNodeTerm,
     WeightedPodTerm,
 )
+from scheduler.model.structs import like_dataclass
 from scheduler.model.volumes import Mount
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
@@ -61,8 +64,8 @@ class Volume:
     mount: Mount | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+@like_dataclass
+class Shape(Struct, frozen=True, kw_only=True, cache_hash=True):
     """Everything about a pod that decides where it may go, and nothing else.
 
     Pods of equal shape are interchangeable for the planner, so shapes are interned: the state keeps
@@ -95,34 +98,6 @@ class Shape:
     by_default: tuple[str, ...] = ()
     #: Features that it needs of its node's kubelet, sorted.
     features: tuple[str, ...] = ()
-    #: Shapes are keys of many dictionaries; the hash is computed once.
-    _hash: int = field(init=False, repr=False, compare=False, default=0)
-
-    def __post_init__(self) -> None:
-        parts = (
-            self.requests,
-            self.node_selector,
-            self.node_terms,
-            self.preferred_nodes,
-            self.tolerations,
-            self.pod_affinity,
-            self.pod_anti_affinity,
-            self.preferred_pods,
-            self.preferred_anti_pods,
-            self.spread,
-            self.host_ports,
-            self.volumes,
-            self.namespace,
-            self.labels,
-            self.ask,
-            self.spot,
-            self.by_default,
-            self.features,
-        )
-        object.__setattr__(self, "_hash", hash(parts))
-
-    def __hash__(self) -> int:
-        return self._hash
 
     @property
     def looks_at_pods(self) -> bool:
@@ -149,8 +124,8 @@ class Shape:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pod:
+@like_dataclass
+class Pod(Struct, frozen=True, kw_only=True):
     uid: str
     namespace: str
     name: str
@@ -207,3 +182,13 @@ class Node:
     allocatable: Mapping[str, int]
     #: What its kubelet declares that it can do (``status.declaredFeatures``).
     features: frozenset[str] = frozenset()
+
+    def is_like(self, other: Node) -> bool:
+        """Whether a plan cannot tell the two versions of a node apart."""
+        return (
+            self.labels == other.labels
+            and self.taints == other.taints
+            and self.is_unschedulable == other.is_unschedulable
+            and self.features == other.features
+            and dict(self.allocatable) == dict(other.allocatable)
+        )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from binpacking.answer import Certificate
@@ -15,12 +16,13 @@ from scheduler.model.disruption import DisruptionBudget
 from scheduler.model.gang import GangKey, PendingGang, Vacancy
 from scheduler.model.objects import Node, Pod, Shape
 from scheduler.model.selection import SpreadConstraint
+from scheduler.model.structs import like_dataclass
 from scheduler.model.team import RunningGang, Teams
 from scheduler.model.volumes import Claims
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+@like_dataclass
+class Placed(Struct, frozen=True, kw_only=True):
     """A pod that holds capacity on a node, as inter-pod rules see it."""
 
     namespace: str
@@ -42,8 +44,8 @@ class Nominated:
     placed: Placed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Snapshot:
+@like_dataclass
+class Snapshot(Struct, frozen=True, kw_only=True, eq=False):
     """One moment of the cluster, immutable: arrays are read-only and shared between snapshots.
 
     Shapes: N nodes, R resources. free and total are int64[N, R] in the units of ``Shape.requests``;
@@ -142,16 +144,16 @@ class Budget:
     work: float = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+@like_dataclass
+class Assignment(Struct, frozen=True, kw_only=True):
     pod: Pod
     node: str
     #: UUIDs of the devices chosen for it; empty where no agent reports any.
     devices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+@like_dataclass
+class Place(Struct, frozen=True, kw_only=True):
     """A gang that can stand now, whole."""
 
     gang: PendingGang
@@ -174,8 +176,8 @@ Reason = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+@like_dataclass
+class Verdict(Struct, frozen=True, kw_only=True):
     """Why a gang is not placed: the binding constraint in one sentence, and its proof."""
 
     key: GangKey
@@ -221,8 +223,8 @@ class Clearing:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+@like_dataclass
+class Plan(Struct, frozen=True, kw_only=True):
     places: tuple[Place, ...]
     verdicts: tuple[Verdict, ...]
     #: Their beneficiaries have a verdict ``WaitingForVictims``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import lru_cache
 
 from scheduler.model.gang import PendingGang, TopologySpec
 from scheduler.model.objects import Shape
@@ -16,8 +17,16 @@ def asked(pending: PendingGang) -> Asked | None:
     """What an equal gang would ask for, or None where some of it stands or is kept from nodes."""
     if pending.standing_nodes or pending.avoided:
         return None
+    if pending.key.is_single:
+        return _asked_of_one(pending.roles[0].shape)
     roles = tuple((role.shape, len(role.pods), role.minimum) for role in pending.roles)
     return roles, pending.need, pending.topology
+
+
+@lru_cache(maxsize=8_192)
+def _asked_of_one(shape: Shape) -> Asked:
+    """Of a single pod; the very same for equal ones."""
+    return ((shape, 1, 1),), 1, ()
 
 
 def is_plain(ask: Asked) -> bool:
@@ -57,6 +66,15 @@ class Failures:
     def __init__(self) -> None:
         self._verdicts: dict[Hashable, tuple[Verdict, Hashable]] = {}
         self._hopeless: set[Hashable] = set()
+        #: Of single pods, by shape, where nothing else tells one from another.
+        self._singles: dict[Shape, Verdict] = {}
+
+    def note_single(self, shape: Shape, verdict: Verdict) -> None:
+        """No further pod of this shape fits, whosever it is."""
+        self._singles[shape] = verdict
+
+    def recall_single(self, shape: Shape) -> Verdict | None:
+        return self._singles.get(shape)
 
     def recall(self, key: Hashable, mark: Hashable) -> Verdict | None:
         found = None if key is None else self._verdicts.get(key)
@@ -77,3 +95,4 @@ class Failures:
     def forget(self) -> None:
         """There is room that was not there before."""
         self._verdicts.clear()
+        self._singles.clear()

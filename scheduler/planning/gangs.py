@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from binpacking.answer import Certificate, Optimal, Unknown
 from binpacking.device_model import DeviceDemand
 from binpacking.problem import Gang
@@ -22,7 +24,7 @@ def place_gang(run: Run, pending: PendingGang, within: Mask | None) -> None:
     known = run.recall(key)
     if known is not None:
         made = room_for(run, [pending], within) if _may_have_room_made(run, pending) else []
-        run.verdicts.extend(made or [replace(known, key=pending.key)])
+        run.verdicts.extend(made or [structs.replace(known, key=pending.key)])
         return
     if _is_in_turn(run, pending):
         _place_in_turn(run, pending, within)

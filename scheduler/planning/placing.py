@@ -23,9 +23,11 @@ def place(run: Run, batch: Sequence[PendingGang]) -> None:
         run.verdicts.append(wrong)
         return
     batch = [bounded(gang) for gang in batch]
-    if run.desk is None or not run.desk.has_teams:
+    if not rooms and run.desk is None:
+        _place_admitted(run, batch, None)
+    elif run.desk is None or not run.desk.has_teams:
         with run.rooms.opened(batch, run.places):
-            _place_admitted(run, list(batch), None)
+            _place_admitted(run, batch, None)
     else:
         answer = run.desk.admit(batch)
         run.verdicts.extend(answer.verdicts)

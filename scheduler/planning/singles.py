@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from binpacking.answer import Optimal, Unknown
 from binpacking.capacity import slots
 from binpacking.prove import prove_unfit
 from scheduler.model.gang import PendingGang
-from scheduler.model.plan import Assignment
+from scheduler.model.plan import Assignment, Verdict
 from scheduler.planning.room import room_for
 from scheduler.planning.run import Run, accept, with_devices
 from scheduler.softly import place_softly
@@ -33,7 +34,29 @@ def place_singles(run: Run, batch: list[PendingGang], within: Mask | None) -> No
         core = prove_unfit(run.packing, one) or Unknown(0.0)
         verdict = run.explainer.unfit(run.packing, rest[0], one, core)
         run.note(key, rest[0], verdict)
-    run.verdicts.extend(replace(verdict, key=single.key) for single in rest)
+        if is_told_by_shape(run, rest[0]):
+            run.failures.note_single(rest[0].roles[0].shape, verdict)
+    run.verdicts.extend(structs.replace(verdict, key=single.key) for single in rest)
+
+
+def is_told_by_shape(run: Run, single: PendingGang) -> bool:
+    """Whether all that decides about the pod, beside the room there is, is its shape."""
+    shape = single.roles[0].shape
+    return (
+        run.desk is None
+        and not run.rooms.count
+        and not run.translation.sees_labels
+        and not (single.avoided or shape.pod_affinity or shape.spread)
+    )
+
+
+def known_of(run: Run, batch: Sequence[PendingGang]) -> list[Verdict]:
+    """What is said of pods whose shape was found not to fit earlier in this run; nothing where none was."""
+    first = batch[0]
+    told = run.failures.recall_single(first.roles[0].shape) if first.key.is_single else None
+    if told is None or first.avoided or first.blocked:
+        return []
+    return [structs.replace(told, key=single.key) for single in batch]
 
 
 def _fill(run: Run, batch: list[PendingGang], within: Mask | None) -> list[PendingGang]:
@@ -41,7 +64,7 @@ def _fill(run: Run, batch: list[PendingGang], within: Mask | None) -> list[Pendi
     run.meter.charge()
     first, count = batch[0], len(batch)
     gang = run.translation.gang(first, count=count, minimum=0, within=within)
-    if not slots(run.packing.free, gang.roles[0]).any():
+    if count > 1 and not slots(run.packing.free, gang.roles[0]).any():
         return batch
     placement = place_softly(run.translation, run.packing, first.roles, gang)
     nodes: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
-from quotas.order import Entry, order
+from quotas.order import rank_of
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Ordering, Verdict
 from scheduler.planning.limits import BATCH_MAX
@@ -14,17 +14,16 @@ from scheduler.service import rank
 
 def in_order(gangs: Sequence[PendingGang], by: Ordering = "oldest", at_s: float = 0.0) -> list[PendingGang]:
     """The gangs as they are to be considered, first served first."""
-    entries = [
-        Entry(
+    return sorted(
+        gangs,
+        key=lambda g: rank_of(
+            g.priority,
+            g.created_s,
+            str(g.key),
             is_started=g.is_started,
-            priority=g.priority,
             rank=0.0 if by == "oldest" else rank(by, g.pods, at_s),
-            created_s=g.created_s,
-            name=str(g.key),
-        )
-        for g in gangs
-    ]
-    return [gangs[i] for i in order(entries)]
+        ),
+    )
 
 
 def in_batches(
@@ -56,22 +55,25 @@ def batches(
     kind: by which pods of one shape are told apart; None for those that are always planned alone.
     """
     batch: list[PendingGang] = []
+    was_settled = False
+    own: Hashable = None
     for gang in gangs:
-        is_settled = gang.key in settled or (bool(batch) and batch[0].key in settled)
-        is_full = len(batch) >= BATCH_MAX
-        if batch and (is_settled or is_full or not _is_alike(batch[0], gang, kind)):
+        is_settled = gang.key in settled
+        apart = is_settled or was_settled or len(batch) >= BATCH_MAX
+        if batch and (apart or own is None or not _is_alike(batch[0], gang) or own != kind(gang)):
             yield batch
             batch = []
+        if not batch:
+            own = kind(gang) if gang.key.is_single else None
         batch.append(gang)
+        was_settled = is_settled
     if batch:
         yield batch
 
 
-def _is_alike(first: PendingGang, other: PendingGang, kind: Callable[[PendingGang], Hashable]) -> bool:
-    if not (first.key.is_single and other.key.is_single) or first.blocked or other.blocked:
+def _is_alike(first: PendingGang, other: PendingGang) -> bool:
+    """Whether both are single pods that ask for the same. The first is one."""
+    if not other.key.is_single or first.blocked or other.blocked:
         return False
-    one, two = first.roles[0].pods[0], other.roles[0].pods[0]
-    if (one.shape is not two.shape and one.shape != two.shape) or first.avoided != other.avoided:
-        return False
-    known = kind(first)
-    return known is not None and known == kind(other)
+    one, two = first.roles[0].shape, other.roles[0].shape
+    return (one is two or one == two) and first.avoided == other.avoided

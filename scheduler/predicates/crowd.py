@@ -7,39 +7,20 @@ what differs, not what exists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scheduler.model.objects import Node, Shape
 from scheduler.model.plan import Placed
 from scheduler.model.selection import HostPort, PodTerm, Selector, WeightedPodTerm
 from scheduler.predicates.matching import Namespaces, selects, term_reaches
+from scheduler.predicates.node_rows import Domains, NodeRows, Rows
 
 Labels = tuple[tuple[str, str], ...]
-Rows = NDArray[np.int64]
 
 #: ``hardPodAffinityWeight`` of kube-scheduler's InterPodAffinityArgs, as it is by default.
 HARD_WEIGHT = 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Domains:
-    """The values of one node label. of: int32[N], -1 where the node lacks the label; ``count`` values."""
-
-    of: NDArray[np.int32]
-    count: int
-
-    def counts(self, rows: Rows) -> NDArray[np.int64]:
-        """int64[count]: how many of these rows are in each domain."""
-        inside = self.of[rows]
-        return np.bincount(inside[inside >= 0], minlength=self.count).astype(np.int64)
-
-    def has(self, rows: Rows) -> NDArray[np.bool_]:
-        """bool[N]: nodes in a domain that holds one of these rows."""
-        return np.append(self.counts(rows) > 0, False)[self.of]
 
 
 class Crowd:
@@ -47,6 +28,7 @@ class Crowd:
 
     def __init__(self, nodes: Sequence[Node], placed: Iterable[Placed] = ()) -> None:
         self.nodes = nodes
+        self._rows = NodeRows.of(nodes)
         #: Pods that were promised a node, where it is asked what holds beside them; put in as well.
         self.promised: Sequence[Placed] = ()
         self._placed: list[Placed] = []
@@ -58,7 +40,6 @@ class Crowd:
         self._drawing: dict[tuple[WeightedPodTerm, ...], list[int]] = {}
         self._ports: dict[tuple[HostPort, ...], list[int]] = {}
         self._owned: dict[str, list[int]] = {}
-        self._domains: dict[str, Domains] = {}
         #: By namespace, the labels that terms of pods on nodes look at there; None where no term does.
         self._reached: dict[str, frozenset[str] | None] = {}
         for pod in placed:
@@ -116,15 +97,7 @@ class Crowd:
 
     def domains(self, key: str) -> Domains:
         """The domains of a node label, numbered in the order of the nodes."""
-        known = self._domains.get(key)
-        if known is None:
-            seen: dict[str, int] = {}
-            of = [
-                -1 if (value := node.labels.get(key)) is None else seen.setdefault(value, len(seen))
-                for node in self.nodes
-            ]
-            known = self._domains[key] = Domains(np.array(of, dtype=np.int32), len(seen))
-        return known
+        return self._rows.domains(key)
 
     def matching(self, terms: Sequence[PodTerm], namespaces: Namespaces) -> Rows:
         """int64[*]: the node of every pod of which all these terms speak."""

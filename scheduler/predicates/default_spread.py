@@ -8,6 +8,9 @@ nodes with some devices left over are of no use to the next large gang.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from scheduler.model.gang import PendingGang
 from scheduler.model.objects import Pod
 
 #: (API group and version, kind) of the controllers whose selectors kube-scheduler reads.
@@ -23,3 +26,9 @@ def spread_by(pod: Pod) -> str:
         return ""
     asks_devices = shape.ask is not None or any("/" in name for name, _ in shape.requests)
     return "" if shape.spread or asks_devices else owner.uid
+
+
+def spreading(gangs: Iterable[PendingGang]) -> dict[str, None]:
+    """The controllers of waiting pods that spread by default."""
+    firsts = [gang.roles[0].pods[0] for gang in gangs if gang.roles]
+    return dict.fromkeys(spread_by(pod) for pod in firsts if pod.owner is not None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
+from typing import ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +15,56 @@ from scheduler.model.selection import Requirement, Taint, Toleration
 from scheduler.predicates.matching import holds
 
 Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
 #: Answers for different tolerations that are kept.
 TOLERATIONS_MAX = 1_024
+#: Tuples of nodes whose rows are kept.
+KNOWN_MAX = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domains:
+    """The values of one node label. of: int32[N], -1 where the node lacks the label; ``count`` values."""
+
+    of: NDArray[np.int32]
+    count: int
+
+    def counts(self, rows: Rows) -> NDArray[np.int64]:
+        """int64[count]: how many of these rows are in each domain."""
+        inside = self.of[rows]
+        return np.bincount(inside[inside >= 0], minlength=self.count).astype(np.int64)
+
+    def has(self, rows: Rows) -> NDArray[np.bool_]:
+        """bool[N]: nodes in a domain that holds one of these rows."""
+        return np.append(self.counts(rows) > 0, False)[self.of]
 
 
 class NodeRows(Sequence[Node]):
     """Nodes that do not change."""
 
+    #: Those of the last tuples of nodes: from one plan to the next nodes are mostly the very same.
+    _known: ClassVar[tuple[NodeRows, ...]] = ()
+
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.nodes = tuple(nodes)
         self._labels: dict[str, _Column] = {}
         self._tolerated: dict[tuple[Toleration, ...], Mask] = {}
+        self._unwelcome: dict[tuple[Toleration, ...], NDArray[np.int64] | None] = {}
+        self._domains: dict[str, Domains] = {}
 
     @staticmethod
     def of(nodes: Sequence[Node]) -> NodeRows:
-        return nodes if isinstance(nodes, NodeRows) else NodeRows(nodes)
+        """The rows of these nodes; of the very same tuple the very same rows."""
+        if isinstance(nodes, NodeRows):
+            return nodes
+        if not isinstance(nodes, tuple):
+            return NodeRows(nodes)
+        for known in NodeRows._known:
+            if known.nodes is nodes:
+                return known
+        made = NodeRows(nodes)
+        NodeRows._known = (made, *NodeRows._known[: KNOWN_MAX - 1])
+        return made
 
     @overload
     def __getitem__(self, index: int) -> Node: ...
@@ -44,6 +80,23 @@ class NodeRows(Sequence[Node]):
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    @cached_property
+    def row(self) -> Mapping[str, int]:
+        """The row of each node by its name."""
+        return {node.name: row for row, node in enumerate(self.nodes)}
+
+    def domains(self, key: str) -> Domains:
+        """The domains of a node label, numbered in the order of the nodes."""
+        known = self._domains.get(key)
+        if known is None:
+            seen: dict[str, int] = {}
+            of = [
+                -1 if (value := node.labels.get(key)) is None else seen.setdefault(value, len(seen))
+                for node in self.nodes
+            ]
+            known = self._domains[key] = Domains(np.array(of, dtype=np.int32), len(seen))
+        return known
 
     @cached_property
     def unschedulable(self) -> Mask:
@@ -74,6 +127,19 @@ class NodeRows(Sequence[Node]):
             if len(self._tolerated) < TOLERATIONS_MAX:
                 self._tolerated[tolerations] = known
         return known
+
+    def unwelcome(
+        self, tolerations: tuple[Toleration, ...], count: Callable[[tuple[Taint, ...]], int]
+    ) -> NDArray[np.int64] | None:
+        """int64[N] of what ``count`` says of the nodes' taints; None where that is 0 everywhere."""
+        if tolerations in self._unwelcome:
+            return self._unwelcome[tolerations]
+        kinds, of = self.taints
+        counts = np.array([count(taints) for taints in kinds], dtype=np.int64)
+        found = counts[of] if counts.any() else None
+        if len(self._unwelcome) < TOLERATIONS_MAX:
+            self._unwelcome[tolerations] = found
+        return found
 
     @cached_property
     def taints(self) -> tuple[list[tuple[Taint, ...]], NDArray[np.int32]]:

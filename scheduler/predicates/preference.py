@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scheduler.model.objects import Node, Shape
 from scheduler.model.plan import Placed
 from scheduler.model.selection import SpreadConstraint
-from scheduler.predicates.crowd import Crowd, Domains, Labels, drawn_by
+from scheduler.predicates.crowd import Crowd, Labels, drawn_by
 from scheduler.predicates.matching import Namespaces, selects, term_applies
 from scheduler.predicates.node_affinity import term_mask
-from scheduler.predicates.node_rows import NodeRows
+from scheduler.predicates.node_rows import Domains, NodeRows
 from scheduler.predicates.taints import unwelcome
 from scheduler.predicates.topology_spread import carriers, existing
 
@@ -91,12 +91,9 @@ def preference(
 
 
 def _by_taints(shape: Shape, nodes: Sequence[Node]) -> Score | None:
-    kinds, of = NodeRows.of(nodes).taints
-    known = np.array([unwelcome(shape.tolerations, taints) for taints in kinds], dtype=np.int64)
-    if not known.any():
-        return None
-    counts = known[of]
-    return TAINT_WEIGHT * (SCORE_MAX - _of_most(counts))
+    tolerations = shape.tolerations
+    counts = NodeRows.of(nodes).unwelcome(tolerations, lambda taints: unwelcome(tolerations, taints))
+    return None if counts is None else TAINT_WEIGHT * (SCORE_MAX - _of_most(counts))
 
 
 def _by_nodes(shape: Shape, nodes: Sequence[Node]) -> Score | None:

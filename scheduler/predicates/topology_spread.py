@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from binpacking.problem import Skew
 from scheduler.model.objects import Node, Shape
 from scheduler.model.selection import SpreadConstraint
-from scheduler.predicates.crowd import Crowd, Domains
+from scheduler.predicates.crowd import Crowd
 from scheduler.predicates.matching import selects
 from scheduler.predicates.node_affinity import affinity_mask
+from scheduler.predicates.node_rows import Domains
 from scheduler.predicates.predicate import Mask
 from scheduler.predicates.taints import untolerated
 

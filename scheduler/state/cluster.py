@@ -6,10 +6,10 @@ Both shells feed the same state. It holds no client and no clock; every method i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from quotas.units import UnitTable
@@ -21,12 +21,12 @@ from scheduler.gangs.groups import Group, GroupKind, PodGroup
 from scheduler.gangs.standing import stands
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.moment import Moment
-from scheduler.model.objects import ATTACHABLE, Node, Pod, Rejected, Shape
+from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
 from scheduler.model.volumes import Claims, Wanted
 from scheduler.parse.teamquota import TeamQuota
-from scheduler.predicates.default_spread import spread_by
-from scheduler.records import Record, gang_words, looks_alike, same_for_masks
+from scheduler.predicates.default_spread import spreading
+from scheduler.records import Record, looks_alike, same_gang_words
 from scheduler.state.disruption import Disruption
 from scheduler.state.gangs import Gangs
 from scheduler.state.last_look import LastLook
@@ -92,7 +92,7 @@ class ClusterState(DeviceState):
             self.roll.nodes_changed()
         if before is None:
             self._rows_moved()
-        elif same_for_masks(before, node) and dict(before.allocatable) == dict(node.allocatable):
+        elif before.is_like(node):
             return False
         else:
             self._masks.node_changed(node)
@@ -151,7 +151,7 @@ class ClusterState(DeviceState):
             self.roll.touch(record.key)
             self._reshape(self.volumes.gone(record.observed, record.filled))
             self.roll.forget(uid)
-            self.gangs.leave(record)
+            self.roll.gone(self.gangs.leave(record))
             self.free_up(self._nominations.drop(uid))
 
     def set_group(self, group: Group) -> None:
@@ -372,27 +372,25 @@ class ClusterState(DeviceState):
         self._planned_at = self._placed.meanwhile.count
         views, vacancies = self.gangs.views(), self.gangs.holds()
         gangs = self.refusals.kept_away(views.values() if looked_at is None else looked_at, at_s)
-        shapes = {role.shape for gang in gangs for role in gang.roles}
+        shapes = dict.fromkeys(role.shape for gang in gangs for role in gang.roles)
         self.roll.settle(views)
         teams = self.roll.teams(at_s)
         room = None if teams is not None else self.roll.room(at_s, gangs, displaces=self.follows)
-        total = self.columns.total.copy()
-        free = total - self.columns.used
-        for name, column in self.columns.column.items():
-            if name.startswith(ATTACHABLE):
-                # What a node attaches is no part of its size: it counts, and does not weigh.
-                total[:, column] = 0
+        layout = self.columns.layout
+        free = self.columns.total - self.columns.used
+        # What agents report lowers what nodes have.
+        total = layout.total.copy() if self.devices.inventories else layout.total
         devices = self.devices.limit(self.columns.row, self.columns.column, free, total, self.roll.going)
         total.setflags(write=False)
         free.setflags(write=False)
         return Snapshot(
-            nodes=tuple(self.columns.nodes),
-            resources=tuple(self.columns.resources),
+            nodes=layout.nodes,
+            resources=layout.resources,
             free=free,
             total=total,
             masks=self._masks.at(shapes, self.claims),
             gangs=gangs,
-            placed=self._placed.seen_by(shapes, {spread_by(g.roles[0].pods[0]) for g in gangs if g.roles}),
+            placed=self._placed.seen_by(shapes, spreading(gangs)),
             room=room,
             budgets=() if teams is None and room is None else self.disruption.all(),
             at_s=at_s,
@@ -413,12 +411,12 @@ class ClusterState(DeviceState):
     def _settle(self, record: Record) -> bool:
         """Make what follows from a record true again: its charge, its gang's view."""
         before, pod = record.effective, record.observed
-        after = replace(pod, node_name=record.assumed) if record.assumed else pod
+        after = structs.replace(pod, node_name=record.assumed) if record.assumed else pod
         if record.is_settled and looks_alike(before, after, by_labels=self._placed.sees_all):
             record.effective = after
             return False
         record.is_settled = record.rejected is None
-        if gang_words(before) != gang_words(pod) or (record.rejected is not None) != (
+        if not same_gang_words(before, pod) or (record.rejected is not None) != (
             self.gangs.is_refused(pod.uid)
         ):
             self.gangs.leave(record)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from scheduler.gangs.groups import Group, GroupKind, Job
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.standing import Shortage
 from scheduler.gangs.view import as_remains, is_pending, look, outsiders, pending_gang, single
-from scheduler.model.gang import SINGLE, GangKey, GangSpec, PendingGang, Vacancy, Waiting
+from scheduler.model.gang import GangKey, GangSpec, PendingGang, Vacancy, Waiting
 from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.records import Record
 from scheduler.state.ended import Ended
@@ -18,6 +19,7 @@ from scheduler.state.vacancies import Vacancies
 
 #: Warnings not yet taken by the shell; more are dropped.
 WARNINGS_MAX = 1_000
+_NOBODY: Mapping[GangKey, Shortage] = MappingProxyType({})
 
 
 class Gangs:
@@ -113,23 +115,25 @@ class Gangs:
         if record.rejected is not None:
             self._refused[pod.uid] = record
 
-    def leave(self, record: Record) -> None:
-        """Take the pod out of its gang."""
+    def leave(self, record: Record) -> GangKey | None:
+        """Take the pod out of its gang; the gang where that was its last member."""
         self._refused.pop(record.observed.uid, None)
         key = record.key
         if key is None:
-            return
+            return None
         members = self.members.get(key)
         if members is not None:
             members.pop(record.observed.uid, None)
             if not members:
                 del self.members[key]
                 self._noticed.pop(key, None)
-                self._forget_described(key)
+                if not key.is_single:
+                    self._forget_described(key)
+                    self._ended.forget(key)
                 self._forget_standing(key)
-                self._ended.forget(key)
         self._dirty[key] = None
         record.key = None
+        return None if key in self.members else key
 
     def is_refused(self, uid: str) -> bool:
         return uid in self._refused
@@ -226,11 +230,13 @@ class Gangs:
     def short(self) -> Mapping[GangKey, Shortage]:
         """Gangs some of whose members are bound although fewer than the minimum stand, by the watch alone."""
         self.refresh()
-        return dict(self._short)
+        return dict(self._short) if self._short else _NOBODY
 
     def holds(self) -> tuple[Vacancy, ...]:
         """Rooms of lost members, each kept for the one that comes in its place."""
         self.refresh()
+        if not self.vacancies.by_gang:
+            return ()
         return tuple(
             vacancy
             for key, vacancies in self.vacancies.by_gang.items()
@@ -294,9 +300,11 @@ class Gangs:
         return self._news.left
 
     def refresh(self) -> None:
-        for key in list(self._dirty):
-            self._refresh(key)
-        self._catch_all_up()
+        if self._dirty:
+            for key in list(self._dirty):
+                self._refresh(key)
+        if self._gained:
+            self._catch_all_up()
 
     def warnings(self) -> list[tuple[Pod, str]]:
         """What pods' owners should know of their gangs, each once; the pods are scheduled all the same."""
@@ -354,10 +362,10 @@ class Gangs:
         self.vacancies.drop(key)
 
     def _build(self, key: GangKey) -> PendingGang | None:
+        if key.is_single:
+            return self._build_single(key)
         records = [self._pods[uid] for uid in self.members.get(key, ())]
         members = [r.effective for r in records if r.rejected is None]
-        if key.dialect == SINGLE:
-            return single(members[0]) if members and is_pending(members[0]) else None
         if not any(is_pending(pod) for pod in members):
             self._outsiders.pop(key, None)
             return None
@@ -369,6 +377,14 @@ class Gangs:
         else:
             self._outsiders.pop(key, None)
         return pending_gang(key, members, self, refused, self._stood.get(key))
+
+    def _build_single(self, key: GangKey) -> PendingGang | None:
+        """Nothing but its pod decides."""
+        for uid in self.members.get(key, ()):
+            record = self._pods[uid]
+            if record.rejected is None:
+                return single(record.effective, key) if is_pending(record.effective) else None
+        return None
 
     def _touch_described(self, group: Group) -> list[GangKey]:
         found = self._described_by(group)

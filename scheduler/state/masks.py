@@ -6,7 +6,7 @@ for: by a plan that is in its own thread, not when the snapshot is taken.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Set
+from collections.abc import Collection, Hashable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Masks:
         """bool[N]: where the static rules let pods of this shape go."""
         return self._table.of(shape, self._now(), len(self._table.changes), claims)
 
-    def at(self, shapes: Set[Shape], claims: Claims) -> MasksAt:
+    def at(self, shapes: Collection[Shape], claims: Claims) -> MasksAt:
         """The masks of these shapes as they are now, whatever changes later. Not while a plan reads them."""
         self._table.shrink(self._bytes_max // max(1, len(self._columns.nodes)))
         return MasksAt(self._table, self._now(), claims, shapes)
@@ -61,14 +61,14 @@ class Masks:
 
     def _now(self) -> NodeRows:
         if self._rows is None:
-            self._rows = NodeRows(self._columns.nodes)
+            self._rows = NodeRows.of(self._columns.layout.nodes)
         return self._rows
 
 
 class MasksAt(Mapping[Shape, NDArray[np.bool_]]):
     """Masks over nodes as they were at one moment; a later state may share the table."""
 
-    def __init__(self, table: _Table, rows: NodeRows, claims: Claims, shapes: Set[Shape]) -> None:
+    def __init__(self, table: _Table, rows: NodeRows, claims: Claims, shapes: Collection[Shape]) -> None:
         self._table = table
         self._rows = rows
         self._stamp = len(table.changes)
@@ -134,6 +134,7 @@ def _looked_at(shape: Shape) -> Hashable:
         shape.node_selector,
         shape.node_terms,
         shape.tolerations,
+        shape.features,
         shape.volumes,
         shape.namespace if shape.volumes else "",
     )

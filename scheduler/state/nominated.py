@@ -16,6 +16,8 @@ class Nominations:
 
     def see(self, pod: Pod) -> bool:
         """Take a pod as observed; whether room that was promised to it is no longer."""
+        if not self._pods and not pod.nominated_node:
+            return False
         before = self._pods.pop(pod.uid, None)
         counts = (
             bool(pod.nominated_node)
@@ -34,6 +36,8 @@ class Nominations:
 
     def on_nodes(self, columns: NodeColumns) -> tuple[Nominated, ...]:
         """Those promised nodes that exist."""
+        if not self._pods:
+            return ()
         return tuple(
             Nominated(
                 priority=pod.priority,
@@ -52,6 +56,8 @@ class Nominations:
         self, priority: int, rows: Sequence[int], columns: NodeColumns
     ) -> tuple[list[int], list[Requests]]:
         """Rows and requests of those on these nodes that pods of this priority leave their room to."""
+        if not self._pods:
+            return [], []
         here = set(rows)
         found = [
             (columns.row[pod.nominated_node], pod.shape.requests)

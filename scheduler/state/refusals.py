@@ -46,8 +46,8 @@ class Refusals:
 
     def saw(self, key: GangKey, pod: Pod) -> None:
         """A version of a pod of ours."""
-        whose = _whose(key, pod)
-        if whose is None or not is_refused(pod):
+        whose = _whose(key, pod) if is_refused(pod) else None
+        if whose is None:
             return
         known = self._found.pop((whose, pod.node_name), _Refusal(0, "", 0.0))
         if known.last_uid != pod.uid:
@@ -72,7 +72,8 @@ class Refusals:
 
     def kept_away(self, gangs: Iterable[PendingGang], at_s: float) -> tuple[PendingGang, ...]:
         """The gangs as they are to be planned at ``at_s``; one that nothing changed for is the same value."""
-        self._expire(at_s)
+        if self._found:
+            self._expire(at_s)
         if not self._found:
             self._told.clear()
             return tuple(gangs)
@@ -108,8 +109,9 @@ class Refusals:
 
 def is_refused(pod: Pod) -> bool:
     """Whether a kubelet did not admit it."""
-    is_told = pod.reason.startswith("OutOf") or pod.reason in _REASONS
-    return pod.phase == "Failed" and bool(pod.node_name) and is_told
+    if pod.phase != "Failed" or not pod.node_name:
+        return False
+    return pod.reason.startswith("OutOf") or pod.reason in _REASONS
 
 
 def _whose(key: GangKey, pod: Pod) -> Whose | None:

@@ -47,8 +47,9 @@ class Vacancies:
     def drop(self, key: GangKey) -> None:
         """The gang stands, or is over."""
         self._given_up.discard(key)
-        for uid in list(self.by_gang.get(key, ())):
-            self.lapse(key, uid)
+        if key in self.by_gang:
+            for uid in list(self.by_gang[key]):
+                self.lapse(key, uid)
 
     def give_up(self, key: GangKey) -> None:
         """The gang is evicted: its rooms are for whom it goes."""

@@ -149,6 +149,12 @@ class Roll:
         if key is not None:
             self._dirty[key] = None
 
+    def gone(self, key: GangKey | None) -> None:
+        """The gang has no members any more."""
+        if key is not None:
+            self._dirty.pop(key, None)
+            self._running.pop(key, None)
+
     def set_group(self, group: PodGroup) -> None:
         """A group object that may give all its pods a priority."""
         if group.priority is None:

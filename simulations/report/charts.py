@@ -1,4 +1,4 @@
-"""The charts of a page, as data: plotly figures and, for each, the same numbers as a table."""
+"""The charts of a page, as data in plotly's terms and, for each, the same numbers as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One page of a run that needs no network: charts by plotly, every one also as a table."""
+"""One page of a run that needs no network and no script: charts as pictures, every one also as a table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from scheduler.cli.units import duration
 from simulations.outcome import Outcome
 from simulations.report.charts import Chart, charts
 from simulations.report.repeat import Repeat
+from simulations.report.svg import picture
 from simulations.summary import Figures, Summary
 
 ASSUMPTIONS = (
@@ -44,11 +44,10 @@ def page(outcome: Outcome, summary: Summary, again: Repeat | None = None) -> str
         facts=_facts(summary),
         columns=[title for _, title in _COLUMNS],
         groups=_groups(summary),
-        charts=found,
+        charts=[(chart, picture(chart)) for chart in found],
         assumptions=ASSUMPTIONS,
         again=again,
         data=_inert(found),
-        plotly=Markup(get_plotlyjs()),
     )
 
 

@@ -1,7 +1,9 @@
-"""``python -m tests.benchmarks.simulate``: how fast traces run, and Muri's beside published figures.
+"""``python -m tests.benchmarks.simulate``: how fast loads and traces run, Muri's beside published figures.
 
-Traces are read from ``--traces`` (fgd-openb, itp-elasticflow, muri-philly as published); each run is a
-process of its own, so that its memory is nobody else's. Writes build/bench/simulate.json.
+Invented loads go through ``stowplan simulate`` (``simulated_loads``), a live cycle through ``ClusterState``
+and ``Cycles`` (``cycle``). Traces are read from ``--traces`` (fgd-openb, itp-elasticflow, muri-philly as
+published). Each run is a process of its own, so that its memory is nobody else's. Writes
+build/bench/simulate.json.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ from simulations.loads.formats import arrivals, read
 from simulations.nodes import pooled, read_nodes
 from simulations.summary import summarise
 from simulations.workload import Workload, repeated, workload
+from tests.benchmarks.cycle import Measured as CycleMeasured
+from tests.benchmarks.figures import machine
+from tests.benchmarks.simulated_loads import LOADS, Measured, line, measured
 
 TRACES: Final = Path("../shared/traces")
 OUT: Final = Path("build/bench/simulate.json")
@@ -111,14 +116,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.simulate", description=__doc__)
     parser.add_argument("--traces", type=Path, default=TRACES)
     parser.add_argument("--seeds", type=int, default=1, help="arrival orders of the FGD experiment")
+    parser.add_argument("--what", choices=["all", "loads", "traces"], default="all")
     parser.add_argument("--only", help="one run in this process, as JSON")
     given = parser.parse_args()
     if given.only:
         print(msgspec.json.encode(run(given.only, given.traces)).decode())
         return 0
     names = [f"fgd:{42 + i}" for i in range(given.seeds)] + ["jobs"] + [f"muri:{name}" for name in POLICIES]
+    loads: list[Measured] = []
+    for load in LOADS if given.what != "traces" else ():
+        loads.append(measured(load))
+        print(line(loads[-1]), flush=True)
+    cycle = _cycle() if given.what != "traces" else None
     runs: list[Run] = []
-    for name in names:
+    for name in names if given.what != "loads" else ():
         command = [sys.executable, "-m", "tests.benchmarks.simulate", "--only", name]
         told = subprocess.run(
             [*command, "--traces", str(given.traces)], check=True, capture_output=True, text=True
@@ -128,8 +139,20 @@ def main() -> int:
     OUT.parent.mkdir(parents=True, exist_ok=True)
     columns = ("as", "avg_jct_s", "makespan_s")
     published = {name: dict(zip(columns, row, strict=True)) for name, row in PUBLISHED.items()}
-    OUT.write_text(json.dumps({"runs": msgspec.to_builtins(runs), "published": published}, indent=2) + "\n")
+    report = {"machine": machine(), "loads": loads, "live_cycle": cycle, "runs": runs, "published": published}
+    OUT.write_text(json.dumps(msgspec.to_builtins(report), indent=2) + "\n")
     return 0
+
+
+def _cycle() -> CycleMeasured:
+    told = subprocess.run([sys.executable, "-m", "tests.benchmarks.cycle"], check=True, capture_output=True)
+    found = msgspec.json.decode(told.stdout, type=CycleMeasured)
+    print(
+        f"a live cycle while {found.waiting:,} gangs and pods of {found.shapes:,} shapes wait: "
+        f"{found.wall_s * 1e3:.0f} ms, at most {found.worst_s * 1e3:.0f} ms",
+        flush=True,
+    )
+    return found
 
 
 def _line(one: Run) -> str:

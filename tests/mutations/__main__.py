@@ -30,6 +30,7 @@ from tests.mutations.healing_guards import HEALING_GUARDS
 from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.name_guards import NAME_GUARDS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
+from tests.mutations.speed_guards import SPEED_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
 from tests.mutations.trace_guards import TRACE_GUARDS
 from tests.mutations.truth_guards import TRUTH_GUARDS
@@ -56,6 +57,7 @@ MUTATIONS = (
     *TRACE_GUARDS,
     *DRIFT_GUARDS,
     *NAME_GUARDS,
+    *SPEED_GUARDS,
     *IN_STORMS,
 )
 

@@ -251,8 +251,8 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="shares go where they cost the others least",
         file="scheduler/devices/plan.py",
-        old="view.devices(self._worth(view, shares))",
-        new="view.devices(None)",
+        old="self._view.devices(self._worth(self._view))",
+        new="self._view.devices(None)",
         test="tests/devices/test_shares_go_where_they_cost_least.py",
     ),
     Mutation(

@@ -246,22 +246,22 @@ DIALECT_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="single pods that may not go alike are not planned alike",
         file="scheduler/planning/turns.py",
-        old=" or first.avoided != other.avoided:",
-        new=":",
+        old=" and first.avoided == other.avoided",
+        new="",
         test=REFUSED,
     ),
     Mutation(
         name="started work passes no higher priority",
         file="quotas/order.py",
-        old="    urgency = (-entry.priority, not entry.is_started)",
-        new="    urgency = (not entry.is_started, -entry.priority)",
+        old="    urgency = (-priority, not is_started)",
+        new="    urgency = (not is_started, -priority)",
         test=STARTED,
     ),
     Mutation(
         name="started work comes before other work of its priority",
         file="quotas/order.py",
-        old="    urgency = (-entry.priority, not entry.is_started)",
-        new="    urgency = (-entry.priority, False)",
+        old="    urgency = (-priority, not is_started)",
+        new="    urgency = (-priority, False)",
         test=STARTED,
     ),
     Mutation(

@@ -95,9 +95,9 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="a placeholder is no domain",
-        file="scheduler/translation.py",
-        old="known = np.where(real, known, -1).astype(np.int32)",
-        new="pass",
+        file="scheduler/ground.py",
+        old="known = np.where(real, self.rows.domains(label).of, -1).astype(np.int32)",
+        new="known = self.rows.domains(label).of",
         test=PROOFS,
     ),
     Mutation(

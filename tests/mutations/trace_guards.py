@@ -62,7 +62,7 @@ TRACE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="the last pod of a gang holds its own GPUs",
         file="simulations/engine.py",
-        old="gpus = dict(pod.shape.requests).get(GPU, 0)",
+        old="gpus = _gpus(pod.shape)",
         new="gpus = job.gpus",
         test=UNEVEN,
     ),

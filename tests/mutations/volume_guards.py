@@ -171,9 +171,9 @@ VOLUME_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="attachments are no part of a node's size",
-        file="scheduler/state/cluster.py",
-        old="                total[:, column] = 0",
-        new="                total[:, column] += 0",
+        file="scheduler/columns.py",
+        old="                    total[:, column] = 0",
+        new="                    total[:, column] += 0",
         test=ATTACHES,
     ),
     Mutation(

@@ -123,9 +123,9 @@ def test_the_page_says_what_happened_and_loads_nothing(found: list[Job], policy:
     outcome = run(found, policy)
     summary = summarise(outcome, policy=EVIL)
     read = Page(page(outcome, summary))
-    assert read.loads == []
+    assert all(told.startswith("data:image/png;base64,") for told in read.loads)
     assert read.policy.startswith("default-src 'none';")
-    assert read.script_count == 3
+    assert read.script_count == 1
     charts = {chart["id"]: chart for chart in json.loads(read.scripts["charts"])}
     assert list(charts) == ["allocation", "completion", "waits", "teams", "fragmentation", "queue", "devices"]
     assert all(f"{name}-table" in read.tables for name in charts)
@@ -173,8 +173,8 @@ def test_a_name_cannot_leave_its_place(evil: str) -> None:
     found.append(Job(name="big", submit_s=0, duration_s=10, gpus=9, team="other"))
     outcome = run(found, Policy())
     read = Page(page(outcome, summarise(outcome, policy=evil)))
-    assert read.loads == []
-    assert read.script_count == 3
+    assert all(told.startswith("data:image/png;base64,") for told in read.loads)
+    assert read.script_count == 1
     assert f"team {evil}" in [row[0] for row in read.tables["figures"]]
     # Browsers end a script where Python's parser does not, so there must be nothing to end it with.
     assert "<" not in read.scripts["charts"]
@@ -195,7 +195,7 @@ def test_the_tables_are_the_run(
     assert [row["estimate_s"] for row in read["jobs"]] == [s.job.estimate_s for s in outcome.stories]
     total = sum((row["to_s"] - row["from_s"]) * row["gpus"] for row in read["stays"])
     assert total == pytest.approx(gpu_seconds(outcome, "from_s"), abs=1e-6)
-    assert [row["allocated_gpus"] for row in read["curve"]] == outcome.curve.allocated
+    assert [row["allocated_gpus"] for row in read["curve"]] == list(outcome.curve.allocated)
 
 
 QUOTAS = """\

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -30,7 +32,7 @@ def cluster(count: int) -> ClusterState:
 def refused(name: str, on: str, at_s: float, reason: str = "OutOfnvidia.com/gpu", **fields: object) -> Pod:
     """A pod as its kubelet leaves it that did not admit it."""
     found = pod(name, gpu=1, node=on, phase="Failed", created_s=at_s, **fields)  # type: ignore[arg-type] # fields of pod()
-    return Pod(**{**{slot: getattr(found, slot) for slot in Pod.__slots__}, "reason": reason})
+    return replace(found, reason=reason)
 
 
 def planned(state: ClusterState, at_s: float) -> Plan:
