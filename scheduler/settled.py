@@ -180,7 +180,7 @@ class Memory:
 
     def _over(self, now: Moment, before: Moment, free: NDArray[np.int64]) -> list[Finding]:
         """The findings that do not hold at this moment any more."""
-        if now.layout != before.layout:
+        if now.layout != before.layout or free.shape != self._free.shape:
             return list(self._findings.values())
         over: dict[int, Finding] = {}
         if now.arrivals != before.arrivals:

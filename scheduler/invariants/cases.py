@@ -43,10 +43,17 @@ class Case:
     #: Members that held their nodes then, and were not seen to go since.
     rest: dict[str, PodVersion] = field(default_factory=dict)
     words: str = ""
+    #: Some of them were said to be for somebody else: more than one decision.
+    is_mixed: bool = False
     starter: Who | None = None
     last_s: float = 0.0
     #: When the last of them was gone.
     gone_s: float = float("inf")
+
+    def hear(self, words: str) -> None:
+        """What was said of one of them."""
+        self.is_mixed |= bool(self.words) and words != self.words
+        self.words = self.words or words
 
     @property
     def nodes(self) -> set[str]:
@@ -87,7 +94,7 @@ class Cases:
         now_s, pod, before = change.entry.at_s, change.pod, change.before
         match change.entry.version:
             case EventVersion(uid=uid, reason="Evicted", note=note) if uid in self._evicted:
-                self._evicted[uid].words = self._evicted[uid].words or note
+                self._evicted[uid].hear(note)
             case _:
                 pass
         if change.entry.kind == "Node":
@@ -121,7 +128,7 @@ class Cases:
             self.leaving[either.uid] = (either.node, since_s, gone_s)
         self.names[who] = f"{either.namespace}/{who.name if isinstance(who, GangRef) else either.name}"
         if pod is not None and pod.evicted_for and (case := self._evicted.get(pod.uid)) is not None:
-            case.words = case.words or pod.evicted_for[1]
+            case.hear(pod.evicted_for[1])
         case = self._open.get(who)
         if case is not None and (pod is None or not pod.holds):
             case.rest.pop(either.uid, None)

@@ -73,7 +73,7 @@ def _judge(case: Case, cases: Cases, until_s: float, start_s: float) -> Iterator
     late = [at_s for at_s, who, level in cases.ended if _gave_up(case, named, at_s, who, level, due_s)]
     if late:
         over_s = case.last_s - min(late)
-        if named and over_s > VIEW_S:
+        if named and over_s > VIEW_S and not case.is_mixed:
             text = f"{case.title} evicted for {case.words}, {over_s:.1f} s after that had ended"
             yield Violation("INV17", case.revision, text)
         return
@@ -182,15 +182,17 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
     first = together[0]
     started = [(whose, pod) for at_s, whose, pod in cases.binds if at_s > first.at_s]
     told = MORE.search(first.words)
-    alike = set(_mates(first, who)) if told is not None else set()
-    mates = [whose for whose, _ in started if whose in alike][: 0 if told is None else int(told[1])]
+    alike = dict.fromkeys(_mates(first, who) if told is not None else ())
+    # Those that started, and then those that wait for the last who leave.
+    order = dict.fromkeys([*(whose for whose, _ in started if whose in alike), *alike])
+    mates = list(order)[: 0 if told is None else int(told[1])]
     mine = {who, *mates}
     bound = {pod.uid for whose, pod in started if whose in mine}
     need = [
         pod
         for one in (who, *mates)
         for pod in first.waiting[one]
-        if pod.uid in bound or _was_cut_short(cases, one, first)
+        if pod.uid in bound or one in mates or _was_cut_short(cases, one, first)
     ]
     if not need or not all(pod.is_plain and pod.share is None for pod in need):
         return

@@ -38,7 +38,8 @@ class Rounds:
 
     def second(self) -> Iterator[tuple[str, Open]]:
         """Those left open, first who had no turn in this round; each time of the group that had the fewest
-        turns in it, and then of the one that has cost least. Ends when the budget is spent.
+        turns in it, and then of the one that has cost least. Ends when the budget is spent, but after one at
+        least: else first turns that take all of it would keep the round from ever ending.
         """
         self._meter.is_second = True
         lines = {
@@ -62,7 +63,9 @@ class Rounds:
 
         heap = [(place(group), at, group) for at, group in enumerate(lines)]
         heapq.heapify(heap)
-        while heap and not self._meter.is_spent:
+        is_first = True
+        while heap and (is_first or not self._meter.is_spent):
+            is_first = False
             _, at, group = heapq.heappop(heap)
             one = lines[group].pop()
             self._meter.group = group

@@ -132,9 +132,11 @@ class Storm:
         return self._verdict(history, found)
 
     async def _judged(self, auditor: Auditor) -> list[Violation]:
-        """The storm itself excuses who was bound in vain, and who waited."""
+        """The storm excuses who was bound in vain, who waited, and who left for more than was needed."""
         troubles = ((0.0, STORM_S + AFTER_S),)
-        return await auditor.violations(partial_s=PARTIAL_S, troubles=troubles, is_served=True)
+        return await auditor.violations(
+            partial_s=PARTIAL_S, troubles=troubles, is_served=True, is_useful=False
+        )
 
     def _work(self) -> Iterator[Coroutine[object, object, None]]:
         yield from (replica.run() for replica in self._replicas)

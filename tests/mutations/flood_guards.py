@@ -37,6 +37,13 @@ FLOOD_GUARDS: tuple[Mutation, ...] = (
         test=KEPT,
     ),
     Mutation(
+        name="whatever first turns cost, one of those left open has its second",
+        file="scheduler/planning/rounds.py",
+        old="while heap and (is_first or not self._meter.is_spent):",
+        new="while heap and not self._meter.is_spent:",
+        test="tests/planner/test_a_flood_costs_others_little.py",
+    ),
+    Mutation(
         name="who had a turn waits until the others had theirs",
         file="scheduler/queue.py",
         old="            if gang is not None and self._is_coming(gang):\n",

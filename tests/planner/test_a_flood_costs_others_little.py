@@ -131,6 +131,23 @@ def test_in_a_busy_cluster_too_everybody_has_a_turn(waiting: int, late: int) -> 
     raise AssertionError("never tried")
 
 
+@given(tenants=st.integers(5, 40), late=st.integers(0, 39))
+@settings(max_examples=10)
+def test_many_tenants_first_turns_leave_everybody_a_second_one(tenants: int, late: int) -> None:
+    """What their first gangs cost is more than a cycle has; behind one of these waits one that fits."""
+    cluster = Cluster(budget=Budget(per_gang=0.5, total=2.0, work=0.002))
+    for tenant in range(tenants):
+        pods = list(flood(3, f"t{tenant}"))
+        if tenant == late % tenants:
+            pods[2] = replace(pods[2], shape=shape(gpu=1, memory=GIB + 2))
+        cluster.submit(pods)
+    for _ in range(3 * tenants):
+        if cluster.cycle().places:
+            return
+        cluster.release()
+    raise AssertionError("never tried")
+
+
 def test_hard_gangs_do_not_keep_the_solver_from_a_later_one() -> None:
     """There is solver for one of them in each cycle, and whatever was found is void in the next."""
     cluster = Cluster(nodes=0, budget=Budget(per_gang=0.01, total=0.01))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from scheduler.invariants import no_idle_hole, no_useless_eviction
 from scheduler.model.plan import Policy
@@ -45,5 +46,9 @@ def test_a_simulator_that_is_late_is_found(found: list[Job], late_s: float) -> N
     alike = [replace(job, priority=0) for job in _alike(found)]
     outcome = Engine(workload("drawn", alike), NODES, Setting()).run()
     stays = [replace(stay, from_s=stay.from_s + late_s, to_s=stay.to_s + late_s) for stay in outcome.stays]
-    late = replace(outcome, stays=stays, evictions=(), end_s=outcome.end_s + late_s)
+    stories = [
+        structs.replace(story, ended_s=None if story.ended_s is None else story.ended_s + late_s)
+        for story in outcome.stories
+    ]
+    late = replace(outcome, stays=stays, stories=stories, evictions=(), end_s=outcome.end_s + late_s)
     assert no_idle_hole(recorded(late))

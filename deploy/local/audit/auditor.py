@@ -143,17 +143,19 @@ class Auditor:
         is_quiet: bool = True,
         troubles: Sequence[tuple[float, float]] = (),
         is_served: bool = False,
+        is_useful: bool = True,
     ) -> list[Violation]:
         """What the invariants say about everything so far; INV12 too where the end is quiet.
 
         partial_s: how long a gang may be partly bound; 60 s where a leader crashed. troubles: when somebody
         kept the scheduler from acting (INV17, INV18). is_served: a scheduler led all that time, so that who
-        waited while there was room is told as well (INV18).
+        waited while there was room is told as well (INV18). is_useful: whether evictions are judged (INV17).
         """
         await self.catch_up()
         history = self.history()
         found = at_every_revision(history, partial_s=partial_s)
-        found += no_useless_eviction(history, troubles=troubles)
+        if is_useful:
+            found += no_useless_eviction(history, troubles=troubles)
         if is_served:
             found += no_idle_hole(history, troubles=troubles)
         return found + settled(history) if is_quiet else found
