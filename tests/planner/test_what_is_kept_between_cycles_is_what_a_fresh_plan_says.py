@@ -204,3 +204,17 @@ def test_who_waits_apart_starts_when_there_is_room(size: int, idle: int, gpus: i
         cluster.end(0)
         cluster.cycle(10.0 - left)
     assert sum(one.name.startswith("waits") for one in cluster.bound) == size
+
+
+@settings(max_examples=10, deadline=None)
+@given(idle=st.integers(0, 2), size=st.integers(1, 3))
+def test_a_cluster_without_nodes_waits_for_one(idle: int, size: int) -> None:
+    state = ClusterState("stowplan")
+    cycles = Cycles(state, policy=Policy(), budget=Budget(), healing=Healing())
+    for one in gang("waits", size) if size > 1 else [pod("waits")]:
+        state.set_pod(one)
+    for number in range(1 + idle):
+        begun = cycles.begin(float(number), float(number))
+        cycles.remember(begun, begun.plan())
+    state.set_node(node("n0"))
+    assert len(cycles.begin(9.0, 9.0).plan().places) == 1
