@@ -80,7 +80,7 @@ class Memory:
         self._social: dict[int, Finding] = {}
         self._shortages: Shortages[Finding] = Shortages()
         #: When all findings held for the last time, and what was free then (int64[N, R]).
-        self._at = Moment(0, 0, 0)
+        self._at = Moment(-1, -1, -1)
         self._free = np.zeros((0, 0), dtype=np.int64)
 
     def get(self, key: GangKey) -> Settled | None:
