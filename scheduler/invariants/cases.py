@@ -43,6 +43,8 @@ class Case:
     #: Members that held their nodes then, and were not seen to go since.
     rest: dict[str, PodVersion] = field(default_factory=dict)
     words: str = ""
+    #: Somebody held a part of a device, which no request counts.
+    has_shares: bool = False
     #: Some of them were said to be for somebody else: more than one decision.
     is_mixed: bool = False
     starter: Who | None = None
@@ -155,6 +157,7 @@ class Cases:
                 is_broken=not fault and self._is_broken(world, pod, now_s),
                 free=room_of(world, leaving_is_free=True),
                 waiting=_waiting(world),
+                has_shares=any(one.share is not None and one.holds for one in world.pods.values()),
             )
             case.rest = {member.uid: member for member in self._kin(world, pod) if member.holds}
             self.closed.append(case)

@@ -196,6 +196,8 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
     ]
     if not need or not all(pod.is_plain and pod.share is None for pod in need):
         return
+    if any(case.has_shares for case in together):
+        return
     rivals = [*_others_that_start(cases, mine, together), *_before_them(cases, mine, together)]
     for spared in together:
         room = copy(first.free)
