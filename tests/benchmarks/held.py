@@ -8,6 +8,7 @@ first, whenever a new one is among them.
 from __future__ import annotations
 
 import asyncio
+import gc
 import runpy
 import sys
 import time
@@ -23,9 +24,10 @@ LEAST_S: Final = 0.02
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """cpu_s: thread time of one callback. what: it, as asyncio describes it."""
+    """cpu_s: thread time of one callback, and of that the collector's. what: it, as asyncio describes it."""
 
     cpu_s: float
+    collected_s: float
     wall_s: float
     what: str
 
@@ -37,6 +39,8 @@ class Watch:
         self._path = path
         self._run = events.Handle._run
         self.longest: list[Hold] = []
+        self._collecting_s = 0.0
+        self._collected_s = 0.0
 
     def install(self) -> None:
         timed = self._timed
@@ -44,16 +48,31 @@ class Watch:
         def run(self: asyncio.Handle) -> None:
             timed(self)
 
+        gc.callbacks.append(self._collects)
         events.Handle._run = run  # type: ignore[method-assign] # every loop written in Python calls it
 
+    def _collects(self, phase: str, _: object) -> None:
+        """Before and after Python's collector of cycles runs, in whichever thread."""
+        if phase == "start":
+            self._collecting_s = time.thread_time()
+        else:
+            self._collected_s += time.thread_time() - self._collecting_s
+
     def _timed(self, handle: asyncio.Handle) -> None:
-        begun_s, cpu_s = time.monotonic(), time.thread_time()
+        begun_s, cpu_s, before_s = time.monotonic(), time.thread_time(), self._collected_s
         try:
             self._run(handle)
         finally:
             cpu_s = time.thread_time() - cpu_s
             if cpu_s >= LEAST_S:
-                self._note(Hold(cpu_s=cpu_s, wall_s=time.monotonic() - begun_s, what=repr(handle)[:300]))
+                self._note(
+                    Hold(
+                        cpu_s=cpu_s,
+                        collected_s=self._collected_s - before_s,
+                        wall_s=time.monotonic() - begun_s,
+                        what=repr(handle)[:300],
+                    )
+                )
 
     def _note(self, hold: Hold) -> None:
         self.longest = sorted([*self.longest, hold], key=lambda each: -each.cpu_s)[:KEPT]
