@@ -184,8 +184,8 @@ class Cycles:
         self._state.refresh()
         self._open_again()
         looked_at = self._first()
-        snapshot = self._state.snapshot(wall_s, self._served, looked_at)
-        snapshot = replace(snapshot, levels=tuple(sorted(self.apart.levels)))
+        levels = tuple(sorted(self.apart.levels))
+        snapshot = self._state.snapshot(wall_s, self._served, looked_at, levels)
         return Cycle(
             snapshot=snapshot,
             settled=self._memory.verdicts(snapshot.gangs),

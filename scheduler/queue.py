@@ -13,6 +13,7 @@ from itertools import islice
 
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Reason, Verdict
+from scheduler.planning.rounds import even_shares
 
 Line = dict[int, dict[GangKey, None]]
 
@@ -23,6 +24,10 @@ class _Lines:
 
     coming: Line = field(default_factory=dict)
     had: Line = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return sum(len(level) for line in (self.coming, self.had) for level in line.values())
 
     def first(self, count: int) -> Iterator[GangKey]:
         """The most urgent first, and among equals who came first."""
@@ -69,14 +74,9 @@ class SchedulingQueue:
         """Whom the next cycle looks at."""
         if self._has_room:
             return list(self._gangs.values())
-        found: list[GangKey] = []
-        left, most = len(self._lines), self._most
-        for lines in sorted(self._lines.values(), key=_size):
-            taken = list(lines.first(most // left))
-            found += taken
-            most -= len(taken)
-            left -= 1
-        return [self._gangs[key] for key in found]
+        sizes = {namespace: lines.size for namespace, lines in self._lines.items()}
+        shares = even_shares(sizes, self._most)
+        return [self._gangs[key] for name, count in shares.items() for key in self._lines[name].first(count)]
 
     def unseen(self, looked_at: Iterable[GangKey]) -> int:
         """How many have a turn to come in this round beside these."""
@@ -117,10 +117,6 @@ class SchedulingQueue:
                 del line[gang.priority]
         if not lines.coming and not lines.had:
             del self._lines[gang.key.namespace]
-
-
-def _size(lines: _Lines) -> int:
-    return sum(map(len, lines.coming.values())) + sum(map(len, lines.had.values()))
 
 
 class Unschedulable:

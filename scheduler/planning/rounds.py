@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.model.gang import GangKey, PendingGang
@@ -101,7 +101,7 @@ def shortlist(
     lines: dict[str, list[PendingGang]] = {}
     for gang in gangs:
         lines.setdefault(group_of(gang), []).append(gang)
-    shares = _shares({group: len(line) for group, line in lines.items()}, most)
+    shares = even_shares({group: len(line) for group, line in lines.items()}, most)
     chosen: set[GangKey] = set()
     for group, line in lines.items():
         first = heapq.nsmallest(
@@ -111,8 +111,8 @@ def shortlist(
     return [g for g in gangs if g.key in chosen], [g for g in gangs if g.key not in chosen]
 
 
-def _shares(sizes: dict[str, int], most: int) -> Counter[str]:
-    """How many of each group, the small ones whole."""
+def even_shares(sizes: Mapping[str, int], most: int) -> Counter[str]:
+    """How many of each group may be looked at, ``most`` in all; the small ones first, and whole."""
     shares: Counter[str] = Counter()
     left = len(sizes)
     for group in sorted(sizes, key=sizes.__getitem__):

@@ -354,7 +354,7 @@ class ClusterState(DeviceState):
         """Make true again what follows from what was told, so that ``moment`` counts it."""
         if self.defaults.learn(self.roll.look_up(self.namespaces)):
             self._reshape([r.observed.uid for r in self.defaults.refill(self._pods.values())])
-        self.gangs.holds()
+        self.gangs.refresh()
         dropped, self._dropped = self.gangs.vacancies.dropped - self._dropped, self.gangs.vacancies.dropped
         self.free_up(dropped)
 
@@ -363,10 +363,11 @@ class ClusterState(DeviceState):
         at_s: float = 0.0,
         served: frozenset[GangKey] = frozenset(),
         looked_at: Iterable[PendingGang] | None = None,
+        levels: tuple[str, ...] = (),
     ) -> Snapshot:
         """An immutable view at ``at_s`` of the epoch; costs what changed, plus one copy of the columns.
 
-        served: of ``Snapshot``. looked_at: of the gangs that wait; None for all.
+        served, levels: of ``Snapshot``. looked_at: of the gangs that wait; None for all.
         """
         self.refresh()
         self._planned_at = self._placed.meanwhile.count
@@ -404,6 +405,7 @@ class ClusterState(DeviceState):
             served=served,
             vacancies=vacancies,
             nominated=self._nominations.on_nodes(self.columns),
+            levels=levels,
         )
 
     # -- inside ------------------------------------------------------------------------------
