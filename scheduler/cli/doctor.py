@@ -18,6 +18,7 @@ from scheduler.cli.connection import ask
 from scheduler.cli.failure import EXIT_FAILED
 from scheduler.cli.output import Output, emit, table
 from scheduler.cli.rights import SCHEDULER_MANIFEST, missing, needed
+from scheduler.devices.labels import REPLICAS, STRATEGY
 from scheduler.kube import wire
 from scheduler.kube.transport import Forbidden, NotFound, Transport
 from scheduler.kube.wire.inventory import GPUNode
@@ -30,8 +31,6 @@ from scheduler.model.platforms import HOSTNAME, is_domain, is_spot, platforms_of
 
 FENCE = "stowplan-epoch-fence"
 POLICIES = "/apis/admissionregistration.k8s.io/v1"
-#: How many pods share one device, as GPU Feature Discovery says it.
-REPLICAS = "nvidia.com/gpu.replicas"
 #: Missing rights named in one line.
 RIGHTS_SHOWN_MAX = 6
 
@@ -274,7 +273,7 @@ def _unsaid(nodes: Sequence[wire.Node], agents: Sequence[GPUNode]) -> list[str]:
 
 def _is_cut(node: wire.Node) -> bool:
     """Under MIG's single strategy instances are offered as devices."""
-    return (node.metadata.labels or {}).get("nvidia.com/mig.strategy") == "single"
+    return (node.metadata.labels or {}).get(STRATEGY) == "single"
 
 
 def _many(unsaid: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ PRODUCT: Final = "nvidia.com/gpu.product"
 MEMORY: Final = "nvidia.com/gpu.memory"
 CLIQUE: Final = "nvidia.com/gpu.clique"
 STRATEGY: Final = "nvidia.com/mig.strategy"
+#: How many pods share one device, as GPU Feature Discovery says it.
 REPLICAS: Final = "nvidia.com/gpu.replicas"
 #: Vendors round memory sizes; more than this share apart is another device.
 MEMORY_SLACK: Final = 0.1
