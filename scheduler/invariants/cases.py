@@ -17,6 +17,8 @@ SHORT_S: Final = 4.0
 RESTART_S: Final = 60.0
 #: A gang whose members were still being bound so short a time ago was getting on.
 PROGRESS_S: Final = 10.0
+#: The room of a lost member is kept for this long, for one that is not there yet.
+KEPT_S: Final = 60.0
 #: Evictions of one gang so far apart are of two decisions.
 DECISION_S: Final = 20.0
 Span = tuple[float, float]
@@ -74,6 +76,8 @@ class Cases:
         self.binds: list[tuple[float, Who, PodVersion]] = []
         #: When pods that waited were deleted, gated or gone: whose, and of which priority.
         self.ended: list[tuple[float, Who, int]] = []
+        #: When a pod of somebody was seen first: a name may come again.
+        self.came: list[tuple[float, Who]] = []
         #: When nodes or foreign pods changed the room, by node.
         self.moved: list[tuple[float, str]] = []
         self.names: dict[Who, str] = {}
@@ -91,6 +95,10 @@ class Cases:
         self._lately: list[tuple[float, PodVersion]] = []
         #: When each pod was seen first.
         self._first: dict[str, float] = {}
+
+    def is_said(self, case: Case, who: Who) -> bool:
+        """Whether the eviction was said to be for somebody."""
+        return self.names.get(who, "") in case.words.replace(",", " ").split()
 
     def take(self, world: World, change: Change) -> None:
         now_s, pod, before = change.entry.at_s, change.pod, change.before
@@ -119,7 +127,9 @@ class Cases:
     def _note(self, world: World, change: Change, either: PodVersion) -> None:
         now_s, pod, before = change.entry.at_s, change.pod, change.before
         who = either.gang or either.uid
-        self._first.setdefault(either.uid, now_s)
+        if either.uid not in self._first:
+            self._first[either.uid] = now_s
+            self.came.append((now_s, who))
         if either.nominated and not either.node:
             self.hopes.setdefault(who, set()).add(either.nominated)
         if pod is not None and pod.nominated and before is not None and not before.nominated:
@@ -233,17 +243,19 @@ class Cases:
         ready = [m for m in world.members(ref) if m.waits and m.is_plain and self._made(m) < now_s - 5.0]
         if len(ready) < need or not need:
             return ""
-        room = room_of(world)
+        room, made_s = room_of(world), min(self._made(member) for member in ready)
         if fits(room, ready[:need]):
             return f"those made anew fit, for {now_s - since_s:.0f} s"
         takers = [
             pod
             for at_s, pod in self._lately
             if at_s >= since_s
+            and (at_s >= made_s or any(lost_s <= at_s <= lost_s + KEPT_S for lost_s, _ in life.lost))
             and pod.gang != ref
             and pod.node in room
             and world.pods.get(pod.uid)
             and pod.priority <= ready[0].priority
+            and not self._was_made_for(pod, since_s)
         ]
         for pod in takers:
             give(room[pod.node], pod.requests)
@@ -251,6 +263,14 @@ class Cases:
             names = ", ".join(sorted(pod.name for pod in takers))
             return f"the room of a lost member was given to {names}"
         return ""
+
+    def _was_made_for(self, pod: PodVersion, since_s: float) -> bool:
+        """Whether somebody left the pod's node for it, so that it took nobody else's room."""
+        who = pod.gang or pod.uid
+        return any(
+            case.at_s >= since_s and pod.node in case.nodes and self.is_said(case, who)
+            for case in self.closed
+        )
 
     def _made(self, pod: PodVersion) -> float:
         return self._first.get(pod.uid, 0.0)

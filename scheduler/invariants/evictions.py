@@ -47,7 +47,8 @@ def no_useless_eviction(
         cases.take(world, change)
     found: list[Violation] = []
     for case in cases.closed:
-        found += _judge(case, cases, history.until_s, start_s)
+        is_broken_off = any(begin_s - RESTART_S < case.at_s < end_s for begin_s, end_s in refused)
+        found += _judge(case, cases, history.until_s, start_s, is_broken_off=is_broken_off)
         found += _halved(case, history.until_s, (*troubles, *refused))
     found += _needless(cases)
     return found
@@ -56,8 +57,13 @@ def no_useless_eviction(
 # -- for whom ------------------------------------------------------------------------------------------
 
 
-def _judge(case: Case, cases: Cases, until_s: float, start_s: float) -> Iterator[Violation]:
-    """Of an eviction without a cause of its own, or of a gang that was short: who started on the room."""
+def _judge(
+    case: Case, cases: Cases, until_s: float, start_s: float, *, is_broken_off: bool
+) -> Iterator[Violation]:
+    """Of an eviction without a cause of its own, or of a gang that was short: who started on the room.
+
+    is_broken_off: the others whose room was needed may have been kept where they are.
+    """
     if not case.fault and not case.is_broken:
         return
     if case.fault and case.words and not FOR.search(case.words):
@@ -72,12 +78,17 @@ def _judge(case: Case, cases: Cases, until_s: float, start_s: float) -> Iterator
         return
     late = [at_s for at_s, who, level in cases.ended if _gave_up(case, named, at_s, who, level, due_s)]
     if late:
-        over_s = case.last_s - min(late)
+        again_s = max((at_s for at_s, who in cases.came if who in named and at_s <= case.last_s), default=0.0)
+        over_s = case.last_s - min((at_s for at_s in late if at_s >= again_s), default=case.last_s)
         if named and over_s > VIEW_S and not case.is_mixed:
             text = f"{case.title} evicted for {case.words}, {over_s:.1f} s after that had ended"
             yield Violation("INV17", case.revision, text)
         return
-    if due_s > until_s or any(at_s > case.at_s and node in case.nodes for at_s, node in cases.moved):
+    if (
+        is_broken_off
+        or due_s > until_s
+        or any(at_s > case.at_s and node in case.nodes for at_s, node in cases.moved)
+    ):
         return  # Nobody can know yet, or the room went to somebody who asks nobody.
     why = case.fault or "the gang was short"
     text = f"{case.title} evicted at {case.at_s:.1f} s: {why}, and nobody started on the room"
@@ -108,8 +119,7 @@ def _outranked(case: Case, starter: Who) -> Iterator[Violation]:
 
 def _named(case: Case, cases: Cases) -> set[Who]:
     """Whom the eviction was said to be for; of pods that are planned together only the first is named."""
-    said = case.words.replace(",", " ").split()
-    named = {who for who, name in cases.names.items() if name in said}
+    named = {who for who in cases.names if cases.is_said(case, who)}
     if not MORE.search(case.words):
         return named
     return named | {mate for who in named for mate in _mates(case, who)}
@@ -154,7 +164,9 @@ def _starter(case: Case, cases: Cases, named: Collection[Who], due_s: float) -> 
             and case.at_s < at_s <= due_s
         ):
             started[who] = started.get(who, 0) + pod.requests.get(GPU, 0) + 1
-    return max(started, key=lambda who: started[who], default=None)
+    # Who is named itself goes before those that are planned together with it.
+    first = {who: size for who, size in started.items() if cases.is_said(case, who)} or started
+    return max(first, key=lambda who: first[who], default=None)
 
 
 def _gave_up(case: Case, named: Collection[Who], at_s: float, who: Who, level: int, due_s: float) -> bool:
@@ -182,7 +194,10 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
     first = together[0]
     started = [(whose, pod) for at_s, whose, pod in cases.binds if at_s > first.at_s]
     told = MORE.search(first.words)
-    alike = dict.fromkeys(_mates(first, who) if told is not None else ())
+    # For whom others left alone, that one is none of those who are planned together.
+    own = [case for case in cases.closed if case not in together and abs(case.at_s - first.at_s) <= ROUND_S]
+    mates = _mates(first, who) if told is not None else []
+    alike = dict.fromkeys(mate for mate in mates if not any(cases.is_said(case, mate) for case in own))
     # Those that started, and then those that wait for the last who leave.
     order = dict.fromkeys([*(whose for whose, _ in started if whose in alike), *alike])
     mates = list(order)[: 0 if told is None else int(told[1])]

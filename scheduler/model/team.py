@@ -75,7 +75,7 @@ class Teams:
     nominated: Mapping[GangKey, Mapping[str, str]] = field(default_factory=dict)
     #: UIDs of pods whose eviction was refused of late, and of those that are on their way out.
     spared: frozenset[str] = frozenset()
-    #: UIDs of pods that are to be evicted, or were just now: budgets may not count that yet.
-    condemned: frozenset[str] = frozenset()
+    #: Pods that are to be evicted, or were just now: budgets may not count that yet.
+    uncounted: tuple[Pod, ...] = ()
     #: Gangs that were evicted before, and for which of the gangs that are there now.
     evicted_for: Mapping[GangKey, frozenset[GangKey]] = field(default_factory=dict)

@@ -245,8 +245,8 @@ class Gangs:
         )
 
     def vacate(self, key: GangKey | None, pod: Pod, node: str, shape: Shape) -> None:
-        """A member left its node: the room is kept where the gang stood."""
-        if key in self._stood:
+        """A member left its node: the room is kept where the gang stood, unless its work is done."""
+        if key in self._stood and pod.phase != "Succeeded":
             priority = self._stood[key].priority
             self.vacancies.add(
                 Vacancy(

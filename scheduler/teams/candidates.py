@@ -80,9 +80,8 @@ class Candidates:
         for gang in self._teams.running:
             self._by_team.setdefault(allowance.table.team(gang.key.namespace), []).append(gang)
         self._budgets = Budgets(translation.snapshot.budgets)
-        if translation.snapshot.budgets and self._teams.condemned:
-            known = (pod for gang in self._teams.running for pod in gang.pods)
-            self._budgets.take(pod for pod in known if pod.uid in self._teams.condemned)
+        if translation.snapshot.budgets:
+            self._budgets.take(self._teams.uncounted)
 
     def take(self, victims: Sequence[Victim]) -> None:
         """These leave."""

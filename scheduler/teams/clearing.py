@@ -79,6 +79,7 @@ class Clearer:
             for row, gpus in devices.coming.items():
                 self._coming[row, self._gpu] = gpus
         self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
+        #: First who was promised room first.
         self._promises: dict[GangKey, _Promise] = {}
 
     def promise(self, gang: PendingGang, nodes: Mapping[str, str]) -> None:
@@ -104,12 +105,27 @@ class Clearer:
         promise = self._promises.get(gang.key)
         if promise is None or not promise.nodes.keys() <= {pod.uid for pod in gang.pods}:
             return None
-        here = self._packing.free + promise.held
+        later = self._later_than(gang)
+        here = self._packing.free + promise.held + sum(other.held for other in later)
         if ((here < promise.asked) & (promise.asked > 0)).any():
             return promise.nodes, False
         self.give_up(gang)
         self._packing.free -= promise.asked
+        for other in later:
+            self._postpone(other)
         return promise.nodes, True
+
+    def _later_than(self, gang: PendingGang) -> list[_Promise]:
+        """Promises made after the gang's: what is free by now is first for whom it was promised first."""
+        keys = list(self._promises)
+        return [self._promises[key] for key in keys[keys.index(gang.key) + 1 :]]
+
+    def _postpone(self, promise: _Promise) -> None:
+        """Of what the promise holds as much as is taken by now is given to it of what is coming."""
+        taken = np.clip(-self._packing.free, 0, promise.held)
+        promise.held[:] -= taken
+        self._packing.free += taken
+        self._coming -= taken
 
     def give_up(self, gang: PendingGang) -> None:
         """What was promised to the gang is for all again."""
@@ -121,11 +137,13 @@ class Clearer:
         self, gang: PendingGang, nodes: Mapping[str, str], tried: PendingGang, within: Mask | None
     ) -> dict[str, str]:
         """The nodes where as much of the gang as is tried can start now, taken; else the promise stands."""
+        turns = list(self._promises)
         self.give_up(gang)
         asked = self._translation.gang(tried, within=within)
         placement = place_greedy(self._packing, asked)
         if placement is None:
             self.promise(gang, nodes)
+            self._promises = {key: self._promises[key] for key in turns if key in self._promises}
             return {}
         self._packing.take_all(asked, placement)
         return self.nominated([tried], placement)

@@ -7,7 +7,7 @@ does whatever changes what many pods count for (a team's defaults, a node's GPU 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,6 +33,8 @@ from scheduler.teams.table import build_table, by_class
 #: A pod that we have evicted and that is not seen to leave is not waited for any more after this. One that is
 #: seen to leave counts as leaving for as long as it takes: nobody else is evicted in its place.
 CONDEMNED_S_MAX = 300.0
+#: So long after a pod of ours was seen to go the budgets that speak of it are known as well.
+COUNTED_S = 5.0
 #: A pod whose eviction was refused is left alone this long.
 SPARED_S = 20.0
 #: No pod has a higher one.
@@ -68,10 +70,16 @@ NO_TEAMS = TeamTable(tree=grow(()), namespaces={}, pod_defaults={}, pod_maximum=
 
 @dataclass(slots=True)
 class _Leaving:
-    """A pod on its way out: seen so, or about to be evicted by us."""
+    """A pod on its way out: seen so, or about to be evicted by us. went_s: when ours was seen to go."""
 
     since_s: float | None = None
     is_condemned: bool = False
+    is_ours: bool = False
+    went_s: float | None = None
+
+    def is_uncounted(self, at_s: float) -> bool:
+        """Whether a budget may not count yet that we evict it: its watch is another than that of pods."""
+        return self.is_ours and (self.went_s is None or at_s - self.went_s < COUNTED_S)
 
 
 class Roll:
@@ -188,7 +196,7 @@ class Roll:
     def condemn(self, uids: Iterable[str]) -> None:
         """These are about to be evicted: their room counts as coming."""
         for uid in uids:
-            self._leaving.setdefault(uid, _Leaving(is_condemned=True))
+            self._leaving.setdefault(uid, _Leaving(is_condemned=True, is_ours=True))
 
     def is_condemned(self, uid: str) -> bool:
         """Whether it is about to be evicted, and not seen to leave yet."""
@@ -319,9 +327,15 @@ class Roll:
             leaving_pods=len(self._freed),
             nominated=dict(self._nominated),
             spared=frozenset(self._spared) | frozenset(self._leaving) | self._left_alone(at_s),
-            condemned=frozenset(uid for uid, found in self._leaving.items() if found.is_condemned),
+            uncounted=tuple(self._uncounted(at_s)),
             evicted_for=self._evicted(),
         )
+
+    def _uncounted(self, at_s: float) -> Iterator[Pod]:
+        for uid, found in self._leaving.items():
+            pod = self._cluster.pod(uid) if found.is_uncounted(at_s) else None
+            if pod is not None:
+                yield pod
 
     def _left_alone(self, at_s: float) -> frozenset[str]:
         """The pods of gangs that lost members in vain of late."""
@@ -381,6 +395,8 @@ class Roll:
         self.going = {}
         for uid, found in list(self._leaving.items()):
             found.since_s = at_s if found.since_s is None else found.since_s
+            if found.went_s is None and not found.is_condemned:
+                found.went_s = at_s
             pod, held = self._cluster.pod(uid), self._cluster.charge_shape(uid)
             if found.is_condemned and at_s - found.since_s > CONDEMNED_S_MAX:
                 del self._leaving[uid]

@@ -104,6 +104,10 @@ class Life:
         self.store.change(api.PODS, (NAMESPACE, name), lambda pod: pod["status"].update(phase="Failed"))
         self.store.remove(api.PODS, (NAMESPACE, name))
 
+    def succeeds(self, name: str) -> None:
+        """The pod's work is done; it stays as an object."""
+        self.store.change(api.PODS, (NAMESPACE, name), lambda pod: pod["status"].update(phase="Succeeded"))
+
     def node_of(self, name: str) -> str:
         stored = self.store.at(api.PODS).objects.get((NAMESPACE, name))
         return "" if stored is None else stored.read()["spec"].get("nodeName") or ""

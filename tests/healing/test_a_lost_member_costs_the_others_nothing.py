@@ -39,6 +39,25 @@ def test_the_room_is_the_replacements_whoever_waits(waiting: int, after_s: float
     assert life.node_of("train-again")
 
 
+def test_the_room_of_a_member_that_is_done_is_kept_for_nobody() -> None:
+    """While the room of one that was lost is: the gang is short, and asks for that one alone."""
+
+    async def course(life: Life) -> None:
+        life.nodes(4)
+        life.gang("train", 4)
+        await elapse(60)
+        for i in range(2):
+            life.pod(f"other-{i}")
+        await elapse(10)
+        life.fails("train-2")
+        life.succeeds("train-1")
+        await elapse(10)
+
+    life = lived(course)
+    assert life.evicted == []
+    assert len([name for name in life.bound if name.startswith("other")]) == 1
+
+
 @pytest.mark.parametrize("waiting", [0, 1])
 def test_a_gang_whose_member_never_comes_back_leaves_for_those_who_wait_and_for_nobody_else(
     waiting: int,

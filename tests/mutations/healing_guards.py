@@ -55,6 +55,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=LOST,
     ),
     Mutation(
+        name="who is done leaves no room that is kept",
+        file="scheduler/state/gangs.py",
+        old='        if key in self._stood and pod.phase != "Succeeded":',
+        new="        if key in self._stood:",
+        test=LOST,
+    ),
+    Mutation(
         name="a room is not kept for ever",
         file="scheduler/losses.py",
         old="            if now_s - at_s >= self._healing.replace_s:\n",

@@ -35,9 +35,23 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="an eviction that no budget counts yet is counted",
         file="scheduler/teams/candidates.py",
-        old="if translation.snapshot.budgets and self._teams.condemned:",
-        new="if False:",
+        old="        if translation.snapshot.budgets:\n            self._budgets.take(self._teams.uncounted)\n",
+        new="",
         test=JUDGED,
+    ),
+    Mutation(
+        name="a budget that is seen later than the pod goes counts it",
+        file="scheduler/teams/roll.py",
+        old="self.is_ours and (self.went_s is None or at_s - self.went_s < COUNTED_S)",
+        new="self.is_condemned",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="what came free is first for whom it was promised first",
+        file="scheduler/teams/clearing.py",
+        old=" + sum(other.held for other in later)",
+        new="",
+        test="tests/teams/test_borrowed_capacity_comes_back.py",
     ),
     Mutation(
         name="a pod of two budgets is never chosen",

@@ -177,6 +177,18 @@ def test_an_eviction_that_the_budget_does_not_count_yet_is_counted() -> None:
     assert not world.cycle().clearings
 
 
+@pytest.mark.parametrize("allowed", [3, 4])
+def test_a_budget_that_is_seen_later_than_the_pod_goes_counts_it_all_the_same(allowed: int) -> None:
+    world = _lending(guarded=allowed)
+    young = [one for one in world.pods.values() if one.name.startswith("young")]
+    world.state.roll.condemn(one.uid for one in young[:1])
+    world.submit(replace(young[0], is_deleting=True), pod("needs", gpu=8, namespace="b"))
+    assert bool(world.cycle().clearings) == (allowed > 3)
+    # By then the budget that allows so many counts without it.
+    world.now_s += 10.0
+    assert bool(world.cycle().clearings) == (allowed == 3)
+
+
 def test_a_pod_of_two_budgets_is_no_victim() -> None:
     world = _lending(guarded=100)
     world.state.disruption.put(

@@ -270,3 +270,23 @@ def test_what_is_free_already_is_held_too_against_one_who_goes_first() -> None:
     state.remove_node("n1")
     world.submit(pod("again", gpu=2, namespace="a", annotations=dict(lost.annotations), priority=200))
     assert not world.cycle().places, "two are free, and are part of what was promised"
+
+
+@pytest.mark.parametrize("later", [3, 4, 6])
+def test_what_came_free_is_first_for_whom_it_was_promised_first(later: int) -> None:
+    """Whoever goes first and was promised room later waits for those who leave for it."""
+    state = cluster([8], [quota("a", {"guaranteed": {"gpu": 8}})])
+    world = World(state, grace_s=5.0)
+    world.submit(pod("soon", gpu=2, namespace="a"), pod("late", gpu=6, namespace="a", priority=1))
+    world.settle()
+    world.submit(pod("mid", gpu=2, namespace="a", priority=10))
+    assert len(world.cycle().clearings) == 1
+    world.grace_s = 100.0
+    world.submit(pod("high", gpu=later, namespace="a", priority=100))
+    assert len(world.cycle().clearings) == 1
+    world.now_s += 6.0
+    world.cycle()
+    assert world.running("a") == ["mid"]
+    world.now_s += 100.0
+    world.cycle()
+    assert world.running("a") == ["high", "mid"]

@@ -395,7 +395,59 @@ def a_gang_that_grew_and_lost_a_member(told: Chronicle) -> None:
     told.bind(waiting, "n8")
 
 
+def for_a_gang_that_comes_again_under_its_name(told: Chronicle) -> None:
+    victims = _running(told, "victim", 2, gpus=8)
+    _, (urgent,) = told.gang("urgent", 1, gpus=16)
+    told.evict(victims[0], "preempted for gang team/urgent, which has priority 1")
+    told.remove(urgent)
+    told.now_s += 10.0
+    again = _made_anew(told, urgent, "urgent-again")
+    told.evict(victims[1], "preempted for gang team/urgent, which has priority 1")
+    told.remove(again)
+
+
+def _three_of_sixteen(told: Chronicle) -> list[str]:
+    """A gang of two on a node that only they and one other fill."""
+    told.node("n9", 48)
+    told.pod("stranger-8", gpus=16, scheduler="another", node="n8")
+    ref, uids = told.gang("short", 2, gpus=16)
+    told.place(ref, uids, "n9")
+    return uids
+
+
+def a_gang_for_whom_nobody_came_while_its_room_was_kept(told: Chronicle) -> None:
+    uids = _three_of_sixteen(told)
+    told.bind(told.pod("beside", gpus=16), "n9")
+    told.fail(uids[0])
+    told.now_s += 70.0
+    told.bind(told.pod("other", gpus=16), "n9")
+    told.now_s += 70.0
+    _made_anew(told, uids[0], "short-again")
+    third = told.pod("third", gpus=16)
+    told.now_s += 25.0
+    told.evict(uids[1], "only 1 of 2 members were bound for 70 s")
+    told.bind(third, "n9")
+
+
+def a_gang_beside_whom_others_left_for_somebody(told: Chronicle) -> None:
+    uids, lent = _three_of_sixteen(told), told.pod("lent", gpus=16)
+    told.bind(lent, "n9")
+    told.fail(uids[0])
+    told.pod("stranger-9", gpus=16, scheduler="another", node="n9")
+    _made_anew(told, uids[0], "short-again")
+    needs = told.pod("needs", gpus=16)
+    told.evict(lent, "reclaimed for pod team/needs of team b, which is within its guarantee")
+    told.bind(needs, "n9")
+    third = told.pod("third", gpus=16)
+    told.now_s += 70.0
+    told.evict(uids[1], "only 1 of 2 members were bound for 70 s")
+    told.bind(third, "n9")
+
+
 CAUSED = (
+    for_a_gang_that_comes_again_under_its_name,
+    a_gang_for_whom_nobody_came_while_its_room_was_kept,
+    a_gang_beside_whom_others_left_for_somebody,
     for_two_who_are_planned_together,
     for_somebody_beside_whom_room_is_promised,
     for_somebody_who_finds_room_elsewhere_first,
