@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scheduler.model.devices import DEVICES
 from scheduler.model.gang import GangKey
@@ -15,8 +15,7 @@ DEVICES_MAX = 64
 COPIED = frozenset({"topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct, eq=False, gc=False):
     """A pod as observed, and as it counts: an assumed pod counts as bound to its assumed node."""
 
     observed: Pod

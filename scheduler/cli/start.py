@@ -26,6 +26,9 @@ def start(config_file: Path | None, kubeconfig: Path | None, context: str | None
     # Planner and solver come with this import; what can fail cheaply has not failed by now.
     from scheduler.live.run import run
 
+    # Modules and classes stay: the collector, which holds the event loop while it looks, need not look there.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(run(config, where))
 

@@ -12,7 +12,7 @@ from scheduler.model.structs import like_dataclass
 
 
 @like_dataclass
-class GangKey(Struct, frozen=True, kw_only=True, order=True, cache_hash=True):
+class GangKey(Struct, frozen=True, kw_only=True, order=True, cache_hash=True, gc=False):
     """Identity of a gang: a bare name never keys anything."""
 
     namespace: str
@@ -97,7 +97,7 @@ class Waiting:
 
 
 @like_dataclass
-class Vacancy(Struct, frozen=True, kw_only=True):
+class Vacancy(Struct, frozen=True, kw_only=True, gc=False):
     """Room that a member of a running gang left, kept for the one that comes in its place."""
 
     gang: GangKey
@@ -109,7 +109,7 @@ class Vacancy(Struct, frozen=True, kw_only=True):
 
 
 @like_dataclass
-class PendingRole(Struct, frozen=True, kw_only=True):
+class PendingRole(Struct, frozen=True, kw_only=True, gc=False):
     """Unbound pods of one role and one shape, in the order in which they get their places.
 
     One role of a dialect becomes several of these where its pods differ in shape.
@@ -125,7 +125,7 @@ class PendingRole(Struct, frozen=True, kw_only=True):
 
 
 @like_dataclass
-class PendingGang(Struct, frozen=True, kw_only=True):
+class PendingGang(Struct, frozen=True, kw_only=True, gc=False):
     """A gang with unbound members, as the snapshot shows it."""
 
     key: GangKey

@@ -65,7 +65,7 @@ class Volume:
 
 
 @like_dataclass
-class Shape(Struct, frozen=True, kw_only=True, cache_hash=True):
+class Shape(Struct, frozen=True, kw_only=True, cache_hash=True, gc=False):
     """Everything about a pod that decides where it may go, and nothing else.
 
     Pods of equal shape are interchangeable for the planner, so shapes are interned: the state keeps
@@ -125,7 +125,7 @@ class Shape(Struct, frozen=True, kw_only=True, cache_hash=True):
 
 
 @like_dataclass
-class Pod(Struct, frozen=True, kw_only=True):
+class Pod(Struct, frozen=True, kw_only=True, gc=False):
     uid: str
     namespace: str
     name: str

@@ -177,7 +177,7 @@ Reason = Literal[
 
 
 @like_dataclass
-class Verdict(Struct, frozen=True, kw_only=True):
+class Verdict(Struct, frozen=True, kw_only=True, gc=False):
     """Why a gang is not placed: the binding constraint in one sentence, and its proof."""
 
     key: GangKey

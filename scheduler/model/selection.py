@@ -5,15 +5,18 @@ Source of every meaning: ``k8s.io/api/core/v1/types.go`` and the kube-scheduler 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
+
+from scheduler.model.structs import like_dataclass
 
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
 Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
+@like_dataclass
+class Requirement(Struct, frozen=True, kw_only=True, gc=False):
     """One expression over a label (or over ``metadata.name`` for node fields)."""
 
     key: str
@@ -22,8 +25,8 @@ class Requirement:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selector:
+@like_dataclass
+class Selector(Struct, frozen=True, kw_only=True, gc=False):
     """A label selector: all requirements hold. No requirements selects everything.
 
     The API's *absent* selector, which selects nothing, is ``None`` where a Selector is optional.
@@ -32,8 +35,8 @@ class Selector:
     requirements: tuple[Requirement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeTerm:
+@like_dataclass
+class NodeTerm(Struct, frozen=True, kw_only=True, gc=False):
     """One term of a node selector: its requirements are ANDed, terms are ORed.
 
     A term with neither expressions nor fields matches no node (kube-scheduler's rule).
@@ -43,14 +46,14 @@ class NodeTerm:
     fields: tuple[Requirement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedNodeTerm:
+@like_dataclass
+class WeightedNodeTerm(Struct, frozen=True, kw_only=True, gc=False):
     weight: int
     term: NodeTerm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodTerm:
+@like_dataclass
+class PodTerm(Struct, frozen=True, kw_only=True, gc=False):
     """One pod affinity or anti-affinity term, namespaces already resolved to a rule."""
 
     topology_key: str
@@ -62,14 +65,14 @@ class PodTerm:
     namespace_selector: Selector | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedPodTerm:
+@like_dataclass
+class WeightedPodTerm(Struct, frozen=True, kw_only=True, gc=False):
     weight: int
     term: PodTerm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpreadConstraint:
+@like_dataclass
+class SpreadConstraint(Struct, frozen=True, kw_only=True, gc=False):
     """One topology spread constraint (KEP-895, KEP-3022, KEP-3094)."""
 
     topology_key: str
@@ -82,15 +85,15 @@ class SpreadConstraint:
     honours_taints: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taint:
+@like_dataclass
+class Taint(Struct, frozen=True, kw_only=True, gc=False):
     key: str
     value: str
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Toleration:
+@like_dataclass
+class Toleration(Struct, frozen=True, kw_only=True, gc=False):
     #: Empty with Exists tolerates every key.
     key: str
     operator: Literal["Exists", "Equal", "Gt", "Lt"]
@@ -99,8 +102,8 @@ class Toleration:
     effect: Effect | Literal[""]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostPort:
+@like_dataclass
+class HostPort(Struct, frozen=True, kw_only=True, gc=False):
     protocol: str
     #: "0.0.0.0" conflicts with every address of the same protocol and port.
     host_ip: str
