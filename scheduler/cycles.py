@@ -176,10 +176,7 @@ class Cycles:
         """
         self._now_s = now_s
         self._release_held(now_s)
-        for key in self._losses.begin(now_s, wall_s):
-            held = self._held.get(key)
-            if held is None or held.until_s <= now_s:
-                self._state.unhold(key)
+        self._losses.begin(now_s, wall_s)
         self._keep_out()
         self._state.refresh()
         self._open_again()
@@ -297,7 +294,8 @@ class Cycles:
         if attempt.leaves_it_whole:
             self._state.gangs.remember(attempt.key, attempt.min_member)
         if not attempt.failure or attempt.is_abandoned:
-            self._held.pop(attempt.key, None)
+            if self._held.pop(attempt.key, None) is not None:
+                self._state.unhold(attempt.key, "back-off")
             return False
         first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S
         self._hold_back(attempt.key, attempt.failure, first, now_s)
@@ -326,9 +324,9 @@ class Cycles:
         if len(self._held) >= HELD_MAX:
             oldest = next(iter(self._held))
             del self._held[oldest]
-            self._state.unhold(oldest)
+            self._state.unhold(oldest, "back-off")
         self._held[key] = Held(failures, now_s + wait_s)
-        self._state.hold(key, Waiting(reason=f"backing off: {why}"))
+        self._state.hold(key, "back-off", Waiting(reason=f"backing off: {why}"))
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
         """Gangs that are to be given back, whoever left them partly bound; each told once."""
@@ -345,17 +343,16 @@ class Cycles:
         """Nobody comes in the place of one member while the others are to leave: the room is another's."""
         now = dict.fromkeys(self._state.roll.clearing_out())
         for key in self._clearing_out:
-            if key not in now and key not in self._held:
-                self._state.unhold(key)
+            if key not in now:
+                self._state.unhold(key, "eviction")
         for key in now:
-            if key not in self._held:
-                self._state.hold(key, Waiting(reason="its members are being evicted"))
+            self._state.hold(key, "eviction", Waiting(reason="its members are being evicted"))
         self._clearing_out = now
 
     def _release_held(self, now_s: float) -> None:
         for key, held in self._held.items():
             if held.until_s <= now_s:
-                self._state.unhold(key)
+                self._state.unhold(key, "back-off")
         gone = [k for k, held in self._held.items() if held.until_s + HOLD_MAX_S < now_s]
         for key in gone:
             del self._held[key]

@@ -72,28 +72,29 @@ class Losses:
         #: Gangs whose members cannot be evicted now, and until when they go on as they are.
         self._spared: dict[GangKey, float] = {}
         #: Gangs that nobody joins before they have restarted whole.
-        self.restarting: set[GangKey] = set()
+        self._restarting: set[GangKey] = set()
         self._at_s = 0.0
 
-    def begin(self, now_s: float, wall_s: float) -> set[GangKey]:
+    def begin(self, now_s: float, wall_s: float) -> None:
         """Before a cycle's snapshot: rooms are kept no longer than the limit, and gangs that restart take
-        nobody in. The gangs that take somebody in again, as far as they are concerned.
+        nobody in.
         """
         self._at_s = wall_s
         short = self._state.gangs.short()
         self._lapse(now_s)
-        if not (short or self._spared or self.restarting):
-            return set()
+        if not (short or self._spared or self._restarting):
+            return
         self._spared = {k: until_s for k, until_s in self._spared.items() if k in short and until_s > now_s}
         due = {
             key
             for key, one in short.items()
             if one.is_broken and key not in self._spared and self._restarts(key)
         }
+        for key in self._restarting - due:
+            self._state.unhold(key, "restart")
         for key in due:
-            self._state.hold(key, Waiting(reason=RESTARTING))
-        free, self.restarting = self.restarting - due, due
-        return free
+            self._state.hold(key, "restart", Waiting(reason=RESTARTING))
+        self._restarting = due
 
     def overdue(
         self, now_s: float, is_running: Callable[[GangKey], bool], lacking: Container[GangKey] | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from msgspec import Struct
 
@@ -94,6 +95,10 @@ class Waiting:
     """A gang that cannot be planned yet and is nobody's error: members or group object to come."""
 
     reason: str
+
+
+#: Who keeps a gang from being planned; each of them for itself.
+HeldBy = Literal["back-off", "restart", "eviction"]
 
 
 @like_dataclass

@@ -19,7 +19,7 @@ from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.gangs.groups import Group, GroupKind, PodGroup
 from scheduler.gangs.standing import stands
-from scheduler.model.gang import GangKey, PendingGang, Waiting
+from scheduler.model.gang import GangKey, HeldBy, PendingGang, Waiting
 from scheduler.model.moment import Moment
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
@@ -239,12 +239,12 @@ class ClusterState(DeviceState):
             record.assumed, record.devices = "", ()
             self._settle(record)
 
-    def hold(self, key: GangKey, why: Waiting) -> None:
-        """Keep a gang from being planned until ``unhold``."""
-        self.gangs.hold(key, why)
+    def hold(self, key: GangKey, by: HeldBy, why: Waiting) -> None:
+        """Keep a gang from being planned until all who hold it have said ``unhold``."""
+        self.gangs.hold(key, by, why)
 
-    def unhold(self, key: GangKey) -> None:
-        self.gangs.unhold(key)
+    def unhold(self, key: GangKey, by: HeldBy) -> None:
+        self.gangs.unhold(key, by)
 
     def objection(self, place: Place) -> str | None:
         """Why a planned place no longer holds against the state as it is now, or None."""

@@ -10,7 +10,7 @@ from scheduler.gangs.groups import Group, GroupKind, Job
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.standing import Shortage
 from scheduler.gangs.view import as_remains, is_pending, look, outsiders, pending_gang, single
-from scheduler.model.gang import GangKey, GangSpec, PendingGang, Vacancy, Waiting
+from scheduler.model.gang import GangKey, GangSpec, HeldBy, PendingGang, Vacancy, Waiting
 from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.records import Record
 from scheduler.state.ended import Ended
@@ -44,7 +44,7 @@ class Gangs:
         self._outsiders: dict[GangKey, tuple[tuple[Pod, Rejected], ...]] = {}
         #: Our pods that could not be parsed or resolved to a gang.
         self._refused: dict[str, Record] = {}
-        self._holds: dict[GangKey, Waiting] = {}
+        self._holds: dict[GangKey, dict[HeldBy, Waiting]] = {}
         #: Gangs that hold capacity and do not stand, by what the watch shows.
         self._short: dict[GangKey, Shortage] = {}
         #: Gangs that were seen whole and still hold capacity: the description by which they stand.
@@ -189,14 +189,17 @@ class Gangs:
         spec = self._stood.get(key)
         return 0 if spec is None else spec.min_member
 
-    def hold(self, key: GangKey, why: Waiting) -> None:
-        """Keep a gang from being planned until ``unhold``."""
-        self._holds[key] = why
+    def hold(self, key: GangKey, by: HeldBy, why: Waiting) -> None:
+        """Keep a gang from being planned until all who hold it have said ``unhold``."""
+        self._holds.setdefault(key, {})[by] = why
         self._dirty[key] = None
 
-    def unhold(self, key: GangKey) -> None:
-        if self._holds.pop(key, None) is not None:
+    def unhold(self, key: GangKey, by: HeldBy) -> None:
+        held = self._holds.get(key, {})
+        if held.pop(by, None) is not None:
             self._dirty[key] = None
+        if not held:
+            self._holds.pop(key, None)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -318,12 +321,13 @@ class Gangs:
         if not key.is_single:
             self._look(key)
         view = self._build(key)
-        held = self._holds.get(key)
+        held = self._holds.get(key, {})
         self._news.note(key, waits=view is not None)
         if view is None:
             self._views.pop(key, None)
         else:
-            self._views[key] = view if held is None or view.blocked else replace(view, blocked=held)
+            is_held = held and not view.blocked
+            self._views[key] = replace(view, blocked=next(iter(held.values()))) if is_held else view
             if view.notice and self._noticed.get(key) != view.notice:
                 self._noticed[key] = view.notice
                 self._warn(view.pods[0], view.notice)
