@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
-from scheduler.gangs.healing import LEAVING_S, RESTARTING, SPARED_S, TRIED_EVERY_S, Healing
+from scheduler.gangs.healing import LEAVING_S, RESTARTING, SPARED_S, STOPPED_S, TRIED_EVERY_S, Healing
 from scheduler.gangs.standing import Shortage
 from scheduler.given_back import Broken, of_use
 from scheduler.model.gang import GangKey, PendingGang, Waiting
@@ -43,11 +43,14 @@ class _Clock:
     #: Members on their way out, and when another one was seen to be.
     leaving: int = 0
     left_s: float = float("-inf")
+    #: When all of their grace is over.
+    graced_s: float = float("-inf")
 
-    def saw(self, short: Shortage, now_s: float) -> None:
+    def saw(self, short: Shortage, now_s: float, wall_s: float) -> None:
         """What comes and goes again is no progress twice."""
         if short.leaving > self.leaving:
             self.left_s = now_s
+        self.graced_s = now_s + short.gone_by_s - wall_s
         self.leaving = short.leaving
         standing, there, leaving = self.nearest
         found = (
@@ -161,7 +164,7 @@ class Losses:
         if clock is None:
             nearest = (short.standing, short.standing + short.waiting, short.leaving)
             clock = _Clock(now_s, now_s, nearest)
-        clock.saw(short, now_s)
+        clock.saw(short, now_s, self._at_s)
         return clock
 
     def _restarts(self, key: GangKey) -> bool:
@@ -178,6 +181,7 @@ class Losses:
         until_s = clock.since_s + self._healing.replace_s
         if short.leaving:
             until_s = max(clock.since_s, clock.left_s) + LEAVING_S
+            until_s = max(until_s, clock.graced_s + STOPPED_S)
         return max(until_s, clock.tried_s + TRIED_EVERY_S)
 
     def _is_lost(self, key: GangKey, short: Shortage, clock: _Clock, now_s: float) -> bool:

@@ -21,6 +21,8 @@ PARTIAL_S: Final = 25.0
 REPLACE_S: Final = 60.0
 #: A member that is on its way out is waited for no longer, as on a node that never comes back.
 LEAVING_S: Final = 300.0
+#: Unless its grace is longer: then until this after its end, within which a kubelet says that it is gone.
+STOPPED_S: Final = 30.0
 #: A gang whose evictions are refused goes on as it is for this long before the next are asked for.
 SPARED_S: Final = 60.0
 #: How often it is looked whether anybody has use of what a broken gang holds.

@@ -30,6 +30,8 @@ class Shortage:
     is_broken: bool
     #: It stands if all that is assumed is bound.
     is_assumed: bool
+    #: By when those on their way out are to have gone, on the API server's clock; 0 where nobody says.
+    gone_by_s: float = 0.0
 
 
 def stands(pod: Pod) -> bool:

@@ -305,12 +305,14 @@ def look(
     by = least(spec, stood)
     if is_whole(by, seen, dialect):
         return Look(spec=by)
+    leaving = [pod for pod, _ in belonging if pod.holds_capacity and pod.is_deleting]
     short = Shortage(
         bound=bound,
         minimum=by.min_member,
         standing=len(seen),
         waiting=sum(is_pending(pod) for pod, _ in belonging),
-        leaving=sum(pod.holds_capacity and pod.is_deleting for pod, _ in belonging),
+        leaving=len(leaving),
+        gone_by_s=max((pod.stopped_by_s for pod in leaving), default=0.0),
         is_broken=stood is not None,
         is_assumed=is_whole(by, [pod for _, pod in belonging if stands(pod)], dialect),
     )

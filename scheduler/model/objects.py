@@ -158,6 +158,8 @@ class Pod(Struct, frozen=True, kw_only=True, gc=False):
     reason: str = ""
     #: ``spec.activeDeadlineSeconds``: the kubelet ends it after this; 0 where nothing is said.
     deadline_s: float = 0.0
+    #: By when its kubelet is to have stopped it, all of its grace used; 0 while nobody deletes it.
+    stopped_by_s: float = 0.0
 
     @property
     def has_ended(self) -> bool:

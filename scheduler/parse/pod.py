@@ -106,6 +106,7 @@ def _pod(found: wire.Pod, labels: Labels, reading: Reading) -> Pod:
         ended_s=_ended_s(found) if found.status.phase in _ENDED else 0.0,
         reason=(found.status.reason or "")[:REASON_MAX] if found.status.phase == "Failed" else "",
         deadline_s=deadline_of(spec.active_deadline_seconds),
+        stopped_by_s=seconds_of(metadata.deletion_timestamp),
     )
 
 

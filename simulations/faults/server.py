@@ -279,8 +279,9 @@ class Server:
         ):
             self.store.remove(PODS, key)
         elif not pod["metadata"].get("deletionTimestamp"):
-            now = wall(self._clock())
-            self.store.change(PODS, key, lambda pod: pod["metadata"].update(deletionTimestamp=now))
+            grace_s = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
+            until = wall(self._clock() + grace_s)
+            self.store.change(PODS, key, lambda pod: pod["metadata"].update(deletionTimestamp=until))
 
     def _fence(self, call: Call, meta: Json) -> None:
         """deploy/admission/epoch-fence.yaml: without a Lease everything passes."""

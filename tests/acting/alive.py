@@ -20,17 +20,27 @@ NAMESPACE = "red"
 
 
 class Alive:
-    """``bound`` and ``evicted`` are names of pods, in the order in which it happened."""
+    """``bound`` and ``evicted`` are names of pods, in the order in which it happened.
 
-    def __init__(self, *, nodes: int, gpus: int = 8, delay_s: float = 0.005) -> None:
+    uses_grace: whether kubelets take all of a pod's grace to stop it.
+    """
+
+    def __init__(
+        self, *, nodes: int, gpus: int = 8, delay_s: float = 0.005, uses_grace: bool = False
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         story = Story(self.loop.time)
         self.store = Store(self.loop.time, api.SERVED)
         self.server = Server(self.store, self.loop.time, is_fenced=True)
+
+        def ends_s(pod: Json, chance: random.Random) -> float:
+            grace_s = float(pod["spec"]["terminationGracePeriodSeconds"])
+            return grace_s if uses_grace else chance.uniform(0.2, 3.0)
+
         weather = Weather(spells=(), odds={}, until_s=0.0, delay_s=delay_s)
-        kubelets = Nodes(self.server, story, chance=random.Random(1), until_s=0.0)
+        self.kubelets = Nodes(self.server, story, chance=random.Random(1), until_s=0.0, ends_s=ends_s)
         for i in range(nodes):
-            kubelets.add(f"n{i}", gpus)
+            self.kubelets.add(f"n{i}", gpus)
         self.bound: list[str] = []
         self.evicted: list[str] = []
         self.store.told += [self._hear_lease, self._hear_pod]
@@ -53,13 +63,21 @@ class Alive:
         gpus: int = 1,
         annotations: Mapping[str, str] | None = None,
         owner: Json | None = None,
+        grace_s: int = 30,
     ) -> None:
         metadata: Json = {"name": name, "namespace": NAMESPACE, "annotations": dict(annotations or {})}
         if owner is not None:
             metadata["ownerReferences"] = [owner]
         container = {"name": "c", "resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
-        spec = {"schedulerName": "stowplan", "containers": [container]}
+        spec = {
+            "schedulerName": "stowplan",
+            "terminationGracePeriodSeconds": grace_s,
+            "containers": [container],
+        }
         self.store.create(api.PODS, {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}})
+
+    def node_of(self, name: str) -> str:
+        return str(self.store.at(api.PODS).objects[(NAMESPACE, name)].read()["spec"].get("nodeName", ""))
 
     def succeed(self, name: str) -> None:
         self.store.change(api.PODS, (NAMESPACE, name), lambda pod: pod["status"].update(phase="Succeeded"))

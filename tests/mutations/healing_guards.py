@@ -13,6 +13,13 @@ JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
 HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="a member with a long grace is waited for until it is over",
+        file="scheduler/losses.py",
+        old="            until_s = max(until_s, clock.graced_s + STOPPED_S)\n",
+        new="",
+        test="tests/acting/test_a_long_grace_is_waited_for.py",
+    ),
+    Mutation(
         name="what is assumed counts for a gang that is short",
         file="scheduler/losses.py",
         old="            if one.is_assumed or is_running(key) or",
