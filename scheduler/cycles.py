@@ -226,6 +226,9 @@ class Cycles:
         if self._floor is None or gang.priority > self._floor or gang.standing or gang.avoided:
             return False
         settled = self._memory.get(gang.key)
+        if settled is not None and settled.gang.avoided:
+            # Time alone ends that.
+            return False
         verdict = self._memory.recall(gang) if settled is None else settled.verdict
         view = self._queue.get(gang.key)
         if verdict is None or view is None:

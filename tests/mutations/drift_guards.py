@@ -28,6 +28,13 @@ DRIFT_GUARDS: tuple[Mutation, ...] = (
         test=RESIZED,
     ),
     Mutation(
+        name="who is kept from a node for a time does not wait apart for others to leave",
+        file="scheduler/cycles.py",
+        old="        if settled is not None and settled.gang.avoided:\n",
+        new="        if False:\n",
+        test="tests/acting/test_who_was_turned_down_is_tried_again.py",
+    ),
+    Mutation(
         name="a resize that the node refused for good counts for nothing",
         file="scheduler/parse/requests.py",
         old="    held = {} if granted.is_infeasible else dict(spec)",
