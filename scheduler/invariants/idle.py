@@ -28,6 +28,8 @@ LATE_S: Final = 6.0
 #: Bindings so near to each other are one queue, and one so long keeps others waiting.
 NEXT_S: Final = 3.0
 BUSY_S: Final = 10.0
+#: Dialects whose objects tell how many members did their work.
+TELLING: Final = frozenset({"job", "jobset", "trainjob"})
 Span = tuple[float, float]
 #: A gang, or a pod that starts by itself by its UID.
 Who = GangRef | str
@@ -51,6 +53,8 @@ class _Referee:
     once: set[GangRef] = field(default_factory=set)
     led_s: float = 0.0
     epoch: int = 0
+    #: How many of each gang did their work and were gone before that.
+    forgotten: Mapping[GangRef, int] = field(default_factory=dict)
 
     def take(self, world: World, change: Change) -> None:
         self.lives.take(world, change)
@@ -59,6 +63,7 @@ class _Referee:
         epoch = world.lease.epoch if world.lease is not None else self.epoch
         if epoch != self.epoch:
             self.epoch, self.led_s = epoch, change.entry.at_s
+            self.forgotten = {ref: len(world.members(ref)) - len(world.there(ref)) for ref in world.refs()}
 
     def turns_s(self, world: World, now_s: float) -> float:
         """When time alone next changes what there is room for."""
@@ -93,7 +98,7 @@ class _Referee:
         first = self._first(world, waiting) if may_evict else None
         found: dict[Who, str] = {}
         for who, pods in waiting.items():
-            asked = _asked(world, self.lives, who, pods)
+            asked = _asked(world, self.lives, who, pods, self._forgotten(who))
             if not asked:
                 continue
             room = _beside(free, holds, who)
@@ -105,6 +110,11 @@ class _Referee:
                     found[who] = where
                     break
         return found
+
+    def _forgotten(self, who: Who) -> int:
+        """How many members did their work of which a leader that was started since can know nothing."""
+        is_told = not isinstance(who, GangRef) or who.dialect in TELLING
+        return 0 if is_told else self.forgotten.get(who, 0)
 
     def _holds(
         self, waiting: Mapping[Who, Sequence[PodVersion]], now_s: float
@@ -250,7 +260,9 @@ def _untroubled(from_s: float, to_s: float, troubles: Sequence[Span]) -> float:
     return max(longest, to_s - at_s)
 
 
-def _asked(world: World, lives: Lives, who: Who, pods: Sequence[PodVersion]) -> list[PodVersion]:
+def _asked(
+    world: World, lives: Lives, who: Who, pods: Sequence[PodVersion], forgotten: int
+) -> list[PodVersion]:
     """The pods with which a gang, or a pod, starts or goes on; none where it is not for this judge to say."""
     if not all(pod.is_plain and pod.share is None for pod in pods):
         return []
@@ -263,7 +275,7 @@ def _asked(world: World, lives: Lives, who: Who, pods: Sequence[PodVersion]) -> 
         # Where members carry several sizes, whose word counts is not for this judge: none starts with less.
         most = max((pod.minimum for pod in world.there(who) if not pod.together), default=0)
         stand = sum(pod.stands for pod in world.there(who))
-        need = max(1, world.missing(who, lambda pod: pod.stands) or 0, most - stand)
+        need = max(1, (world.missing(who, lambda pod: pod.stands) or 0) + forgotten, most - stand)
     else:
         # Each that comes in the place of a lost member, or in addition, starts as it comes.
         need = 1
