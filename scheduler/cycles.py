@@ -298,7 +298,7 @@ class Cycles:
             self._state.gangs.remember(attempt.key, attempt.min_member)
         if not attempt.failure or attempt.is_abandoned:
             if self._held.pop(attempt.key, None) is not None:
-                self._state.unhold(attempt.key, "back-off")
+                self._state.gangs.unhold(attempt.key, "back-off")
             return False
         first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S
         self._hold_back(attempt.key, attempt.failure, first, now_s)
@@ -327,9 +327,9 @@ class Cycles:
         if len(self._held) >= HELD_MAX:
             oldest = next(iter(self._held))
             del self._held[oldest]
-            self._state.unhold(oldest, "back-off")
+            self._state.gangs.unhold(oldest, "back-off")
         self._held[key] = Held(failures, now_s + wait_s)
-        self._state.hold(key, "back-off", Waiting(reason=f"backing off: {why}"))
+        self._state.gangs.hold(key, "back-off", Waiting(reason=f"backing off: {why}"))
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
         """Gangs that are to be given back, whoever left them partly bound; each told once."""
@@ -347,15 +347,15 @@ class Cycles:
         now = dict.fromkeys(self._state.roll.clearing_out())
         for key in self._clearing_out:
             if key not in now:
-                self._state.unhold(key, "eviction")
+                self._state.gangs.unhold(key, "eviction")
         for key in now:
-            self._state.hold(key, "eviction", Waiting(reason="its members are being evicted"))
+            self._state.gangs.hold(key, "eviction", Waiting(reason="its members are being evicted"))
         self._clearing_out = now
 
     def _release_held(self, now_s: float) -> None:
         for key, held in self._held.items():
             if held.until_s <= now_s:
-                self._state.unhold(key, "back-off")
+                self._state.gangs.unhold(key, "back-off")
         gone = [k for k, held in self._held.items() if held.until_s + HOLD_MAX_S < now_s]
         for key in gone:
             del self._held[key]

@@ -94,9 +94,9 @@ class Losses:
             if one.is_broken and key not in self._spared and self._restarts(key)
         }
         for key in self._restarting - due:
-            self._state.unhold(key, "restart")
+            self._state.gangs.unhold(key, "restart")
         for key in due:
-            self._state.hold(key, "restart", Waiting(reason=RESTARTING))
+            self._state.gangs.hold(key, "restart", Waiting(reason=RESTARTING))
         self._restarting = due
 
     def overdue(

@@ -118,7 +118,7 @@ class Explainer:
     def _kept(self, pending: PendingGang) -> str:
         """What is free and yet not to be had."""
         rooms = self._translation.snapshot.vacancies
-        nodes = len({room.node for room in rooms if room.gang != pending.key})
+        nodes = len({room.node for room in rooms if room.gang != pending.key and not room.is_coming})
         return f"; room on {nodes} nodes is kept for lost members of running gangs" if nodes else ""
 
     def _never_core(self, pending: PendingGang, gang: Gang) -> tuple[Binding, ...]:

@@ -113,8 +113,9 @@ class _Referee:
 
     def _forgotten(self, who: Who) -> int:
         """How many members did their work of which a leader that was started since can know nothing."""
-        is_told = not isinstance(who, GangRef) or who.dialect in TELLING
-        return 0 if is_told else self.forgotten.get(who, 0)
+        if not isinstance(who, GangRef) or who.dialect in TELLING:
+            return 0
+        return self.forgotten.get(who, 0)
 
     def _holds(
         self, waiting: Mapping[Who, Sequence[PodVersion]], now_s: float

@@ -103,7 +103,10 @@ HeldBy = Literal["back-off", "restart", "eviction"]
 
 @like_dataclass
 class Vacancy(Struct, frozen=True, kw_only=True, gc=False):
-    """Room that a member of a running gang left, kept for the one that comes in its place."""
+    """Room that a member of a running gang left, kept for the one that comes in its place.
+
+    is_coming: it is still on its way out.
+    """
 
     gang: GangKey
     #: Of the member that left.
@@ -111,6 +114,7 @@ class Vacancy(Struct, frozen=True, kw_only=True, gc=False):
     node: str
     shape: Shape
     priority: int
+    is_coming: bool = False
 
 
 @like_dataclass

@@ -25,7 +25,10 @@ class _Room:
 
 
 class KeptRooms:
-    """What ``packing`` counts as used although it is free. A room that is not there whole is not kept."""
+    """What ``packing`` counts as used although it is free. A room that is not there whole is not kept.
+
+    Of rooms that members are still to leave nobody expects anything but those who may take them.
+    """
 
     def __init__(
         self, snapshot: Snapshot, translation: Translation, packing: Packing, desk: Desk | None
@@ -36,7 +39,11 @@ class KeptRooms:
         rows = {node.name: i for i, node in enumerate(snapshot.nodes)} if snapshot.vacancies else {}
         for vacancy in snapshot.vacancies:
             if vacancy.node in rows:
-                self._keep(_Room(vacancy, rows[vacancy.node], translation.request(vacancy.shape)))
+                room = _Room(vacancy, rows[vacancy.node], translation.request(vacancy.shape))
+                if vacancy.is_coming:
+                    self._rooms.setdefault(vacancy.gang, []).append(room)
+                else:
+                    self._keep(room)
 
     @property
     def count(self) -> int:
@@ -61,7 +68,7 @@ class KeptRooms:
     def opened(self, gangs: Sequence[PendingGang], places: Sequence[Place]) -> Iterator[None]:
         """Let these, which have equal rights, plan with the rooms that they may take.
 
-        places: of this run, which grows; whoever finds a place needs its rooms no more.
+        places: of this run, which grows; a gang that stands with its places needs no more rooms.
         """
         if not self._rooms or not gangs:
             yield
@@ -71,17 +78,26 @@ class KeptRooms:
         for rooms in mine:
             del self._rooms[rooms[0].vacancy.gang]
             for room in rooms:
-                self._packing.free[room.row] += room.request
+                self._open(room)
         try:
             yield
         finally:
-            placed = {place.gang.key for place in places[before:]}
-            for room in (room for rooms in mine for room in rooms):
-                if room.vacancy.gang not in placed:
+            placed = {place.gang.key: place for place in places[before:]}
+            for rooms in mine:
+                for room in _left(rooms, placed.get(rooms[0].vacancy.gang)):
                     self._keep(room)
 
+    def _open(self, room: _Room) -> None:
+        if not room.vacancy.is_coming:
+            self._packing.free[room.row] += room.request
+        elif self._desk is not None:
+            self._desk.expect(room.row, room.request)
+
     def _keep(self, room: _Room) -> None:
-        if (self._packing.free[room.row] >= room.request).all():
+        if room.vacancy.is_coming:
+            if self._desk is not None and self._desk.expect(room.row, -room.request):
+                self._rooms.setdefault(room.vacancy.gang, []).append(room)
+        elif (self._packing.free[room.row] >= room.request).all():
             self._packing.free[room.row] -= room.request
             self._rooms.setdefault(room.vacancy.gang, []).append(room)
 
@@ -91,6 +107,21 @@ class KeptRooms:
         if self._desk is not None:
             return self._desk.may_take(gang, vacancy)
         return gang.priority > vacancy.priority and all(pod.can_preempt for pod in gang.pods)
+
+
+def _left(rooms: Sequence[_Room], place: Place | None) -> Sequence[_Room]:
+    """The rooms of members that a gang still lacks: each that got a place comes for one of them."""
+    if place is None:
+        return rooms
+    if place.gang.standing + len(place.assignments) >= place.gang.stood:
+        return ()
+    left = list(rooms)
+    for each in place.assignments:
+        here = [room for room in left if room.vacancy.node == each.node]
+        alike = [room for room in left if room.vacancy.shape == each.pod.shape]
+        if here or alike:
+            left.remove((here or alike)[0])
+    return left
 
 
 def _rights(gang: PendingGang) -> tuple[str, int, bool]:

@@ -19,7 +19,7 @@ from scheduler.devices.book import DeviceBook
 from scheduler.devices.labels import Labels
 from scheduler.gangs.groups import Group, GroupKind, PodGroup
 from scheduler.gangs.standing import stands
-from scheduler.model.gang import GangKey, HeldBy, PendingGang, Waiting
+from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.moment import Moment
 from scheduler.model.objects import Node, Pod, Rejected, Shape
 from scheduler.model.plan import Assignment, Place, Snapshot
@@ -239,13 +239,6 @@ class ClusterState(DeviceState):
             record.assumed, record.devices = "", ()
             self._settle(record)
 
-    def hold(self, key: GangKey, by: HeldBy, why: Waiting) -> None:
-        """Keep a gang from being planned until all who hold it have said ``unhold``."""
-        self.gangs.hold(key, by, why)
-
-    def unhold(self, key: GangKey, by: HeldBy) -> None:
-        self.gangs.unhold(key, by)
-
     def objection(self, place: Place) -> str | None:
         """Why a planned place no longer holds against the state as it is now, or None."""
         rows: list[int] = []
@@ -319,6 +312,9 @@ class ClusterState(DeviceState):
         if record is None or record.charged_shape is None:
             return None
         return record.charged, record.charged_shape
+
+    def misses(self, key: GangKey) -> bool:
+        return self.gangs.misses(key)
 
     def gang_of(self, uid: str) -> GangKey | None:
         return record.key if (record := self._pods.get(uid)) is not None else None
@@ -403,7 +399,7 @@ class ClusterState(DeviceState):
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
             served=served,
-            vacancies=vacancies,
+            vacancies=(*vacancies, *self.roll.kept),
             nominated=self._nominations.on_nodes(self.columns),
             levels=levels,
         )

@@ -153,6 +153,13 @@ class Clearer:
         """Whether anything is coming at all."""
         return bool(self._coming.any())
 
+    def expect(self, row: int, amounts: NDArray[np.int64]) -> bool:
+        """So much more (or less) is coming to a node; False where that is promised to somebody by now."""
+        if (self._coming[row] + amounts < 0).any():
+            return False
+        self._coming[row] += amounts
+        return True
+
     def hold(self, gang: Gang) -> Placement | None:
         """Where the gang can stand once those who are leaving are gone; held for it."""
         if not self.is_waiting:

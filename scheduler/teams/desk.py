@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from binpacking.greedy import Packing
 from binpacking.problem import Gang
 from quotas.amounts import add_amounts
@@ -164,6 +167,10 @@ class Desk:
         pods = {pod.uid: pod for pod in gang.pods}
         self.allowance.charge(gang, self.allowance.placed(pods, nodes))
         return _waits(gang, HELD, nodes)
+
+    def expect(self, row: int, amounts: NDArray[np.int64]) -> bool:
+        """So much more (or less) is coming to a node; False where that is promised to somebody by now."""
+        return self._clearer.expect(row, amounts)
 
     def may_take(self, gang: PendingGang, vacancy: Vacancy) -> bool:
         """Whether the gang could have had the member evicted whose room is kept."""

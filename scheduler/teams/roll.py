@@ -22,7 +22,7 @@ from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
 from scheduler.gangs.groups import GroupObjects, PodGroup
 from scheduler.gangs.running import running_gang
-from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.gang import GangKey, PendingGang, Vacancy
 from scheduler.model.gpu_names import counted_as, memory_mib_of
 from scheduler.model.objects import Pod, Shape
 from scheduler.model.team import RunningGang, Teams, TeamTable
@@ -58,6 +58,9 @@ class Pods(Protocol):
     def gang_of(self, uid: str) -> GangKey | None: ...
     def charge_shape(self, uid: str) -> tuple[str, Shape] | None:
         """Where a pod is charged and for what."""
+
+    def misses(self, key: GangKey) -> bool:
+        """Whether the gang lost members and goes on without them, so that it keeps their rooms."""
 
 
 class Cluster(Pods, GroupObjects, Protocol):
@@ -107,6 +110,8 @@ class Roll:
         self.going: dict[str, set[str]] = {}
         #: What they free, as amounts by namespace.
         self._freed: list[tuple[str, dict[str, int]]] = []
+        #: Rooms of those that leave and are to be kept for others of their gangs.
+        self.kept: tuple[Vacancy, ...] = ()
         self._nominated: dict[GangKey, Mapping[str, str]] = {}
         self._spared: dict[str, float] = {}
         #: Gangs that lost members in vain: how often, and until when they are left alone.
@@ -302,7 +307,7 @@ class Roll:
         lowest = self.lowest
         if displaces or self._nominated or any(gang.priority > lowest for gang in waiting):
             return self._moment(at_s)
-        self.going = {}
+        self.going, self.kept = {}, ()
         return None
 
     # -- inside --------------------------------------------------------------------------------
@@ -392,6 +397,7 @@ class Roll:
         """int64[N, R] that is being freed; the same pod by pod as amounts by namespace."""
         leaving = np.zeros_like(self._columns.used)
         freed: list[tuple[str, dict[str, int]]] = []
+        kept: list[Vacancy] = []
         self.going = {}
         for uid, found in list(self._leaving.items()):
             found.since_s = at_s if found.since_s is None else found.since_s
@@ -407,10 +413,17 @@ class Roll:
             row = self._columns.row.get(node)
             if row is None:
                 continue
+            key = self._cluster.gang_of(uid)
+            if key is not None and not found.is_ours and self._cluster.misses(key):
+                kept.append(
+                    Vacancy(gang=key, uid=uid, node=node, shape=shape, priority=pod.priority, is_coming=True)
+                )
+                continue
             leaving[row] += self._columns.vector(shape.requests)
             freed.append((pod.namespace, self._charge_of(shape, node) if self.is_on else {}))
             self.going.setdefault(node, set()).add(uid)
         leaving.setflags(write=False)
+        self.kept = tuple(kept)
         return leaving, freed
 
     def _fade(self, table: TeamTable, usage: Mapping[str, Amounts], at_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.guards import Mutation
 
 LOST = "tests/healing/test_a_lost_member_costs_the_others_nothing.py"
+HOPES = "tests/healing/test_rooms_of_lost_members_are_nobody_elses_hope.py"
 LARGER = "tests/healing/test_a_gang_made_larger_runs_on.py"
 GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
 COUNTED = "tests/healing/test_what_is_bound_counts.py"
@@ -67,6 +68,20 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         old='        if key in self._stood and pod.phase != "Succeeded":',
         new="        if key in self._stood:",
         test=LOST,
+    ),
+    Mutation(
+        name="nobody counts on room that a leaving member's gang will keep",
+        file="scheduler/teams/roll.py",
+        old="if key is not None and not found.is_ours and self._cluster.misses(key):",
+        new="if False:",
+        test=HOPES,
+    ),
+    Mutation(
+        name="one that comes back needs one room of those that are kept",
+        file="scheduler/planning/kept_rooms.py",
+        old="    if place.gang.standing + len(place.assignments) >= place.gang.stood:\n",
+        new="    if True:\n",
+        test=HOPES,
     ),
     Mutation(
         name="a room is not kept for ever",

@@ -145,8 +145,8 @@ IN_STORMS: tuple[Mutation, ...] = (
     _mutation(
         "a gang that backed off is planned again",
         "scheduler/cycles.py",
-        '            if held.until_s <= now_s:\n                self._state.unhold(key, "back-off")\n',
-        '            if False:\n                self._state.unhold(key, "back-off")\n',
+        '            if held.until_s <= now_s:\n                self._state.gangs.unhold(key, "back-off")\n',
+        '            if False:\n                self._state.gangs.unhold(key, "back-off")\n',
     ),
     _mutation(
         "what is said of a pod is said of this version of it",

@@ -97,12 +97,12 @@ def test_a_plan_that_no_longer_holds_is_dropped(change: Callable[[ClusterState, 
 
 def test_a_gang_on_hold_waits_until_it_is_released() -> None:
     state, place = planned()
-    state.hold(KEY, "back-off", Waiting(reason="backing off"))
+    state.gangs.hold(KEY, "back-off", Waiting(reason="backing off"))
     assert state.objection(place) is not None
     held = plan(state.snapshot(), Policy(), Budget())
     assert held.places == ()
     assert [v.message for v in held.verdicts] == ["backing off"]
-    state.unhold(KEY, "back-off")
+    state.gangs.unhold(KEY, "back-off")
     assert len(plan(state.snapshot(), Policy(), Budget()).places) == 1
 
 
