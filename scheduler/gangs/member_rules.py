@@ -229,10 +229,11 @@ def _may_try(attempt: Attempt, member: Member, at_s: float) -> bool:
 
 
 def _bind_later(attempt: Attempt, member: Member, at_s: float, after_s: float) -> Outcome:
-    tried = replace(member, state=S.BACKOFF, tries=member.tries + 1)
-    if _may_try(attempt, tried, at_s + _capped(attempt, after_s)):
-        return _wait(attempt, tried, after_s)
-    return refuse(attempt, tried, "the API server did not accept the Binding in time", is_permanent=False)
+    # It was not carried out, and is no try: a busy API server has until the deadline.
+    waits = replace(member, state=S.BACKOFF)
+    if attempt.phase is Phase.BINDING and at_s + _capped(attempt, after_s) < attempt.deadline_s:
+        return _wait(attempt, waits, after_s)
+    return refuse(attempt, waits, "the API server did not accept the Binding in time", is_permanent=False)
 
 
 def _evict_later(attempt: Attempt, member: Member, after_s: float) -> Outcome:

@@ -140,8 +140,9 @@ def target_of(path: str) -> Target:
 class Server:
     """is_fenced: whether the admission policy is installed. term: the epoch that its copy of the Lease says.
 
-    may_evict: what else may refuse an eviction beside disruption budgets. forgets: whether an eviction that
-    landed is answered as if nobody knew. clock: virtual seconds.
+    may_evict: what else may refuse an eviction beside disruption budgets. may_bind: False while the API
+    server is too busy for any Binding. forgets: whether an eviction that landed is answered as if nobody
+    knew. clock: virtual seconds.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float], *, is_fenced: bool) -> None:
@@ -150,6 +151,7 @@ class Server:
         #: Types that nobody is allowed to read.
         self.forbidden: frozenset[str] = frozenset()
         self.may_evict: Callable[[Json], bool] = lambda pod: True
+        self.may_bind: Callable[[], bool] = lambda: True
         self.forgets: Callable[[], bool] = lambda: False
         self.budgets = Budgets(store, clock)
         self._clock = clock
@@ -209,6 +211,8 @@ class Server:
         return Answer(201, self.store.create(collection.path, body).raw)
 
     def _bind(self, call: Call, collection: Collection) -> Answer:
+        if not self.may_bind():
+            return refusal(429, "TooManyRequests", "too many requests, please try again", retry_after_s=1)
         body: Json = _decode(call.body)
         meta = body["metadata"]
         self._fence(call, meta)

@@ -71,7 +71,8 @@ def alphabet(at_s: float) -> list[ev.Event]:
 def events_for(attempt: Attempt) -> list[ev.Event]:
     """Each event early; where the time decides, also late."""
     found: list[ev.Event] = []
-    late = [event for event in alphabet(7.0) if isinstance(event, ev.PodRead | ev.MemberWoken)]
+    late: list[ev.Event] = [e for e in alphabet(7.0) if isinstance(e, ev.PodRead | ev.MemberWoken)]
+    late += [event for event in alphabet(100.0) if isinstance(event, ev.BindRetry)]
     for event in (*alphabet(1.0), *late):
         if isinstance(event, ev.MemberEvent):
             found.extend(replace(event, uid=uid) for uid in attempt.members)

@@ -1,4 +1,4 @@
-"""Room that a gang will keep is nobody else's hope: neither while its member leaves nor when one of several is back."""
+"""Room that a gang will keep is nobody else's hope: while its member leaves, and when one of two is back."""
 
 from __future__ import annotations
 

@@ -38,3 +38,22 @@ def test_who_leads_next_binds_the_rest_and_evicts_nobody(share: float) -> None:
     life = lived(course, slow(8), delay_s=0.2)
     assert life.evicted == []
     assert len(life.bound) == size
+
+
+@pytest.mark.parametrize("lasts_s", [4.0, 8.0, 15.0])
+def test_a_gang_outlasts_a_busy_api_server(lasts_s: float) -> None:
+    """Half of it is bound, and for a while each Binding is answered with 429: nothing was carried out."""
+
+    async def course(life: Life) -> None:
+        life.nodes(8)
+        life.gang("train", 8)
+        while len(life.bound) < 4:
+            await elapse(0.02)
+        life.server.may_bind = lambda: False
+        await elapse(lasts_s)
+        life.server.may_bind = lambda: True
+        await elapse(120)
+
+    life = lived(course, slow(2), delay_s=0.1)
+    assert life.evicted == []
+    assert len(life.bound) == 8

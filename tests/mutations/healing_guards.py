@@ -84,6 +84,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=HOPES,
     ),
     Mutation(
+        name="a Binding that was not carried out is no try",
+        file="scheduler/gangs/member_rules.py",
+        old="    waits = replace(member, state=S.BACKOFF)\n    if attempt.phase is Phase.BINDING and at_s + _capped(attempt, after_s) < attempt.deadline_s:",
+        new="    waits = replace(member, state=S.BACKOFF, tries=member.tries + 1)\n    if _may_try(attempt, waits, at_s):",
+        test=GOES_ON,
+    ),
+    Mutation(
         name="a room is not kept for ever",
         file="scheduler/losses.py",
         old="            if now_s - at_s >= self._healing.replace_s:\n",
