@@ -156,6 +156,8 @@ class PendingGang(Struct, frozen=True, kw_only=True, gc=False):
     notice: str = ""
     #: Nodes whose kubelet turned down a pod of it, for a time (``scheduler.state.refusals``).
     avoided: tuple[str, ...] = ()
+    #: None of them did so twice in a row: it is tried there again soon, and nobody is evicted for it before.
+    is_turned_down_once: bool = False
     #: The minimum by which it stands since it started, 0 while it never stood; more may be asked of it since.
     stood: int = 0
     #: It does not stand by that any more: what it waits for comes in the place of lost members.

@@ -84,12 +84,15 @@ class Refusals:
             if avoided:
                 known = self._told.get(view.key)
                 is_same = known is not None and known[0] is view and known[1].avoided == avoided
-                told[view.key] = (
-                    known if known is not None and is_same else (view, replace(view, avoided=avoided))
-                )
+                told[view.key] = known if known is not None and is_same else (view, self._away(view, avoided))
             found.append(told[view.key][1] if avoided else view)
         self._told = told
         return tuple(found)
+
+    def _away(self, view: PendingGang, avoided: tuple[str, ...]) -> PendingGang:
+        whose = _whose(view.key, view.roles[0].pods[0])
+        is_once = whose is not None and all(self._found[(whose, node)].count == 1 for node in avoided)
+        return replace(view, avoided=avoided, is_turned_down_once=is_once)
 
     def _expire(self, at_s: float) -> None:
         """Forget what is long over; what came again soon after counts as in a row."""

@@ -140,6 +140,8 @@ class Desk:
 
     def may_make_room(self, gang: PendingGang) -> bool:
         """Whether anybody could be evicted for the gang, or could have been by now."""
+        if gang.is_turned_down_once:
+            return False
         if self.has_teams or self._displaces:
             return True
         return self._lowest is not None and gang.priority > self._lowest

@@ -64,6 +64,7 @@ class Alive:
         annotations: Mapping[str, str] | None = None,
         owner: Json | None = None,
         grace_s: int = 30,
+        priority: int = 0,
     ) -> None:
         metadata: Json = {"name": name, "namespace": NAMESPACE, "annotations": dict(annotations or {})}
         if owner is not None:
@@ -72,6 +73,7 @@ class Alive:
         spec = {
             "schedulerName": "stowplan",
             "terminationGracePeriodSeconds": grace_s,
+            "priority": priority,
             "containers": [container],
         }
         self.store.create(api.PODS, {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}})

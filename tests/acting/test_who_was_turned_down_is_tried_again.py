@@ -55,3 +55,33 @@ def test_the_only_node_that_is_left_is_tried_again(
         await alive.end()
 
     played(story)
+
+
+@settings(max_examples=8, deadline=None)
+@given(reason=st.sampled_from(REASONS), times=st.integers(1, 2))
+def test_nobody_is_evicted_for_who_was_turned_down_once(reason: str, times: int) -> None:
+    """One node refuses the urgent pod, on the other something cheap runs: twice in a row, and that goes."""
+
+    async def story() -> None:
+        alive = Alive(nodes=2)
+        alive.pod("low", gpus=8)
+        while "low" not in alive.bound:
+            await elapse(0.1)
+        name = "d-0"
+        alive.pod(name, gpus=8, priority=10, owner=OWNER)
+        for number in range(times):
+            while name not in alive.bound:
+                await elapse(0.1)
+            assert alive.evicted == []
+            alive.store.change(
+                api.PODS, (NAMESPACE, name), lambda pod: pod["status"].update(phase="Failed", reason=reason)
+            )
+            alive.delete(name)
+            name = f"d-again-{number}"
+            alive.pod(name, gpus=8, priority=10, owner=OWNER)
+        while name not in alive.bound:
+            await elapse(0.1)
+        assert alive.evicted == (["low"] if times == 2 else [])
+        await alive.end()
+
+    played(story)

@@ -139,4 +139,11 @@ DRIFT_GUARDS: tuple[Mutation, ...] = (
         new="",
         test=FEATURES,
     ),
+    Mutation(
+        name="nobody is evicted for who was turned down once",
+        file="scheduler/teams/desk.py",
+        old="        if gang.is_turned_down_once:\n            return False\n",
+        new="",
+        test="tests/acting/test_who_was_turned_down_is_tried_again.py",
+    ),
 )
