@@ -70,7 +70,7 @@ class _Referee:
         ends = [
             at_s
             for life in self.lives.of.values()
-            if life.short_since is not None
+            if life.short_since is not None or life.lost
             for at_s in (self._goes_s(life), *(self._kept_s(lost_s) for lost_s, _ in life.lost))
         ]
         return min((at_s for at_s in ends if at_s > now_s), default=float("inf"))
@@ -126,10 +126,9 @@ class _Referee:
                 if pod.nominated:
                     yield who, pod.nominated, pod.requests
         for ref, life in self.lives.of.items():
-            if life.short_since is not None:
-                for lost_s, pod in life.lost:
-                    if now_s < self._kept_s(lost_s):
-                        yield ref, pod.node, pod.requests
+            for lost_s, pod in life.lost:
+                if now_s < self._kept_s(lost_s):
+                    yield ref, pod.node, pod.requests
 
     def _left(self, world: World, now_s: float) -> Iterator[tuple[GangRef, list[PodVersion]]]:
         """What is left of each gang that lost a member and came no nearer to standing for so long."""

@@ -21,10 +21,10 @@ LEAVING_S: Final = 294.0
 class Life:
     """``minimum``: under which it started; 0 before. ``done``: UIDs of who succeeded.
 
-    ``short_since``: when it fell below it; None while it stands. ``lost``: members that went since then, as
-    they were last seen on their nodes. ``bound_at_s``: of its last member that was bound.
-    ``leaves_s``: since when each member was seen to leave. ``touched_s``: when something happened to a
-    member that no scheduler does.
+    ``short_since``: when it fell below it; None while it stands. ``lost``: members that went and are missed,
+    or will be when those are gone who are leaving, as they were last seen on their nodes.
+    ``bound_at_s``: of its last member that was bound. ``leaves_s``: since when each member was seen to leave.
+    ``touched_s``: when something happened to a member that no scheduler does.
     """
 
     begun_s: float
@@ -88,6 +88,7 @@ class Lives:
                 life.short_since = now_s
         else:
             life.short_since = None
+        if self.short_by(world, ref, leaving_counts=False) <= 0:
             life.lost.clear()
 
     def lacks(self, world: World, ref: GangRef, now_s: float) -> bool:
@@ -101,13 +102,17 @@ class Lives:
         }
         return len(here | life.done) < least
 
-    def short_by(self, world: World, ref: GangRef) -> int:
+    def short_by(self, world: World, ref: GangRef, *, leaving_counts: bool = True) -> int:
         """How many members it is below the minimum it started with, our evictions not counted as losses."""
         life = self.of.get(ref)
         if life is None or not life.minimum:
             return 0
         least = min(life.minimum, _asked(world, ref) or life.minimum)
-        here = {pod.uid for pod in world.members(ref) if _counts(pod, life)}
+        here = {
+            pod.uid
+            for pod in world.members(ref)
+            if _counts(pod, life) and (leaving_counts or not pod.is_deleting)
+        }
         gone = life.evicted - here
         return max(0, least - len(here | life.done | gone))
 

@@ -18,7 +18,8 @@ STEPS_MAX = 2_000
 def room_of(world: World, *, leaving_is_free: bool = False) -> Room:
     """What is free on nodes that take pods, in thousandths by resource.
 
-    leaving_is_free: whether pods on their way out count as gone.
+    leaving_is_free: whether pods on their way out count as gone, but for members of gangs that go on without
+    them: their rooms are kept.
     """
     free: Room = {}
     for name, node in world.nodes.items():
@@ -29,10 +30,17 @@ def room_of(world: World, *, leaving_is_free: bool = False) -> Room:
         if told is not None:
             left[GPU] = min(left[GPU], UNIT * len(told.usable))
         for pod in world.on_node(name):
-            if pod.is_live and not (leaving_is_free and pod.is_deleting):
+            if pod.is_live and not (leaving_is_free and pod.is_deleting and not _is_missed(world, pod)):
                 take(left, pod.requests)
         free[name] = left
     return free
+
+
+def _is_missed(world: World, pod: PodVersion) -> bool:
+    """Whether somebody else made it leave, and others of its gang stay."""
+    if pod.gang is None or pod.is_evicted:
+        return False
+    return any(other.holds for other in world.there(pod.gang))
 
 
 def take(left: Counter[str], requests: Mapping[str, int]) -> None:

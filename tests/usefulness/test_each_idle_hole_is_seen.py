@@ -235,7 +235,31 @@ def a_priority_that_preempts_nobody(told: Chronicle) -> None:
     told.change(replace(told.pods[told.pod("kind", gpus=8)], priority=10, can_preempt=False))
 
 
+def room_of_a_lost_member_while_another_still_leaves(told: Chronicle) -> None:
+    """It stands until that one is gone, and will miss both."""
+    told.bind(told.pod("there", gpus=8), "n1")
+    told.bind(told.pod("beside", gpus=2), "n0")
+    ref, uids = told.gang("lame", 3, minimum=2, gpus=2)
+    told.place(ref, uids, "n0")
+    told.change(replace(told.pods[uids[0]], is_deleting=True))
+    told.fail(uids[1])
+    told.pod("behind", gpus=2)
+
+
+def a_retry_of_whom_no_new_leader_knows_who_is_done(told: Chronicle) -> None:
+    """Bare pods: one did its work and is gone, then another process leads, then the last one fails."""
+    ref, uids = told.gang("bare", 2, gpus=2)
+    told.place(ref, uids, "n0")
+    told.change(replace(told.pods[uids[0]], phase="Succeeded"))
+    told.remove(uids[0])
+    told.take_over()
+    told.change(replace(told.pods[uids[1]], phase="Failed"))
+    told.pod("bare-again", gang=ref, minimum=2, gpus=2)
+
+
 REASONS = (
+    room_of_a_lost_member_while_another_still_leaves,
+    a_retry_of_whom_no_new_leader_knows_who_is_done,
     a_higher_priority_beside_another_of_its_own,
     a_priority_that_preempts_nobody,
     room_that_is_held_for_a_member_that_took_its_time_to_go,
