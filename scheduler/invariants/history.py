@@ -69,6 +69,8 @@ class PodVersion:
     evicted_for: tuple[str, str] | None = None
     on_loss: str = ""
     is_plain: bool = True
+    #: What its kubelet gives it to stop.
+    grace_s: float = 0.0
 
     @property
     def is_live(self) -> bool:

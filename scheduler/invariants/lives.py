@@ -13,7 +13,8 @@ from typing import Final
 from scheduler.invariants.history import GangRef, PodVersion
 from scheduler.invariants.world import Change, World
 
-#: A member that is on its way out is waited for no longer, less what a look at it may be late.
+#: A member that is on its way out is waited for no longer, less what a look at it may be late, unless its
+#: grace is longer.
 LEAVING_S: Final = 294.0
 
 
@@ -98,7 +99,8 @@ class Lives:
         here = {
             pod.uid
             for pod in world.members(ref)
-            if _counts(pod, life) and now_s - life.leaves_s.get(pod.uid, now_s) < LEAVING_S
+            if _counts(pod, life)
+            and now_s - life.leaves_s.get(pod.uid, now_s) < max(LEAVING_S, pod.grace_s)
         }
         return len(here | life.done) < least
 

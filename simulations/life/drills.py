@@ -74,7 +74,7 @@ def _siege(chance: random.Random) -> Scenario:
         minimum=max(1, min(pods, 8) - chance.choice((0, 0, 0, 1))),
         retry_s=chance.choice((0.5, 2.0, 10.0, 25.0, 45.0)),
         keeps_names=chance.random() < 0.3,
-        grace_s=chance.choice((0, 0, 30, 100, 200, 280)),
+        grace_s=chance.choice((0, 0, 30, 100, 280, 600)),
         restarts=chance.random() < 0.12,
         least=chance.choice((1, 2)) if chance.random() < 0.15 else None,
     )

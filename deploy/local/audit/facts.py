@@ -142,6 +142,7 @@ def pod_fact(raw: bytes, served: Collection[str] = ()) -> tuple[str, Version]:
         evicted_for=None if evicted is None else (evicted.reason or "", evicted.message or ""),
         on_loss={**(meta.labels or {}), **(meta.annotations or {})}.get(ON_LOSS, ""),
         is_plain=_is_plain(pod),
+        grace_s=float(spec.termination_grace_period_seconds or 0),
     )
 
 

@@ -83,6 +83,7 @@ class PodSpec(Wire, frozen=True):
     resource_claims: tuple[AnyField, ...] | None = None
     volumes: tuple[Volume, ...] | None = None
     scheduling_group: SchedulingGroup | None = None
+    termination_grace_period_seconds: int | None = None
 
 
 class PodStatus(Wire, frozen=True):
