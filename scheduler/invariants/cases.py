@@ -255,6 +255,8 @@ class Cases:
             and pod.node in room
             and world.pods.get(pod.uid)
             and pod.priority <= ready[0].priority
+            # What another team is owed is not for this judge to say.
+            and (not world.quotas or pod.namespace == ref.namespace)
             and not self._was_made_for(pod, since_s)
         ]
         for pod in takers:
