@@ -175,6 +175,7 @@ class Cases:
         if not case.pods or not any(member.on_loss == "restart" for member in self._kin(world, pod)):
             case.last_s = now_s
         case.pods[pod.uid] = pod
+        case.gone_s = float("inf")  # Whoever went before was not the last of them.
         self._evicted[pod.uid] = case
 
     def _kin(self, world: World, pod: PodVersion) -> list[PodVersion]:

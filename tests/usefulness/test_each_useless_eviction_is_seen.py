@@ -444,7 +444,17 @@ def a_gang_beside_whom_others_left_for_somebody(told: Chronicle) -> None:
     told.bind(third, "n9")
 
 
+def a_gang_of_which_one_is_gone_before_the_next_is_evicted(told: Chronicle) -> None:
+    uids = _running(told, "short", 3, gpus=4)
+    told.fail(uids[0])
+    told.now_s += 70.0
+    for uid in uids[1:]:
+        told.evict(uid, "only 2 of 3 members were bound for 70 s", leaves=uid != uids[2])
+    told.change(replace(told.pods[uids[2]], is_deleting=True))
+
+
 CAUSED = (
+    a_gang_of_which_one_is_gone_before_the_next_is_evicted,
     for_a_gang_that_comes_again_under_its_name,
     a_gang_for_whom_nobody_came_while_its_room_was_kept,
     a_gang_beside_whom_others_left_for_somebody,
