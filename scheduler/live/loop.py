@@ -95,6 +95,10 @@ class Loop:
         self._outages = Outages(state, self.actor, clock=clock)
         self._takeover = Takeover(state, self.actor, claims)
 
+    def learn(self) -> None:
+        """Take what earlier leaders wrote, once every view is complete and before this one leads."""
+        self._takeover.learn()
+
     def pause(self) -> None:
         """Start nothing new; attempts under way go on."""
         self._is_paused = True

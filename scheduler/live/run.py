@@ -111,6 +111,7 @@ class Scheduler:
         async with asyncio.TaskGroup() as group:
             election = group.create_task(self._elected(ready))
             await self.views.synced()
+            self.loop.learn()
             self.health.role = "standby"
             ready.set()
         epoch = election.result()

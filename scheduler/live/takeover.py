@@ -24,6 +24,15 @@ class Takeover:
         self._taken: set[tuple[str, int]] = set()
         self._is_first = True
 
+    def learn(self) -> None:
+        """Before this process leads: by which minimum gangs stand that were short when it began to watch.
+
+        Whoever of them it then sees go is a lost member, whose room is kept when it leads.
+        """
+        for claim in self._claims.all():
+            if claim.started:
+                self._state.gangs.remember(claim.key, claim.started)
+
     def finish(self, epoch: int) -> int:
         """Begin to evict what is left; how many gangs that were.
 

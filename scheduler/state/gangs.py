@@ -160,6 +160,7 @@ class Gangs:
         """The gang stood with this minimum, as was written down or as the API server acknowledged."""
         if key not in self._stood and key in self.members:
             self._remembered[key] = min_member
+            self._gained[key] = None
             self._dirty[key] = None
 
     def recall(self, key: GangKey, min_member: int, placement: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from scheduler.gangs.healing import REPLACE_S
 from simulations.faults import server as api
 from simulations.faults.store import Json
 from simulations.faults.virtual_time import elapse
-from tests.healing.life import Life, lived
+from tests.healing.life import NAMESPACE, Life, lived
 
 #: Longer than every limit that applies.
 LONG_S = 150.0
@@ -167,6 +167,45 @@ def test_a_room_is_kept_across_a_change_of_leaders() -> None:
     life = lived(course)
     assert life.evicted == []
     assert life.node_of("train-again")
+    assert not life.node_of("other")
+
+
+@pytest.mark.parametrize("dialect", ["own", "coscheduling"])
+def test_the_room_of_a_member_that_went_between_two_leaders_is_kept_by_who_saw_it_go(dialect: str) -> None:
+    """The next leader was started while the gang was short already, and never saw it stand."""
+
+    def member(life: Life, name: str) -> None:
+        if dialect == "own":
+            life.pod(name, gang="train", gang_min_member="4")
+        else:
+            life.pod(name, labels={"scheduling.x-k8s.io/pod-group": "train"})
+
+    async def course(life: Life) -> None:
+        life.nodes(4)
+        group = {"metadata": {"namespace": NAMESPACE, "name": "train"}, "spec": {"minMember": 4}}
+        life.store.create(api.COSCHEDULING_GROUPS, group)
+        for i in range(4):
+            member(life, f"train-{i}")
+        await elapse(60)
+        # The gang's last attempt, which the Gang object tells of, is of this one alone.
+        life.fails("train-3")
+        member(life, "train-3-again")
+        await elapse(30)
+        life.pod("other")
+        life._kubelets._silent.add(life.node_of("train-2"))
+        life.server.leave(("red", "train-2"))
+        await elapse(5)
+        life.replica.crash()
+        await elapse(8)
+        assert not life.replica.is_leading
+        life._kubelets._silent.clear()
+        await elapse(60)
+        member(life, "train-2-again")
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert life.evicted == []
+    assert life.node_of("train-2-again")
     assert not life.node_of("other")
 
 

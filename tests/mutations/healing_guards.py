@@ -56,6 +56,20 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=f"{LARGER}::test_who_leads_next_knows_by_which_minimum_a_gang_stands",
     ),
     Mutation(
+        name="who stands by knows by which minimum a gang stands",
+        file="scheduler/live/run.py",
+        old="            self.loop.learn()\n",
+        new="",
+        test=f"{LOST}::test_the_room_of_a_member_that_went_between_two_leaders_is_kept_by_who_saw_it_go",
+    ),
+    Mutation(
+        name="what is read of a gang is looked at before it loses a member",
+        file="scheduler/state/gangs.py",
+        old="            self._gained[key] = None\n            self._dirty[key] = None\n",
+        new="            self._dirty[key] = None\n",
+        test=f"{LOST}::test_the_room_of_a_member_that_went_between_two_leaders_is_kept_by_who_saw_it_go",
+    ),
+    Mutation(
         name="a lost member's room is kept for its gang",
         file="scheduler/state/cluster.py",
         old="            self.gangs.vacate(record.key, pod, record.charged, record.charged_shape)\n",
