@@ -87,9 +87,10 @@ def _judge(
     if (
         is_broken_off
         or due_s > until_s
-        or any(at_s > case.at_s and node in case.nodes for at_s, node in cases.moved)
+        or any(at_s > case.at_s - VIEW_S and node in case.nodes for at_s, node in cases.moved)
+        or _is_overtaken(case, cases, named, due_s)
     ):
-        return  # Nobody can know yet, or the room went to somebody who asks nobody.
+        return  # Nobody can know yet, or the room went to somebody who asks nobody, or has a better right.
     why = case.fault or "the gang was short"
     text = f"{case.title} evicted at {case.at_s:.1f} s: {why}, and nobody started on the room"
     yield Violation("INV17", case.revision, f"{text} ({case.words or 'no word why'})")
@@ -174,6 +175,18 @@ def _gave_up(case: Case, named: Collection[Who], at_s: float, who: Who, level: i
     if not case.at_s - VIEW_S <= at_s <= due_s or who == case.who:
         return False
     return who in named if named else level >= max(pod.priority for pod in case.pods.values())
+
+
+def _is_overtaken(case: Case, cases: Cases, named: Collection[Who], due_s: float) -> bool:
+    """Whether room for the beneficiary was promised to somebody of a higher priority before it started."""
+    if not PREEMPTED.search(case.words):
+        return False
+    hopes = {node for who in named for node in cases.hopes.get(who, ())}
+    level = max((pod.priority for who in named for pod in case.waiting.get(who, ())), default=None)
+    return level is not None and any(
+        pod.priority > level and pod.nominated in hopes and case.at_s - VIEW_S <= at_s <= due_s
+        for at_s, pod in cases.nominated
+    )
 
 
 def _needless(cases: Cases) -> Iterator[Violation]:
