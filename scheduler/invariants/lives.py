@@ -99,8 +99,7 @@ class Lives:
         here = {
             pod.uid
             for pod in world.members(ref)
-            if _counts(pod, life)
-            and now_s - life.leaves_s.get(pod.uid, now_s) < max(LEAVING_S, pod.grace_s)
+            if _counts(pod, life) and now_s - life.leaves_s.get(pod.uid, now_s) < max(LEAVING_S, pod.grace_s)
         }
         return len(here | life.done) < least
 

@@ -189,8 +189,8 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a held gang is not planned",
         file="scheduler/state/gangs.py",
-        old="            self._views[key] = view if held is None or view.blocked else replace(view, blocked=held)",
-        new="            self._views[key] = view",
+        old="            is_held = held and not view.blocked\n",
+        new="            is_held = False\n",
         test=CHECKED,
     ),
     Mutation(
