@@ -251,7 +251,8 @@ class Gangs:
     def misses(self, key: GangKey) -> bool:
         """Whether the gang lost members and goes on without them, so that it keeps their rooms."""
         short = self._short.get(key)
-        return short is not None and short.is_broken and not short.is_assumed
+        is_broken = short is not None and short.is_broken and not short.is_assumed
+        return is_broken and not self.vacancies.is_given_up(key)
 
     def vacate(self, key: GangKey | None, pod: Pod, node: str, shape: Shape) -> None:
         """A member left its node: the room is kept where the gang stood, unless its work is done."""

@@ -51,6 +51,9 @@ class Vacancies:
             for uid in list(self.by_gang[key]):
                 self.lapse(key, uid)
 
+    def is_given_up(self, key: GangKey) -> bool:
+        return key in self._given_up
+
     def give_up(self, key: GangKey) -> None:
         """The gang is evicted: its rooms are for whom it goes."""
         self.drop(key)
