@@ -78,3 +78,24 @@ def test_a_gang_that_started_again_is_evicted_for_a_cause_of_its_own(seed: int) 
     found = _judged(told)
     assert found
     assert all("again-0" in text and "the gang stood" in text for text in found)
+
+
+@few
+@given(SEEDS, st.booleans())
+def test_who_found_room_beside_is_none_of_those_who_are_planned_together(seed: int, is_needed: bool) -> None:
+    """Of three alike one has the room that is free; of the two for whom others leave one is named."""
+    told = _begun(seed)
+    victims = [told.pod(f"victim-{number}", gpus=16) for number in range(2)]
+    told.node("n9", 16)
+    told.node("n10", 16 if is_needed else 32)
+    for uid, node in zip(victims, ("n8", "n9"), strict=True):
+        told.bind(uid, node)
+    beside, *urgent = [told.pod(f"urgent-{number}", gpus=16) for number in range(3)]
+    told.evict(victims[0], "preempted for pod team/urgent-1 and 1 more of the same team")
+    told.bind(beside, "n10")
+    told.evict(victims[1], "preempted for pod team/urgent-1 and 1 more of the same team")
+    for uid, node in zip(urgent, ("n8", "n9"), strict=True):
+        told.change(replace(told.pods[uid], nominated=node))
+    for uid, node in zip(urgent, ("n8", "n9"), strict=True):
+        told.bind(uid, node)
+    assert bool(_judged(told)) != is_needed
