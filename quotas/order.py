@@ -89,7 +89,8 @@ class Turns:
     then by their next piece of work. Within a team as ``order`` says. Priorities are capped by ceilings.
 
     Work that the caller starts is charged through ``charge`` before the next turn; other work has had its
-    turn. Other changes of the books in between show only when their teams come up again.
+    turn. What is released through ``release`` shows at once, other changes of the books in between only when
+    their teams come up again.
     """
 
     def __init__(self, entries: Sequence[Entry], books: Books) -> None:
@@ -109,14 +110,19 @@ class Turns:
         self._heaps: dict[int, list[_Seat]] = {}
         self._standings: dict[int, Standing] = {}
         self._heads: dict[int, int] = {}
+        #: Of each node in line its seat that counts; others in the heaps are of before.
+        self._seats: dict[int, _Seat] = {}
         #: Taken out of the heaps by the last turn, from the top down.
         self._served: list[int] = []
+        #: To be seated anew before the next turn.
+        self._moved: set[int] = set()
 
     def next(self) -> Position | None:
         """The next piece of work, taken out of the line; None when there is none."""
-        self._seat(reversed(self._served))
+        self._seat(sorted({*self._served, *self._moved}, reverse=True))
         self._served = []
-        while not self._heaps.get(0):
+        self._moved.clear()
+        while self._first(0) is None:
             if not self._lines:
                 return None
             self._stacks = self._lines.pop()
@@ -125,7 +131,9 @@ class Turns:
             self._seat(sorted(nodes, reverse=True))
         node = 0
         while node not in self._stacks:
+            self._first(node)  # What is on top of the heap now is a seat that counts.
             node = heappop(self._heaps[node])[-1]
+            del self._seats[node]
             self._served.append(node)
         index = self._stacks[node].pop()
         return Position(
@@ -141,19 +149,37 @@ class Turns:
         entry = self._entries[position.index]
         self._books.charge(entry.team, entry.request)
 
+    def release(self, position: Position) -> None:
+        """The work of this position, charged before, does not start after all."""
+        entry = self._entries[position.index]
+        self._books.release(entry.team, entry.request)
+        self._moved.update(self._books.tree.path(self._books.tree.leaf(entry.team)))
+
+    def put_back(self, position: Position) -> None:
+        """The last turn was for nobody: the next one is looked for with this work in line again."""
+        self._stacks[self._served[-1] if self._served else 0].append(position.index)
+
     def _seat(self, nodes: Iterable[int]) -> None:
         """Put nodes, children before parents, among their siblings, if they still have work waiting."""
         tree = self._books.tree
         for node in nodes:
-            stack, heap = self._stacks.get(node), self._heaps.get(node)
-            if not stack and not heap:
+            stack, below = self._stacks.get(node), self._first(node)
+            if not stack and below is None:
                 continue
-            head = stack[-1] if stack else self._heads[heap[0][-1]] if heap else 0
+            head = stack[-1] if stack else self._heads[below or 0]
             standing = _standing(self._books, node, self._entries[head])
             self._heads[node], self._standings[node] = head, standing
             team = tree.nodes[node]
             key = (not standing.is_guaranteed, standing.filled_ppm, -team.weight)
-            heappush(self._heaps.setdefault(team.parent, []), (*key, self._ranks[head], node))
+            self._seats[node] = seat = (*key, self._ranks[head], node)
+            heappush(self._heaps.setdefault(team.parent, []), seat)
+
+    def _first(self, node: int) -> int | None:
+        """Of those below a node the one whose turn comes first; None where nobody waits."""
+        heap = self._heaps.get(node, [])
+        while heap and self._seats.get(heap[0][-1]) is not heap[0]:
+            heappop(heap)
+        return heap[0][-1] if heap else None
 
 
 _Rank = tuple[bool, int, bool, float, float, str]

@@ -301,7 +301,9 @@ class Cycles:
                 self._state.gangs.unhold(attempt.key, "back-off")
             return False
         first = HOLD_FIRST_PERMANENT_S if attempt.is_permanent else HOLD_FIRST_S
-        self._hold_back(attempt.key, attempt.failure, first, now_s)
+        # Who had no answer has waited since it asked: its room is not to be another's meanwhile.
+        since_s = attempt.deadline_s - attempt.limits.deadline_s if attempt.is_unanswered else now_s
+        self._hold_back(attempt.key, attempt.failure, first, now_s, since_s)
         return True
 
     def _pardon(self, attempt: Attempt) -> None:
@@ -316,11 +318,11 @@ class Cycles:
         self._drops[key] = self._drops.get(key, 0) + 1
         if self._drops[key] >= DROPS_MAX:
             del self._drops[key]
-            self._hold_back(key, objection, HOLD_FIRST_S, self._now_s)
+            self._hold_back(key, objection, HOLD_FIRST_S, self._now_s, self._now_s)
         elif len(self._drops) > HELD_MAX:
             del self._drops[next(iter(self._drops))]
 
-    def _hold_back(self, key: GangKey, why: str, first_s: float, now_s: float) -> None:
+    def _hold_back(self, key: GangKey, why: str, first_s: float, now_s: float, since_s: float) -> None:
         before = self._held.pop(key, None)
         failures = 1 if before is None else before.failures + 1
         wait_s = min(HOLD_MAX_S, first_s * 2.0 ** min(failures - 1, 10))
@@ -328,7 +330,7 @@ class Cycles:
             oldest = next(iter(self._held))
             del self._held[oldest]
             self._state.gangs.unhold(oldest, "back-off")
-        self._held[key] = Held(failures, now_s + wait_s)
+        self._held[key] = Held(failures, max(now_s, since_s + wait_s))
         self._state.gangs.hold(key, "back-off", Waiting(reason=f"backing off: {why}"))
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:

@@ -24,7 +24,7 @@ from scheduler.planning.rounds import Rounds, shortlist
 from scheduler.planning.run import Run
 from scheduler.planning.singles import known_of
 from scheduler.planning.strict import Line
-from scheduler.planning.turns import in_batches, in_order
+from scheduler.planning.turns import Listed, Queue, in_batches, in_order
 from scheduler.teams.desk import Desk
 from scheduler.translation import Translation
 
@@ -80,7 +80,7 @@ def plan(
     )
 
 
-def _waiting(run: Run, snapshot: Snapshot, settled: Mapping[GangKey, Verdict]) -> Sequence[PendingGang]:
+def _waiting(run: Run, snapshot: Snapshot, settled: Mapping[GangKey, Verdict]) -> Queue:
     """The gangs that are to be decided, in their order; what is known of others is said at once."""
     waiting: Sequence[PendingGang] = snapshot.gangs
     if run.policy.backfill:
@@ -88,8 +88,8 @@ def _waiting(run: Run, snapshot: Snapshot, settled: Mapping[GangKey, Verdict]) -
     waiting, run.unseen = shortlist(waiting, run.policy.gangs_max, run.group, snapshot.served)
     run.meter.groups = max(1, len({run.group(gang) for gang in waiting if gang.key not in settled}))
     if run.desk is not None and run.desk.has_teams:
-        return run.desk.in_order(waiting)
-    return in_order(waiting, run.policy.order, snapshot.at_s)
+        return run.desk.in_turn(waiting)
+    return Listed(in_order(waiting, run.policy.order, snapshot.at_s))
 
 
 def _is_set_aside(run: Run, gang: PendingGang, settled: Mapping[GangKey, Verdict]) -> bool:

@@ -13,6 +13,8 @@ from scheduler.gangs.events import Event, MemberEvent
 from scheduler.gangs.faults import BrokenInvariant, require
 from scheduler.model.gang import GangKey
 
+#: Why an attempt failed of which nothing was bound in time.
+OVERDUE = "the deadline passed"
 STORY_MAX = 50
 REASON_MAX = 512
 
@@ -224,6 +226,12 @@ class Attempt(Struct, frozen=True, kw_only=True):
         return not (self.key.is_single or self.is_abandoned or self.is_taking_back) and (
             self.standing + bound >= self.min_member
         )
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether time alone ended it, before anything came of it: nothing was refused, and nobody bound."""
+        is_untouched = self.tally.get(MemberState.REFUSED, 0) == len(self.members)
+        return self.failure == OVERDUE and is_untouched and not self.is_permanent
 
     @property
     def is_done(self) -> bool:

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from scheduler.gangs.attempt import (
     LEAVING,
     OPEN,
+    OVERDUE,
     Attempt,
     InvalidTransition,
     Limits,
@@ -308,8 +309,7 @@ def _claim(attempt: Attempt, event: Event) -> Outcome:
         case (Writing.SENT, ClaimAcked()) | (Writing.READING, ClaimRead(is_ours=True)):
             return _claimed(attempt)
         case (Writing.SENT, ClaimUnknown()):
-            doubt = replace(attempt, writing=Writing.READING, is_claim_doubtful=True)
-            return doubt, (ReadClaim(),)
+            return replace(attempt, writing=Writing.READING, is_claim_doubtful=True), (ReadClaim(),)
         case (Writing.SENT, ClaimRefused(reason=reason)):
             return _claim_refused(attempt, reason)
         case (Writing.SENT, ClaimRetry(after_s=after_s)):
@@ -382,7 +382,7 @@ def _deadline(attempt: Attempt) -> Outcome:
     otherwise, and for a single pod, the requests under way are waited for."""
     if attempt.phase is not Phase.BINDING:
         return attempt, ()
-    dropped, forgotten = _drop_unsent(attempt.failed("the deadline passed", is_permanent=False))
+    dropped, forgotten = _drop_unsent(attempt.failed(OVERDUE, is_permanent=False))
     if not attempt.key.is_single and dropped.tally.get(MemberState.BOUND, 0) < dropped.need:
         return _join(forgotten, unwind(dropped))
     return _join(forgotten, finish(dropped))

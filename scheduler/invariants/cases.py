@@ -182,8 +182,13 @@ class Cases:
         return [] if pod.gang is None else world.there(pod.gang)
 
     def _stands_anew(self, world: World, who: Who, case: Case) -> bool:
-        """Whether the gang started again since, so that this is another matter."""
-        return any(at_s > case.last_s and whose == who for at_s, whose, _ in reversed(self.binds[-50:]))
+        """Whether the gang started again since, so that this is another matter: with a pod made since then,
+        for the Binding of another may have been on its way.
+        """
+        return any(
+            at_s > case.last_s and whose == who and self._made(pod) > case.at_s
+            for at_s, whose, pod in reversed(self.binds[-50:])
+        )
 
     # -- causes that are there already -----------------------------------------------------------
 

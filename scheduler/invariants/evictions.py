@@ -211,8 +211,10 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
     own = [case for case in cases.closed if case not in together and abs(case.at_s - first.at_s) <= ROUND_S]
     mates = _mates(first, who) if told is not None else []
     alike = dict.fromkeys(mate for mate in mates if not any(cases.is_said(case, mate) for case in own))
-    # Those that started, and then those that wait for the last who leave.
-    order = dict.fromkeys([*(whose for whose, _ in started if whose in alike), *alike])
+    # Those that were told to wait, those that started, and then those that wait for the last who leave.
+    hoped = [pod.uid for at_s, pod in cases.nominated if abs(at_s - first.at_s) <= VIEW_S]
+    chosen = (*hoped, *(whose for whose, _ in started))
+    order = dict.fromkeys([*(whose for whose in chosen if whose in alike), *alike])
     mates = list(order)[: 0 if told is None else int(told[1])]
     mine = {who, *mates}
     bound = {pod.uid for whose, pod in started if whose in mine}

@@ -68,12 +68,12 @@ def recovered(
     """INV20. So long after the one fault the same gangs stand as in the run without it.
 
     fault_s: when the fault was over. Where a pod is, and under which name, is left out. A single pod
-    that ended, or the last member of a gang, asks anew behind those who waited before: where somebody else
-    stands in its place that is no loss.
+    that ended, the last member of a gang, or one beyond its minimum asks anew behind those who waited:
+    where somebody else stands in its place that is no loss.
     """
     at_s = fault_s + recovery_s
     now, then = standing(history, at_s), standing(reference, at_s)
-    ended = _ended_whole(history, at_s) if any(now[name] > then.get(name, 0) for name in now) else {}
+    ended = _unmissed(history, at_s) if any(now[name] > then.get(name, 0) for name in now) else {}
     found: list[Violation] = []
     for name in sorted({*now, *then}):
         if now.get(name, 0) + ended.get(name, 0) < then.get(name, 0):
@@ -103,10 +103,13 @@ def _kin(pod: PodVersion) -> str:
     return _name(pod) if pod.gang is not None else f"{pod.namespace}/{pod.owner or pod.name}"
 
 
-def _ended_whole(history: History, at_s: float) -> dict[str, int]:
-    """By name, how many pods ended beside which no other of their gang ran, where none had been evicted."""
+def _unmissed(history: History, at_s: float) -> dict[str, int]:
+    """By name, how many pods ended without whom their gang was over, or stood and does so now; none of a gang
+    that had a member evicted.
+    """
     world, found = World(history.ours), defaultdict[str, int](int)
     touched: set[str] = set()
+    beyond: list[PodVersion] = []
     for entry in history:
         if entry.at_s > at_s:
             break
@@ -118,7 +121,18 @@ def _ended_whole(history: History, at_s: float) -> dict[str, int]:
             continue
         if pod is not None and (pod.holds or pod.phase == "Succeeded"):
             continue
+        if _name(before) in touched:
+            continue
         kin = [] if before.gang is None else world.members(before.gang)
-        if not any(member.holds for member in kin) and _name(before) not in touched:
+        if not any(member.holds for member in kin):
             found[_kin(before)] += 1
+        elif _stands(world, before):
+            beyond.append(before)
+    for pod in beyond:
+        found[_kin(pod)] += _stands(world, pod)
     return found
+
+
+def _stands(world: World, pod: PodVersion) -> bool:
+    """Whether the pod's gang has all that it needs."""
+    return pod.gang is not None and world.missing(pod.gang, lambda member: member.stands) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from quotas.order import rank_of
 from scheduler.model.gang import GangKey, PendingGang
@@ -26,11 +27,45 @@ def in_order(gangs: Sequence[PendingGang], by: Ordering = "oldest", at_s: float 
     )
 
 
-def in_batches(
-    run: Run, order: Sequence[PendingGang], settled: Mapping[GangKey, Verdict]
-) -> Iterator[list[PendingGang]]:
+class Queue(Protocol):
+    """Gangs in their order, which may depend on what became of those before."""
+
+    def next(self) -> PendingGang | None:
+        """Whose turn it is; None when all had theirs."""
+        ...
+
+    def put_back(self) -> None:
+        """The last one waits until the others that were given are decided."""
+        ...
+
+    def decide(self) -> None:
+        """Those that were given are decided now."""
+        ...
+
+
+class Listed:
+    """An order that nothing changes."""
+
+    def __init__(self, gangs: Sequence[PendingGang]) -> None:
+        self._gangs = gangs
+        self._at = 0
+
+    def next(self) -> PendingGang | None:
+        if self._at == len(self._gangs):
+            return None
+        self._at += 1
+        return self._gangs[self._at - 1]
+
+    def put_back(self) -> None:
+        self._at -= 1
+
+    def decide(self) -> None:
+        """Whatever becomes of them, the order stays."""
+
+
+def in_batches(run: Run, queue: Queue, settled: Mapping[GangKey, Verdict]) -> Iterator[list[PendingGang]]:
     """As ``batches``; where it matters to a quota on which model a pod goes, pods are planned one by one."""
-    for batch in run.rooms.apart(batches(order, settled, run.translation.kind)):
+    for batch in run.rooms.apart(batches(queue, settled, run.translation.kind)):
         if run.desk is None or len(batch) == 1:
             yield batch
             continue
@@ -46,7 +81,7 @@ def in_batches(
 
 
 def batches(
-    gangs: Sequence[PendingGang],
+    queue: Queue,
     settled: Mapping[GangKey, Verdict],
     kind: Callable[[PendingGang], Hashable],
 ) -> Iterator[list[PendingGang]]:
@@ -54,20 +89,15 @@ def batches(
 
     kind: by which pods of one shape are told apart; None for those that are always planned alone.
     """
-    batch: list[PendingGang] = []
-    was_settled = False
-    own: Hashable = None
-    for gang in gangs:
-        is_settled = gang.key in settled
-        apart = is_settled or was_settled or len(batch) >= BATCH_MAX
-        if batch and (apart or own is None or not _is_alike(batch[0], gang) or own != kind(gang)):
-            yield batch
-            batch = []
-        if not batch:
-            own = kind(gang) if gang.key.is_single else None
-        batch.append(gang)
-        was_settled = is_settled
-    if batch:
+    while (first := queue.next()) is not None:
+        batch = [first]
+        own = kind(first) if first.key.is_single and first.key not in settled else None
+        while own is not None and len(batch) < BATCH_MAX and (gang := queue.next()) is not None:
+            if gang.key in settled or not _is_alike(first, gang) or own != kind(gang):
+                queue.put_back()
+                break
+            batch.append(gang)
+        queue.decide()
         yield batch
 
 

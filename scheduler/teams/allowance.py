@@ -58,9 +58,10 @@ class Allowance:
 
     def in_order(self, gangs: Sequence[PendingGang]) -> list[Position]:
         """The gangs' turns. Those that room was made for come first."""
-        return order_fairly([self._entry(gang) for gang in gangs], self.books)
+        return order_fairly([self.entry(gang) for gang in gangs], self.books)
 
-    def _entry(self, gang: PendingGang) -> Entry:
+    def entry(self, gang: PendingGang) -> Entry:
+        """What the gang is to its team's turns."""
         return Entry(
             is_started=gang.is_started,
             is_promised=bool(self.nominated(gang)),

@@ -20,6 +20,7 @@ from scheduler.teams.clearing import Clearer
 from scheduler.teams.clearing import Mask as Mask
 from scheduler.teams.entitled import may_take
 from scheduler.teams.split import Counts
+from scheduler.teams.turns import TeamTurns
 from scheduler.teams.unlimited import Unlimited
 from scheduler.translation import Translation
 
@@ -60,9 +61,9 @@ class Desk:
         self.clearings: list[Clearing] = []
         self._promised: set[GangKey] = set()
 
-    def in_order(self, gangs: Sequence[PendingGang]) -> list[PendingGang]:
+    def in_turn(self, gangs: Sequence[PendingGang]) -> TeamTurns:
         """The gangs in their teams' turns."""
-        return [gangs[position.index] for position in self.allowance.in_order(gangs)]
+        return TeamTurns(gangs, self.allowance)
 
     def hold_promised(self, gangs: Sequence[PendingGang]) -> None:
         """What was promised to some of these gangs is held from here on."""

@@ -35,6 +35,7 @@ class Life:
         *,
         delay_s: float = 0.005,
         served: tuple[str, ...] = api.SERVED,
+        weather: Weather | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         clock = self._loop.time
@@ -51,7 +52,7 @@ class Life:
             config or SchedulerConfiguration(),
             self.server,
             seed="1",
-            weather=Weather(spells=(), odds={}, until_s=0.0, delay_s=delay_s),
+            weather=weather or Weather(spells=(), odds={}, until_s=0.0, delay_s=delay_s),
             story=story,
             sending=lambda link, call: None,
         )
@@ -138,11 +139,12 @@ def lived(
     *,
     delay_s: float = 0.005,
     served: tuple[str, ...] = api.SERVED,
+    weather: Weather | None = None,
 ) -> Life:
     """What a course of events came to; it begins before the scheduler does."""
 
     async def play() -> Life:
-        life = Life(config, delay_s=delay_s, served=served)
+        life = Life(config, delay_s=delay_s, served=served, weather=weather)
         running = asyncio.create_task(life.replica.run())
         try:
             await course(life)

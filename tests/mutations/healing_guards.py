@@ -15,6 +15,13 @@ JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
 HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="who had no answer is tried again before its room is another's",
+        file="scheduler/cycles.py",
+        old=" if attempt.is_unanswered else now_s\n",
+        new=" if False else now_s\n",
+        test="tests/healing/test_who_had_no_answer_keeps_its_turn.py",
+    ),
+    Mutation(
         name="a member with a long grace is waited for until it is over",
         file="scheduler/losses.py",
         old="            until_s = max(until_s, clock.graced_s + STOPPED_S)\n",

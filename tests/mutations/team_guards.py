@@ -6,9 +6,24 @@ from tests.mutations.guards import Mutation
 
 REAL = "tests/teams/test_a_real_cluster_gives_back_what_was_borrowed.py"
 TOLD = "tests/faces/test_announcements_follow_facts.py"
+NO_PLACE = "tests/teams/test_who_finds_no_place_puts_off_nobody_of_its_team.py"
 DEFAULTS = "tests/teams/test_defaults_of_a_team_count_as_requests.py"
 
 TEAM_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="a gang that finds no place is not counted in its team's turns",
+        file="scheduler/teams/turns.py",
+        old="        for position in self._given:\n            self._turns.release(position)\n        self._given.clear()\n",
+        new="        self._given.clear()\n",
+        test=NO_PLACE,
+    ),
+    Mutation(
+        name="what is known of a team's turn is looked at anew once work is released",
+        file="quotas/order.py",
+        old="        self._moved.update(self._books.tree.path(self._books.tree.leaf(entry.team)))\n",
+        new="",
+        test=NO_PLACE,
+    ),
     Mutation(
         name="a pod counts with its team's default on nodes and in quotas",
         file="scheduler/teams/defaults.py",

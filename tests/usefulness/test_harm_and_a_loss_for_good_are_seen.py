@@ -116,3 +116,42 @@ def test_who_ended_alone_may_lose_its_place_to_who_waited(
 
     found = recovered(lived(with_fault=True), lived(with_fault=False), fault_s=200.0)
     assert bool(found) == (is_evicted or not is_taken)
+
+
+@few
+@given(SEEDS, st.booleans(), st.booleans(), st.booleans())
+def test_who_ended_beyond_the_minimum_may_lose_its_place_to_who_waited(
+    seed: int, is_taken: bool, is_evicted: bool, is_needed: bool
+) -> None:
+    def lived(*, with_fault: bool) -> History:
+        told = Chronicle(seed)
+        told.node("n0", 3)
+        ref, uids = told.gang("trains", 3, minimum=3 if is_needed else 2, gpus=1)
+        told.place(ref, uids, "n0")
+        waits = told.pod("waits", gpus=1)
+        if with_fault:
+            told.evict(uids[0]) if is_evicted else told.fail(uids[0])
+            told.pod("made-anew", gang=ref, minimum=3 if is_needed else 2, gpus=1)
+            if is_taken:
+                told.bind(waits, "n0")
+        return told.history(quiet_s=1_000.0)
+
+    found = recovered(lived(with_fault=True), lived(with_fault=False), fault_s=200.0)
+    assert bool(found) == (is_needed or is_evicted or not is_taken)
+
+
+@few
+@given(SEEDS)
+def test_a_gang_that_lost_more_than_was_beyond_its_minimum_is_a_loss(seed: int) -> None:
+    def lived(*, with_fault: bool) -> History:
+        told = Chronicle(seed)
+        told.node("n0", 3)
+        ref, uids = told.gang("trains", 3, minimum=2, gpus=1)
+        told.place(ref, uids, "n0")
+        waits = [told.pod(f"waits-{number}", gpus=1) for number in range(2)]
+        for lost, other in zip(uids, waits, strict=False) if with_fault else ():
+            told.fail(lost)
+            told.bind(other, "n0")
+        return told.history(quiet_s=1_000.0)
+
+    assert recovered(lived(with_fault=True), lived(with_fault=False), fault_s=200.0)
