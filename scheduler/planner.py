@@ -70,6 +70,9 @@ def plan(
         if told is not None:
             rounds.defer(run.meter.group, batch, told)
     left_open = _second_turn(run, rounds, settled) + _unseen(run, snapshot)
+    if settled and run.rooms.has_released:
+        # What is known was found beside that room.
+        return plan(snapshot, policy, budget)
     return Plan(
         places=tuple(run.places),
         verdicts=tuple(run.verdicts),

@@ -36,6 +36,8 @@ class KeptRooms:
         self._packing = packing
         self._desk = desk
         self._rooms: dict[GangKey, list[_Room]] = {}
+        #: Some room came free in this run for those who were told before that there is none.
+        self.has_released = False
         rows = {node.name: i for i, node in enumerate(snapshot.nodes)} if snapshot.vacancies else {}
         for vacancy in snapshot.vacancies:
             if vacancy.node in rows:
@@ -84,8 +86,18 @@ class KeptRooms:
         finally:
             placed = {place.gang.key: place for place in places[before:]}
             for rooms in mine:
-                for room in _left(rooms, placed.get(rooms[0].vacancy.gang)):
+                place = placed.get(rooms[0].vacancy.gang)
+                for room in _left(rooms, place):
                     self._keep(room)
+                self._note(rooms, place)
+
+    def _note(self, rooms: Sequence[_Room], place: Place | None) -> None:
+        """Whether some of these are kept no longer, and not because their own gang came back to them."""
+        kept = self._rooms.get(rooms[0].vacancy.gang, ())
+        came = {each.node for each in place.assignments} if place is not None else ()
+        self.has_released |= any(
+            room not in kept and room.vacancy.node not in came for room in rooms if not room.vacancy.is_coming
+        )
 
     def _open(self, room: _Room) -> None:
         if not room.vacancy.is_coming:

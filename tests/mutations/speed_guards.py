@@ -94,4 +94,11 @@ SPEED_GUARDS: tuple[Mutation, ...] = (
         new="",
         test="tests/state/test_a_mask_is_shared_by_those_alone_that_it_holds_for.py",
     ),
+    Mutation(
+        name="what is known was found beside rooms that are kept no longer",
+        file="scheduler/planner.py",
+        old="    if settled and run.rooms.has_released:\n",
+        new="    if False:\n",
+        test="tests/planner/test_what_is_kept_between_cycles_is_what_a_fresh_plan_says.py",
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduler.cycles import Cycles
@@ -129,6 +129,18 @@ def _run(found: Sequence[tuple[str, object]], policy: Policy) -> Cluster:
     return cluster
 
 
+#: A gang loses a member, and a higher priority takes a part of the room that was kept for it.
+ROBBED = [
+    ("submit", (3, shape(gpu=8), 0, False)),
+    ("submit", (1, shape(gpu=1), 0, False)),
+    ("end", 0),
+    ("submit", (1, shape(gpu=1), 0, False)),
+    ("submit", (1, shape(gpu=1), 1, False)),
+]
+
+
+@example(found=ROBBED, policy=Policy(backfill=False))
+@example(found=ROBBED, policy=Policy())
 @settings(max_examples=80, deadline=None)
 @given(found=steps, policy=policies)
 def test_kept_verdicts_are_those_of_a_fresh_plan(found: list[tuple[str, object]], policy: Policy) -> None:
