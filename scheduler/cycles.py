@@ -276,10 +276,12 @@ class Cycles:
         self._served = self._served.union(planned.served) if planned.left_open else frozenset()
 
     def _note_lapses(self, planned: Plan) -> None:
-        """A promise of room that is kept no longer, and was not taken up, is room released."""
+        """A promise of room that is kept no longer, and was not taken up, is room released; so is a lost
+        member's room that a plan keeps no longer.
+        """
         promised = frozenset(pair for verdict in planned.verdicts for pair in verdict.nominated.items())
         taken = {(a.pod.uid, a.node) for place in planned.places for a in place.assignments}
-        self._has_lapsed = bool(self._promised - promised - taken)
+        self._has_lapsed = planned.has_released or bool(self._promised - promised - taken)
         if self._has_lapsed:
             self._state.free_up()
         self._promised = promised

@@ -70,9 +70,6 @@ def plan(
         if told is not None:
             rounds.defer(run.meter.group, batch, told)
     left_open = _second_turn(run, rounds, settled) + _unseen(run, snapshot)
-    if settled and run.rooms.has_released:
-        # What is known was found beside that room.
-        return plan(snapshot, policy, budget)
     return Plan(
         places=tuple(run.places),
         verdicts=tuple(run.verdicts),
@@ -80,6 +77,7 @@ def plan(
         spent=run.meter.spent,
         served=tuple(rounds.served),
         left_open=left_open,
+        has_released=run.rooms.has_released,
     )
 
 

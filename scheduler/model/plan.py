@@ -235,3 +235,5 @@ class Plan(Struct, frozen=True, kw_only=True):
     served: tuple[GangKey, ...] = ()
     #: Gangs that no cycle has tried since they were last all tried: there is more to do at once.
     left_open: int = 0
+    #: Room that was kept for lost members came free: what was known before was found beside it.
+    has_released: bool = False

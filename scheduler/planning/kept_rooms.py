@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -86,17 +86,21 @@ class KeptRooms:
         finally:
             placed = {place.gang.key: place for place in places[before:]}
             for rooms in mine:
-                place = placed.get(rooms[0].vacancy.gang)
-                for room in _left(rooms, place):
+                for room in _left(rooms, placed.get(rooms[0].vacancy.gang)):
                     self._keep(room)
-                self._note(rooms, place)
+                self._note(rooms, placed)
 
-    def _note(self, rooms: Sequence[_Room], place: Place | None) -> None:
-        """Whether some of these are kept no longer, and not because their own gang came back to them."""
-        kept = self._rooms.get(rooms[0].vacancy.gang, ())
-        came = {each.node for each in place.assignments} if place is not None else ()
+    def _note(self, rooms: Sequence[_Room], placed: Mapping[GangKey, Place]) -> None:
+        """Whether some of these came free: others start in part of one, or its gang goes on elsewhere."""
+        key = rooms[0].vacancy.gang
+        kept = self._rooms.get(key, ())
+        own = {each.node for each in placed[key].assignments} if key in placed else set()
+        others = {each.node for place in placed.values() for each in place.assignments} - own
         self.has_released |= any(
-            room not in kept and room.vacancy.node not in came for room in rooms if not room.vacancy.is_coming
+            room not in kept
+            and not room.vacancy.is_coming
+            and (room.vacancy.node in others or (key in placed and room.vacancy.node not in own))
+            for room in rooms
         )
 
     def _open(self, room: _Room) -> None:
