@@ -268,7 +268,8 @@ def _asked(
         return []
     if isinstance(who, str):
         return list(pods) if _is_due(world, pods) else []
-    if world.minimum(who) is None:
+    minimum = world.minimum(who)
+    if minimum is None:
         return []
     life = lives.of.get(who)
     if life is None or not life.minimum or not any(pod.holds for pod in world.there(who)):
@@ -281,6 +282,10 @@ def _asked(
         need = 1
     members = {pod.uid for pod in world.members(who)}
     ready = sorted((pod for pod in pods if pod.uid in members), key=lambda pod: sorted(pod.requests.items()))
+    if need and not any(pod.holds for pod in world.there(who)) and len(ready) >= minimum:
+        need = max(
+            need, minimum
+        )  # As many as a whole run: who did their work under this name were another one.
     asked = ready[:need]
     return asked if len(ready) >= need and _is_due(world, asked) else []
 
