@@ -134,7 +134,7 @@ _GIVEN_BACK: tuple[type[Event], ...] = (PodRead, MemberGone, EvictAcked, EvictGo
 TABLE: Mapping[tuple[Phase, type[Event]], frozenset[Phase]] = {
     (_P.CLAIMING, ClaimAcked): _CLAIMED,
     (_P.CLAIMING, ClaimRefused): frozenset({_P.CLAIMING, _P.UNWINDING, _P.DONE}),
-    (_P.CLAIMING, ClaimRetry): _STAY[_P.CLAIMING] | _GIVEN_UP,
+    (_P.CLAIMING, ClaimRetry): _STAY[_P.CLAIMING],
     (_P.CLAIMING, ClaimUnknown): _STAY[_P.CLAIMING],
     (_P.CLAIMING, ClaimRead): _STAY[_P.CLAIMING] | _CLAIMED,
     (_P.CLAIMING, ClaimReadRetry): _STAY[_P.CLAIMING],
@@ -313,9 +313,10 @@ def _claim(attempt: Attempt, event: Event) -> Outcome:
         case (Writing.SENT, ClaimRefused(reason=reason)):
             return _claim_refused(attempt, reason)
         case (Writing.SENT, ClaimRetry(after_s=after_s)):
-            return _claim_later(attempt, after_s)
+            # It was not carried out, and is no try: a busy API server has until the deadline.
+            return _attempt_waits(replace(attempt, writing=Writing.WRITE_BACKOFF), after_s)
         case (Writing.READING, ClaimRead()):
-            return _claim_later(attempt, 0.0)
+            return _claim_again(attempt)
         case (Writing.READING, ClaimReadRetry(after_s=after_s)):
             return _attempt_waits(replace(attempt, writing=Writing.READ_BACKOFF), after_s)
         case (Writing.READ_BACKOFF, AttemptWoken()):
@@ -362,11 +363,11 @@ def _claim_refused(attempt: Attempt, reason: str) -> Outcome:
     return replace(lost, phase=Phase.DONE, writing=Writing.IDLE), (*todo, told)
 
 
-def _claim_later(attempt: Attempt, after_s: float) -> Outcome:
+def _claim_again(attempt: Attempt) -> Outcome:
     tried = replace(attempt, writing=Writing.WRITE_BACKOFF, write_tries=attempt.write_tries + 1)
     if tried.write_tries >= attempt.limits.write_tries:
         return _give_up(tried, "the claim could not be written")
-    return _attempt_waits(tried, after_s)
+    return _attempt_waits(tried, 0.0)
 
 
 def _attempt_waits(attempt: Attempt, after_s: float) -> Outcome:

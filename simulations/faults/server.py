@@ -140,8 +140,8 @@ def target_of(path: str) -> Target:
 class Server:
     """is_fenced: whether the admission policy is installed. term: the epoch that its copy of the Lease says.
 
-    may_evict: what else may refuse an eviction beside disruption budgets. may_bind: False while the API
-    server is too busy for any Binding. forgets: whether an eviction that landed is answered as if nobody
+    may_evict: what else may refuse an eviction beside disruption budgets. sheds: the requests for which the
+    API server is too busy. forgets: whether an eviction that landed is answered as if nobody
     knew. clock: virtual seconds.
     """
 
@@ -151,7 +151,7 @@ class Server:
         #: Types that nobody is allowed to read.
         self.forbidden: frozenset[str] = frozenset()
         self.may_evict: Callable[[Json], bool] = lambda pod: True
-        self.may_bind: Callable[[], bool] = lambda: True
+        self.sheds: Callable[[Call], bool] = lambda call: False
         self.forgets: Callable[[], bool] = lambda: False
         self.budgets = Budgets(store, clock)
         self._clock = clock
@@ -173,6 +173,8 @@ class Server:
         way = self._ways.get((call.method, call.target.part))
         if collection is None or way is None:
             return refusal(404, "NotFound", "the server could not find the requested resource")
+        if self.sheds(call):
+            return refusal(429, "TooManyRequests", "too many requests, please try again", retry_after_s=1)
         if collection.path in self.forbidden:
             return refusal(403, "Forbidden", "no role allows this")
         try:
@@ -211,8 +213,6 @@ class Server:
         return Answer(201, self.store.create(collection.path, body).raw)
 
     def _bind(self, call: Call, collection: Collection) -> Answer:
-        if not self.may_bind():
-            return refusal(429, "TooManyRequests", "too many requests, please try again", retry_after_s=1)
         body: Json = _decode(call.body)
         meta = body["metadata"]
         self._fence(call, meta)

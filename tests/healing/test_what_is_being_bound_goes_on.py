@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulations.faults import server as api
 from simulations.faults.virtual_time import elapse
 from tests.healing.life import Life, lived, slow
 
@@ -49,11 +50,30 @@ def test_a_gang_outlasts_a_busy_api_server(lasts_s: float) -> None:
         life.gang("train", 8)
         while len(life.bound) < 4:
             await elapse(0.02)
-        life.server.may_bind = lambda: False
+        life.server.sheds = lambda call: call.target.part == "binding"
         await elapse(lasts_s)
-        life.server.may_bind = lambda: True
+        life.server.sheds = lambda call: False
         await elapse(120)
 
     life = lived(course, slow(2), delay_s=0.1)
     assert life.evicted == []
     assert len(life.bound) == 8
+
+
+@pytest.mark.parametrize("lasts_s", [4.0, 8.0, 15.0])
+def test_a_gang_keeps_its_turn_while_the_api_server_is_busy(lasts_s: float) -> None:
+    """Its claim is answered with 429 for a while; single pods, which need none, come later."""
+
+    async def course(life: Life) -> None:
+        life.nodes(2)
+        await elapse(10)
+        life.server.sheds = lambda call: call.target.collection == api.GANGS
+        life.gang("train", 2)
+        await elapse(3)
+        life.pod("later")
+        await elapse(lasts_s)
+        life.server.sheds = lambda call: False
+        await elapse(60)
+
+    life = lived(course)
+    assert sorted(life.bound) == ["train-0", "train-1"]

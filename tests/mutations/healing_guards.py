@@ -141,6 +141,16 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=HOPES,
     ),
     Mutation(
+        name="a claim that was not carried out is no try",
+        file="scheduler/gangs/machine.py",
+        old="            return _attempt_waits(replace(attempt, writing=Writing.WRITE_BACKOFF), after_s)\n",
+        new="            if attempt.write_tries >= attempt.limits.write_tries:\n"
+        '                return _give_up(attempt, "busy")\n'
+        "            tried = replace(attempt, write_tries=attempt.write_tries + 1)\n"
+        "            return _attempt_waits(replace(tried, writing=Writing.WRITE_BACKOFF), after_s)\n",
+        test=GOES_ON,
+    ),
+    Mutation(
         name="a Binding that was not carried out is no try",
         file="scheduler/gangs/member_rules.py",
         old="    waits = replace(member, state=S.BACKOFF)\n    if attempt.phase is Phase.BINDING and at_s + _capped(attempt, after_s) < attempt.deadline_s:",
