@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,8 @@ PROGRESS_S: Final = 10.0
 KEPT_S: Final = 60.0
 #: Evictions of one gang so far apart are of two decisions.
 DECISION_S: Final = 20.0
+#: How an eviction says for whom it is; one that does not gives a gang back.
+FOR: Final = re.compile(r"\bfor (?:gang|pod) ")
 Span = tuple[float, float]
 Who = GangRef | str
 
@@ -57,7 +60,9 @@ class Case:
     def hear(self, words: str) -> None:
         """What was said of one of them."""
         self.is_mixed |= bool(self.words) and words != self.words
-        self.words = self.words or words
+        if not self.words or (FOR.search(words) and not FOR.search(self.words)):
+            # A gang that is given back because others of it left for somebody has no reason of its own.
+            self.words = words
 
     @property
     def nodes(self) -> set[str]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from scheduler.invariants.cases import RESTART_S, Case, Cases, Span, Who
+from scheduler.invariants.cases import FOR, RESTART_S, Case, Cases, Span, Who
 from scheduler.invariants.history import GangRef, History, PodVersion, Violation
 from scheduler.invariants.room import GPU, copy, fits, give, take
 from scheduler.invariants.world import replay
@@ -22,8 +22,6 @@ START_S: Final = 120.0
 VIEW_S: Final = 5.0
 #: Evictions for the same end so near to each other are one decision.
 ROUND_S: Final = 5.0
-#: How an eviction says for whom it is; one that does not gives a gang back.
-FOR: Final = re.compile(r"\bfor (?:gang|pod) ")
 #: The same where only a higher priority has a right to the room.
 PREEMPTED: Final = re.compile(r"^preempted for (?:gang|pod) \S+(?: and \d+ more)?,")
 #: How an eviction speaks of pods that are planned together with the one it names.

@@ -99,3 +99,17 @@ def test_who_found_room_beside_is_none_of_those_who_are_planned_together(seed: i
     for uid, node in zip(urgent, ("n8", "n9"), strict=True):
         told.bind(uid, node)
     assert bool(_judged(told)) != is_needed
+
+
+@few
+@given(SEEDS, st.integers(0, 3))
+def test_what_is_given_back_of_a_gang_that_makes_room_names_whom_that_is_for(seed: int, named: int) -> None:
+    """Of four that leave one says for whom, and the others that it is gone, in whatever order."""
+    told = _begun(seed)
+    ref, uids = told.gang("victim", 4, gpus=4)
+    told.place(ref, uids, "n8")
+    urgent = told.pod("urgent", gpus=16)
+    for number, uid in enumerate(uids):
+        told.evict(uid, FOR_URGENT if number == named else f"pod {uids[named]} is gone")
+    told.bind(urgent, "n8")
+    assert _judged(told) == []
