@@ -142,12 +142,9 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="a claim that was not carried out is no try",
-        file="scheduler/gangs/machine.py",
-        old="            return _attempt_waits(replace(attempt, writing=Writing.WRITE_BACKOFF), after_s)\n",
-        new="            if attempt.write_tries >= attempt.limits.write_tries:\n"
-        '                return _give_up(attempt, "busy")\n'
-        "            tried = replace(attempt, write_tries=attempt.write_tries + 1)\n"
-        "            return _attempt_waits(replace(tried, writing=Writing.WRITE_BACKOFF), after_s)\n",
+        file="scheduler/live/claims.py",
+        old="            if error.status == 429 or error.status >= 500 or error.status in (404, 409):\n                self._claims.pop",
+        new="            if error.status in (404, 409):\n                self._claims.pop",
         test=GOES_ON,
     ),
     Mutation(
