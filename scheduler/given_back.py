@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,9 @@ from scheduler.planning.equals import asked
 
 #: Gangs that wait and are tried, of those that ask for different things.
 TRIED_MAX = 64
+#: Gangs that are tried alone at a time, the smallest ones, and how often in one look at all of them.
+ALONE_MAX = 8
+ALONE_TRIES_MAX = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +38,12 @@ def of_use(
     lacking: Container[GangKey] | None,
     masks: Mapping[Shape, NDArray[np.bool_]],
 ) -> list[GangKey]:
-    """Of these gangs, those on whose nodes somebody starts once all of them are gone, and nobody before.
+    """Of these gangs, those on whose nodes somebody starts once they are gone, and nobody before.
 
-    The gangs themselves are among those who may start, whole. ``lacking`` are the others that lack room,
-    None for all that wait; ``masks`` those of the gangs' shapes. Quotas were asked when the verdicts of
-    ``lacking`` were made, so they are not asked here.
+    Each time the one is taken whose room makes most of the others stand again, and of those the smallest; only
+    where none is of use alone it is all that are left. The gangs themselves are among those who may start.
+    ``lacking`` are the others that lack room, None for all that wait; ``masks`` those of the gangs' shapes.
+    Quotas were asked when the verdicts of ``lacking`` were made, so they are not asked here.
     """
     keys = {one.key for one in broken}
     bare = replace(
@@ -53,15 +57,75 @@ def of_use(
     own = [replace(gang, blocked=None) for gang in snapshot.gangs if gang.key in keys]
     waiting = _picked(snapshot.gangs, keys, lacking)
     able = {place.gang.key for place in _tried(bare, policy, [*own, *waiting])}
-    left = [one for one in broken if one.key not in able]
-    wholes = [one.whole for one in left if one.whole is not None]
-    freed = replace(bare, free=_freed(snapshot, left))
-    nodes = {
-        assignment.node
-        for place in _tried(freed, policy, [*(g for g in waiting if g.key not in able), *wholes])
-        for assignment in place.assignments
-    }
-    return [one.key for one in left if any(pod.node_name in nodes for pod in one.pods)]
+    look = _Look(
+        bare=bare,
+        policy=policy,
+        broken=[one for one in broken if one.key not in able],
+        waiting=[gang for gang in waiting if gang.key not in able],
+        own=[gang for gang in own if gang.key not in able],
+    )
+    given: list[GangKey] = []
+    while len(look.broken) > 1 and (found := look.best_alone()) is not None:
+        given.append(found)
+    return given + look.together()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Look:
+    """What is left to be decided: broken gangs, and who waits, those gangs' own members as ``own``."""
+
+    bare: Snapshot
+    policy: Policy
+    broken: list[Broken]
+    waiting: list[PendingGang]
+    own: list[PendingGang]
+    tries: int = 0
+
+    def best_alone(self) -> GangKey | None:
+        """One gang by whose end alone somebody starts on its nodes; from here on it is gone."""
+        best: tuple[int, int, Broken, Snapshot, tuple[Place, ...]] | None = None
+        for one in sorted(self.broken, key=lambda each: len(each.pods))[:ALONE_MAX]:
+            if self.tries == ALONE_TRIES_MAX:
+                break
+            self.tries += 1
+            freed = replace(self.bare, free=_freed(self.bare, [one]))
+            others = [gang for gang in self.own if gang.key != one.key]
+            places = _tried(freed, self.policy, [*others, *self.waiting, *_wholes([one])])
+            if not _meet(places, [one]):
+                continue
+            score = (sum(map(_stands_again, places)), -len(one.pods))
+            if best is None or score > best[:2]:
+                best = (*score, one, freed, places)
+        if best is None:
+            return None
+        _, _, gone, freed, places = best
+        placed = {place.gang.key for place in places}
+        self.bare = replace(freed, free=_taken(freed, places))
+        self.broken = [one for one in self.broken if one is not gone and one.key not in placed]
+        self.waiting = [gang for gang in self.waiting if gang.key not in placed]
+        self.own = [gang for gang in self.own if gang.key not in placed and gang.key != gone.key]
+        return gone.key
+
+    def together(self) -> list[GangKey]:
+        """All on whose nodes somebody starts once all that are left are gone."""
+        freed = replace(self.bare, free=_freed(self.bare, self.broken))
+        places = _tried(freed, self.policy, [*self.waiting, *_wholes(self.broken)])
+        return _meet(places, self.broken)
+
+
+def _wholes(broken: Sequence[Broken]) -> list[PendingGang]:
+    return [one.whole for one in broken if one.whole is not None]
+
+
+def _meet(places: Sequence[Place], broken: Sequence[Broken]) -> list[GangKey]:
+    """Those on whose nodes somebody starts."""
+    nodes = {assignment.node for place in places for assignment in place.assignments}
+    return [one.key for one in broken if any(pod.node_name in nodes for pod in one.pods)]
+
+
+def _stands_again(place: Place) -> bool:
+    gang = place.gang
+    return gang.is_broken and gang.standing + len(place.assignments) >= gang.stood
 
 
 def _picked(
@@ -86,12 +150,21 @@ def _tried(snapshot: Snapshot, policy: Policy, gangs: Sequence[PendingGang]) -> 
 
 def _freed(snapshot: Snapshot, broken: Sequence[Broken]) -> NDArray[np.int64]:
     """int64[N, R]: what is free without these gangs."""
+    return _moved(snapshot, ((pod.node_name, pod.shape, +1) for one in broken for pod in one.pods))
+
+
+def _taken(snapshot: Snapshot, places: Sequence[Place]) -> NDArray[np.int64]:
+    """int64[N, R]: what is free beside those who start."""
+    return _moved(snapshot, ((a.node, a.pod.shape, -1) for place in places for a in place.assignments))
+
+
+def _moved(snapshot: Snapshot, pods: Iterable[tuple[str, Shape, int]]) -> NDArray[np.int64]:
     row = {node.name: i for i, node in enumerate(snapshot.nodes)}
     column = {name: i for i, name in enumerate(snapshot.resources)}
     free = snapshot.free.copy()
-    for pod in (pod for one in broken for pod in one.pods if pod.node_name in row):
-        for name, amount in pod.shape.requests:
+    for node, shape, sign in pods:
+        for name, amount in shape.requests if node in row else ():
             if name in column:
-                free[row[pod.node_name], column[name]] += amount
+                free[row[node], column[name]] += sign * amount
     free.setflags(write=False)
     return free

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from scheduler.gangs.healing import REPLACE_S
+from scheduler.live.config import PolicySection, SchedulerConfiguration
+from simulations.faults import server as api
 from simulations.faults.virtual_time import elapse
 from tests.healing.life import Life, lived, slow
 
@@ -78,3 +82,28 @@ def test_the_room_of_who_may_not_be_evicted_is_not_waited_for() -> None:
     assert life.evicted == ["single"]
     assert life.node_of("urgent-0")
     assert life.node_of("urgent-1")
+
+
+@pytest.mark.parametrize("gangs", [2, 3])
+def test_of_several_gangs_that_lost_a_node_no_more_leave_than_lets_the_others_stand(gangs: int) -> None:
+    """Half of each was on the node that is gone; by the end of one the members made anew of another fit."""
+
+    async def course(life: Life) -> None:
+        life.nodes(2, gpus=2 * gangs)
+        for number in range(gangs):
+            life.gang(f"g{number}", 4, gpus=1)
+        await elapse(60)
+        gone = [name for name in life.bound if life.node_of(name) == "n1"]
+        assert len(gone) == 2 * gangs, "they are spread"
+        life.store.remove(api.NODES, ("", "n1"))
+        for name in gone:
+            life.fails(name)
+        await elapse(2)
+        for name in gone:
+            life.pod(f"{name}-again", gpus=1, gang=name[:2], gang_min_member="4")
+        await elapse(400)
+
+    life = lived(course, SchedulerConfiguration(policy=PolicySection(strategy="spread")))
+    stand = Counter(name[:2] for name in life.bound if life.node_of(name))
+    assert len(life.evicted) == 2
+    assert sorted(stand.values()) == [*[2] * (gangs - 2), 4]

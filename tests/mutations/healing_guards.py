@@ -141,6 +141,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=HOPES,
     ),
     Mutation(
+        name="of several broken gangs no more leave than lets the others stand",
+        file="scheduler/given_back.py",
+        old="    while len(look.broken) > 1 and (found := look.best_alone()) is not None:\n",
+        new="    while False and (found := look.best_alone()) is not None:\n",
+        test=WHOLE,
+    ),
+    Mutation(
         name="a claim that was not carried out is no try",
         file="scheduler/live/claims.py",
         old="            if error.status == 429 or error.status >= 500 or error.status in (404, 409):\n                self._claims.pop",
