@@ -40,8 +40,8 @@ def of_use(
 ) -> list[GangKey]:
     """Of these gangs, those on whose nodes somebody starts once they are gone, and nobody before.
 
-    Each time the one is taken whose room makes most of the others stand again, and of those the smallest; only
-    where none is of use alone it is all that are left. The gangs themselves are among those who may start.
+    Each time the one is taken whose room makes most of the others stand again, and of those the smallest.
+    Only where none is of use alone it is all that are left. The gangs themselves are among those who start.
     ``lacking`` are the others that lack room, None for all that wait; ``masks`` those of the gangs' shapes.
     Quotas were asked when the verdicts of ``lacking`` were made, so they are not asked here.
     """

@@ -43,6 +43,8 @@ class _Clock:
     #: Members on their way out, and when another one was seen to be.
     leaving: int = 0
     left_s: float = float("-inf")
+    #: When the last of those was gone.
+    gone_s: float = float("-inf")
     #: When all of their grace is over.
     graced_s: float = float("-inf")
 
@@ -50,6 +52,8 @@ class _Clock:
         """What comes and goes again is no progress twice."""
         if short.leaving > self.leaving:
             self.left_s = now_s
+        elif short.leaving < self.leaving:
+            self.gone_s = now_s
         self.graced_s = now_s + short.gone_by_s - wall_s
         self.leaving = short.leaving
         standing, there, leaving = self.nearest
@@ -178,7 +182,8 @@ class Losses:
 
     def _lost_s(self, short: Shortage, clock: _Clock) -> float:
         """When a replacement is not waited for any more, if others can use the room."""
-        until_s = clock.since_s + self._healing.replace_s
+        # Nobody can come in the place of one that takes its time to go before it is gone.
+        until_s = max(clock.since_s, clock.gone_s) + self._healing.replace_s
         if short.leaving:
             until_s = max(clock.since_s, clock.left_s) + LEAVING_S
             until_s = max(until_s, clock.graced_s + STOPPED_S)

@@ -34,6 +34,36 @@ def test_who_replaces_it_joins_the_others(comes_at_once: bool, size: int, grace_
     played(story)
 
 
+@settings(max_examples=5, deadline=None, phases=[Phase.generate])
+@given(grace_s=st.integers(80, 900), after_s=st.sampled_from([0.5, 20.0, 50.0]))
+def test_its_replacement_has_its_time_though_another_was_lost_before(grace_s: int, after_s: float) -> None:
+    """The gang is short with nobody leaving; that one comes back, and a second takes its time to go."""
+
+    async def story() -> None:
+        alive = Alive(nodes=3, uses_grace=True)
+        keys = {"stowplan.dev/gang": "g", "stowplan.dev/gang-min-member": "3"}
+        for i in range(3):
+            alive.pod(f"g-{i}", gpus=8, annotations=keys, grace_s=grace_s)
+        while len(alive.bound) < 3:
+            await elapse(0.1)
+        wide = {"stowplan.dev/gang": "wide", "stowplan.dev/gang-min-member": "2"}
+        for i in range(2):
+            alive.pod(f"wide-{i}", gpus=8, annotations=wide)
+        alive.delete("g-0")
+        await elapse(1.0)
+        alive.server.leave((NAMESPACE, "g-1"))
+        await elapse(1.0)
+        alive.pod("g-0-again", gpus=8, annotations=keys)
+        await elapse(grace_s - 1.0 + after_s)
+        alive.pod("g-1-again", gpus=8, annotations=keys)
+        await elapse(30.0)
+        assert alive.bound[3:] == ["g-0-again", "g-1-again"]
+        assert alive.evicted == []
+        await alive.end()
+
+    played(story)
+
+
 def test_one_that_never_stops_is_not_waited_for_longer_than_that() -> None:
     async def story() -> None:
         alive = Alive(nodes=2, uses_grace=True)

@@ -148,6 +148,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=WHOLE,
     ),
     Mutation(
+        name="a replacement has its time from when the room is there",
+        file="scheduler/losses.py",
+        old="until_s = max(clock.since_s, clock.gone_s) + self._healing.replace_s",
+        new="until_s = clock.since_s + self._healing.replace_s",
+        test="tests/acting/test_a_long_grace_is_waited_for.py",
+    ),
+    Mutation(
         name="a claim that was not carried out is no try",
         file="scheduler/live/claims.py",
         old="            if error.status == 429 or error.status >= 500 or error.status in (404, 409):\n                self._claims.pop",
