@@ -19,7 +19,8 @@ def gangs_whole_or_pending(
     history: History, *, partial_s: float = PARTIAL_S, view_s: float = VIEW_S
 ) -> list[Violation]:
     """INV2. No gang that never stood is partly bound longer than ``partial_s`` after its last Binding, and
-    none is begun that cannot stand. One that stood and lost a member, or was made larger, is no such gang.
+    none is begun that cannot stand. One that stood and lost a member, or was made larger, is no such gang,
+    nor is one that was made larger between two of its Bindings and stands by what was asked at the first.
 
     partial_s: 30 s, 60 s where a leader crashed.
     view_s: members that left less than this before a first bind could still be counted on.
@@ -36,7 +37,7 @@ def gangs_whole_or_pending(
         while left and left[0][0] < now_s - view_s:
             left.popleft()
         if change.pod is None or change.pod.gang not in stood.by:
-            found += _begun_in_vain(world, change, Counter(ref for _, _, ref in left))
+            found += _begun_in_vain(world, change, stood, Counter(ref for _, _, ref in left))
         for ref in _touched(world, change):
             if stood.is_unfinished(world, ref):
                 if ref in since and change.is_bind:
@@ -68,7 +69,7 @@ def _too_long(
         yield Violation("INV2", revision, text)
 
 
-def _begun_in_vain(world: World, change: Change, left: Counter[GangRef]) -> Iterator[Violation]:
+def _begun_in_vain(world: World, change: Change, stood: Stood, left: Counter[GangRef]) -> Iterator[Violation]:
     pod = change.pod
     if pod is None or not change.is_bind or pod.scheduler != world.ours or pod.gang is None:
         return
@@ -78,6 +79,8 @@ def _begun_in_vain(world: World, change: Change, left: Counter[GangRef]) -> Iter
         text = f"{pod.title} was bound although nothing says the size of its gang {pod.gang}"
         yield Violation("INV2", change.entry.revision, text)
         return
+    if pod.gang in stood.begun:
+        missing = min(missing, world.missing(pod.gang, _counts, stood.begun[pod.gang]) or 0)
     if missing > left[pod.gang]:
         lack = f"{missing - left[pod.gang]} of {minimum} members of gang {pod.gang} did not exist"
         text = f"{pod.title} was bound although {lack}"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from scheduler.invariants import (
     GPUNodeVersion,
+    GroupVersion,
     History,
     NodeVersion,
     Violation,
@@ -344,3 +345,31 @@ def test_a_gang_of_which_more_is_bound_again_and_again_is_on_its_way(seed: int) 
         told.now_s += 29.0
         told.bind(uid, "n0")
     assert _judged(told.history()) == set()
+
+
+@few
+@given(seed=SEEDS, size=st.integers(2, 4), more=st.integers(1, 3), data=st.data())
+def test_a_gang_that_is_made_larger_between_two_bindings_starts_by_what_was_asked_at_the_first(
+    seed: int, size: int, more: int, data: st.DataObject
+) -> None:
+    """Who may be bound, and may be called Bound, is who was decided on; half of them is still half a gang."""
+    told = honest(seed)
+    told.node("n0", 64)
+    ref, uids = told.gang("grown", size)
+    while ref.dialect == "own":
+        ref, uids = told.gang(f"grown-{told.revision}", size)
+    raised, bound = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size))
+    told.claim(ref, dict.fromkeys(uids, "n0"))
+    for number, uid in enumerate(uids):
+        if number == raised:
+            told.write("Group", f"group-{ref.name}", GroupVersion(ref=ref, minimum=size + more))
+        if number < bound:
+            told.bind(uid, "n0")
+    if bound == size:
+        told.claim(ref, dict.fromkeys(uids, "n0"), "Bound")
+    told.now_s += 1000.0
+    is_late = raised == 0 and bound > 0
+    expected = {"INV2"} if is_late or 0 < bound < size else set[str]()
+    if is_late and bound == size:
+        expected.add("INV14")
+    assert _judged(told.history()) & {"INV2", "INV14"} == expected

@@ -218,6 +218,27 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=GOES_ON,
     ),
     Mutation(
+        name="a gang that was made larger while it was being bound stands by what was asked before",
+        file="scheduler/invariants/stood.py",
+        old="        elif ref not in self.by and world.missing(ref, _stands, begun) == 0:\n",
+        new="        elif False:\n",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a gang that was made larger while it was being bound is not begun in vain",
+        file="scheduler/invariants/gangs.py",
+        old="    if pod.gang in stood.begun:\n",
+        new="    if False:\n",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a gang that was made larger while it was being bound is half bound until it stands",
+        file="scheduler/invariants/stood.py",
+        old="        elif ref not in self.by and world.missing(ref, _stands, begun) == 0:\n",
+        new="        elif ref not in self.by and begun.minimum < asked.minimum:\n",
+        test=JUDGED,
+    ),
+    Mutation(
         name="a gang that stood is not called half bound",
         file="scheduler/invariants/stood.py",
         old="self.see(world, ref) > 0 and ref not in self.by",
