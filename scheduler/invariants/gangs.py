@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.invariants.history import GangRef, History, PodVersion, Violation
-from scheduler.invariants.stood import Stood
+from scheduler.invariants.stood import VIEW_S, Stood, touched
 from scheduler.invariants.world import Change, World, final, replay
 
 PARTIAL_S: Final = 30.0
-VIEW_S: Final = 10.0
 
 
 def gangs_whole_or_pending(
@@ -23,11 +22,12 @@ def gangs_whole_or_pending(
     nor is one that was made larger between two of its Bindings and stands by what was asked at the first.
 
     partial_s: 30 s, 60 s where a leader crashed.
-    view_s: members that left less than this before a first bind could still be counted on.
+    view_s: members that left, and a size that was asked, less than this before a first Binding could still be
+    counted on.
     """
     found: list[Violation] = []
     since: dict[GangRef, tuple[float, int]] = {}
-    stood = Stood()
+    stood = Stood(view_s)
     left: deque[tuple[float, str, GangRef]] = deque()
     for world, change in replay(history):
         now_s = change.entry.at_s
@@ -36,15 +36,16 @@ def gangs_whole_or_pending(
             left.append((now_s, before.uid, before.gang))
         while left and left[0][0] < now_s - view_s:
             left.popleft()
-        if change.pod is None or change.pod.gang not in stood.by:
-            found += _begun_in_vain(world, change, stood, Counter(ref for _, _, ref in left))
-        for ref in _touched(world, change):
-            if stood.is_unfinished(world, ref):
+        stands = change.pod is not None and change.pod.gang in stood.by
+        for ref in touched(world, change):
+            if stood.is_unfinished(world, ref, now_s):
                 if ref in since and change.is_bind:
                     found += _too_long(ref, *since.pop(ref), now_s, partial_s)
                 since.setdefault(ref, (now_s, change.entry.revision))
             elif ref in since:
                 found += _too_long(ref, *since.pop(ref), now_s, partial_s)
+        if not stands:
+            found += _begun_in_vain(world, change, stood, Counter(ref for _, _, ref in left))
     for ref, (from_s, revision) in since.items():
         found += _too_long(ref, from_s, revision, history.until_s, partial_s)
     return found
@@ -52,13 +53,6 @@ def gangs_whole_or_pending(
 
 def _counts(pod: PodVersion | None) -> bool:
     return pod is not None and (pod.stands or pod.waits)
-
-
-def _touched(world: World, change: Change) -> set[GangRef]:
-    if change.entry.kind == "Group":
-        return set(world.refs())
-    pods = (change.before, change.pod)
-    return {pod.gang for pod in pods if pod is not None and pod.gang is not None}
 
 
 def _too_long(
@@ -91,9 +85,9 @@ def unfinished(history: History) -> list[GangRef]:
     """Gangs that are partly bound at the end and never stood."""
     stood, found = Stood(), dict[GangRef, None]()
     for world, change in replay(history):
-        for ref in _touched(world, change):
+        for ref in touched(world, change):
             found.pop(ref, None)
-            if stood.is_unfinished(world, ref):
+            if stood.is_unfinished(world, ref, change.entry.at_s):
                 found[ref] = None
     return list(found)
 
