@@ -260,6 +260,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=JUDGED,
     ),
     Mutation(
+        name="pods of an earlier run that are there are none that are gone",
+        file="scheduler/invariants/idle.py",
+        old="sum(pod.uid not in there for pod in world.members(ref))",
+        new="len(world.members(ref)) - len(there)",
+        test="tests/usefulness/test_each_idle_hole_is_seen.py",
+    ),
+    Mutation(
         name="a gang that stood is not called half bound",
         file="scheduler/invariants/stood.py",
         old="self.see(world, ref, now_s) > 0 and ref not in self.by",
