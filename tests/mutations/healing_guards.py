@@ -10,6 +10,7 @@ LARGER = "tests/healing/test_a_gang_made_larger_runs_on.py"
 GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
 COUNTED = "tests/healing/test_what_is_bound_counts.py"
 WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
+HARM = "tests/usefulness/test_harm_and_a_loss_for_good_are_seen.py"
 EXCUSED = "tests/usefulness/test_who_loses_the_room_to_others_is_excused.py"
 JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
@@ -265,6 +266,20 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         old="sum(pod.uid not in there for pod in world.members(ref))",
         new="len(world.members(ref)) - len(there)",
         test="tests/usefulness/test_each_idle_hole_is_seen.py",
+    ),
+    Mutation(
+        name="who is deleted before it could be decided waits no longer",
+        file="scheduler/invariants/pairs.py",
+        old="            wait.there.discard(either.uid)\n            continue\n",
+        new="            continue\n",
+        test=HARM,
+    ),
+    Mutation(
+        name="who is deleted before it could be decided waited until then",
+        file="scheduler/invariants/pairs.py",
+        old="            if wait.there == {either.uid}:\n",
+        new="            if False:\n",
+        test=HARM,
     ),
     Mutation(
         name="a gang that stood is not called half bound",
