@@ -30,7 +30,7 @@ from scheduler.invariants.history import (
     Violation,
 )
 from scheduler.invariants.idle import no_idle_hole
-from scheduler.invariants.pairs import decided, no_lasting_harm, recovered, standing
+from scheduler.invariants.pairs import no_lasting_harm, recovered, standing, waited
 from scheduler.invariants.world import World, final, replay
 from scheduler.invariants.writes import bound_once, leaders_in_order, said_after_the_fact
 
@@ -51,7 +51,6 @@ __all__ = [
     "World",
     "at_every_revision",
     "bound_once",
-    "decided",
     "end_state",
     "final",
     "gangs_whole_or_pending",
@@ -69,6 +68,7 @@ __all__ = [
     "settled",
     "standing",
     "unfinished",
+    "waited",
 ]
 
 

@@ -8,25 +8,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.invariants.history import GangRef, History, PodVersion, Violation
-from scheduler.invariants.stood import Stood
+from scheduler.invariants.stood import VIEW_S, Stood, touched
 from scheduler.invariants.world import Change, World, final, replay
 
 PARTIAL_S: Final = 30.0
-VIEW_S: Final = 10.0
 
 
 def gangs_whole_or_pending(
     history: History, *, partial_s: float = PARTIAL_S, view_s: float = VIEW_S
 ) -> list[Violation]:
     """INV2. No gang that never stood is partly bound longer than ``partial_s`` after its last Binding, and
-    none is begun that cannot stand. One that stood and lost a member, or was made larger, is no such gang.
+    none is begun that cannot stand. One that stood and lost a member, or was made larger, is no such gang,
+    nor is one that was made larger between two of its Bindings and stands by what was asked at the first.
 
     partial_s: 30 s, 60 s where a leader crashed.
-    view_s: members that left less than this before a first bind could still be counted on.
+    view_s: members that left, and a size that was asked, less than this before a first Binding could still be
+    counted on.
     """
     found: list[Violation] = []
     since: dict[GangRef, tuple[float, int]] = {}
-    stood = Stood()
+    stood = Stood(view_s)
     left: deque[tuple[float, str, GangRef]] = deque()
     for world, change in replay(history):
         now_s = change.entry.at_s
@@ -35,15 +36,16 @@ def gangs_whole_or_pending(
             left.append((now_s, before.uid, before.gang))
         while left and left[0][0] < now_s - view_s:
             left.popleft()
-        if change.pod is None or change.pod.gang not in stood.by:
-            found += _begun_in_vain(world, change, Counter(ref for _, _, ref in left))
-        for ref in _touched(world, change):
-            if stood.is_unfinished(world, ref):
+        stands = change.pod is not None and change.pod.gang in stood.by
+        for ref in touched(world, change):
+            if stood.is_unfinished(world, ref, now_s):
                 if ref in since and change.is_bind:
                     found += _too_long(ref, *since.pop(ref), now_s, partial_s)
                 since.setdefault(ref, (now_s, change.entry.revision))
             elif ref in since:
                 found += _too_long(ref, *since.pop(ref), now_s, partial_s)
+        if not stands:
+            found += _begun_in_vain(world, change, stood, Counter(ref for _, _, ref in left))
     for ref, (from_s, revision) in since.items():
         found += _too_long(ref, from_s, revision, history.until_s, partial_s)
     return found
@@ -51,13 +53,6 @@ def gangs_whole_or_pending(
 
 def _counts(pod: PodVersion | None) -> bool:
     return pod is not None and (pod.stands or pod.waits)
-
-
-def _touched(world: World, change: Change) -> set[GangRef]:
-    if change.entry.kind == "Group":
-        return set(world.refs())
-    pods = (change.before, change.pod)
-    return {pod.gang for pod in pods if pod is not None and pod.gang is not None}
 
 
 def _too_long(
@@ -68,7 +63,7 @@ def _too_long(
         yield Violation("INV2", revision, text)
 
 
-def _begun_in_vain(world: World, change: Change, left: Counter[GangRef]) -> Iterator[Violation]:
+def _begun_in_vain(world: World, change: Change, stood: Stood, left: Counter[GangRef]) -> Iterator[Violation]:
     pod = change.pod
     if pod is None or not change.is_bind or pod.scheduler != world.ours or pod.gang is None:
         return
@@ -78,6 +73,8 @@ def _begun_in_vain(world: World, change: Change, left: Counter[GangRef]) -> Iter
         text = f"{pod.title} was bound although nothing says the size of its gang {pod.gang}"
         yield Violation("INV2", change.entry.revision, text)
         return
+    if pod.gang in stood.begun:
+        missing = min(missing, world.missing(pod.gang, _counts, stood.begun[pod.gang]) or 0)
     if missing > left[pod.gang]:
         lack = f"{missing - left[pod.gang]} of {minimum} members of gang {pod.gang} did not exist"
         text = f"{pod.title} was bound although {lack}"
@@ -88,9 +85,9 @@ def unfinished(history: History) -> list[GangRef]:
     """Gangs that are partly bound at the end and never stood."""
     stood, found = Stood(), dict[GangRef, None]()
     for world, change in replay(history):
-        for ref in _touched(world, change):
+        for ref in touched(world, change):
             found.pop(ref, None)
-            if stood.is_unfinished(world, ref):
+            if stood.is_unfinished(world, ref, change.entry.at_s):
                 found[ref] = None
     return list(found)
 

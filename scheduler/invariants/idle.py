@@ -63,7 +63,7 @@ class _Referee:
         epoch = world.lease.epoch if world.lease is not None else self.epoch
         if epoch != self.epoch:
             self.epoch, self.led_s = epoch, change.entry.at_s
-            self.forgotten = {ref: len(world.members(ref)) - len(world.there(ref)) for ref in world.refs()}
+            self.forgotten = {ref: _gone(world, ref) for ref in world.refs()}
 
     def turns_s(self, world: World, now_s: float) -> float:
         """When time alone next changes what there is room for."""
@@ -288,6 +288,12 @@ def _asked(
         )  # As many as a whole run: who did their work under this name were another one.
     asked = ready[:need]
     return asked if len(ready) >= need and _is_due(world, asked) else []
+
+
+def _gone(world: World, ref: GangRef) -> int:
+    """How many did their work and are not there any more; pods of an earlier run that are there are none."""
+    there = {pod.uid for pod in world.there(ref)}
+    return sum(pod.uid not in there for pod in world.members(ref))
 
 
 def _is_due(world: World, pods: Sequence[PodVersion]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.invariants.history import History, PodVersion, Violation
@@ -26,35 +27,62 @@ def no_lasting_harm(
 ) -> list[Violation]:
     """INV19. Whatever was written in the namespaces of ``strangers``, others are decided as soon as without.
 
-    Decided is a gang, or a single pod, once its first members are bound or all of them were told why not.
+    Decided is a gang, or a single pod, once its first members are bound or all of them were told why not. Who
+    is deleted before waited until then, and if it comes again waits anew.
     """
-    without = decided(reference, strangers)
+    without = waited(reference, strangers)
+    with_them = waited(history, strangers)
     found: list[Violation] = []
-    with_them = decided(history, strangers)
-    for name, (asked_s, then_s) in without.items():
-        if then_s is None or name not in with_them:
+    for name, then in without.items():
+        if not then.is_decided or name not in with_them:
             # Whoever was evicted comes again under another name: of the two runs it may be another one.
             continue
-        begin_s, now_s = with_them[name]
-        took_s, before_s = (now_s or history.until_s) - begin_s, then_s - asked_s
-        if took_s > factor * before_s + floor_s:
-            told = f"decided after {took_s:.1f} s" if now_s is not None else "never decided"
-            text = f"{name} was {told}; without the stranger it was after {before_s:.1f} s"
+        now = with_them[name]
+        if now.longest_s > factor * then.longest_s + floor_s:
+            told = f"decided after {now.longest_s:.1f} s" if now.is_decided else "never decided"
+            text = f"{name} was {told}; without the stranger it was after {then.longest_s:.1f} s"
             found.append(Violation("INV19", history.last_revision, text))
     return found
 
 
-def decided(history: History, strangers: Collection[str]) -> dict[str, tuple[float, float | None]]:
-    """By name, when somebody's first pod was made and when that was decided."""
-    found: dict[str, tuple[float, float | None]] = {}
+@dataclass(slots=True, kw_only=True)
+class Wait:
+    """``longest_s``: for how long it was there at most, before it was decided or all of it was deleted."""
+
+    begun_s: float
+    longest_s: float = 0.0
+    is_decided: bool = False
+    there: set[str] = field(default_factory=set)
+
+    def until(self, now_s: float) -> None:
+        self.longest_s = max(self.longest_s, now_s - self.begun_s)
+
+
+def waited(history: History, strangers: Collection[str]) -> dict[str, Wait]:
+    """By name, how long it took until somebody was decided; who gives up before waits no longer."""
+    found: dict[str, Wait] = {}
     for _world, change in replay(history):
-        pod = change.pod
-        if pod is None or pod.scheduler != history.ours or pod.namespace in strangers:
+        pod, now_s = change.pod, change.entry.at_s
+        either = pod or change.before
+        if either is None or either.scheduler != history.ours or either.namespace in strangers:
             continue
-        name = _name(pod)
-        begun_s, decided_s = found.setdefault(name, (change.entry.at_s, None))
-        if decided_s is None and (pod.node or (pod.told is not None and pod.told[0] == "False")):
-            found[name] = (begun_s, change.entry.at_s)
+        wait = found.setdefault(_name(either), Wait(begun_s=now_s))
+        if wait.is_decided:
+            continue
+        if pod is None or pod.is_deleting:
+            if wait.there == {either.uid}:
+                wait.until(now_s)
+            wait.there.discard(either.uid)
+            continue
+        if not wait.there:
+            wait.begun_s = now_s
+        wait.there.add(pod.uid)
+        if pod.node or (pod.told is not None and pod.told[0] == "False"):
+            wait.until(now_s)
+            wait.is_decided = True
+    for wait in found.values():
+        if wait.there and not wait.is_decided:
+            wait.until(history.until_s)
     return found
 
 

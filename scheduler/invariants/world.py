@@ -35,6 +35,14 @@ class Change:
         return self.pod is not None and bool(self.pod.node) and not (self.before and self.before.node)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How many members of a gang start together: in sum, and of each role that has a minimum of its own."""
+
+    minimum: int
+    roles: Mapping[str, int]
+
+
 class World:
     """``pods`` by UID, ``nodes`` by name, ``gangs`` (Gang objects) and group minimums by reference."""
 
@@ -136,18 +144,30 @@ class World:
             return None
         return group.minimum + sum(group.late[role] for role in self._begun(ref, group))
 
-    def missing(self, ref: GangRef, counts: Callable[[PodVersion], bool]) -> int | None:
-        """How many members the gang is short of its minimum, by role and in sum, if these count."""
+    def asked(self, ref: GangRef) -> Asked | None:
+        """The minimum and what it must hold of each role; None while nothing says so."""
         minimum = self.minimum(ref)
         if minimum is None:
             return None
         group, said = self._group(ref), self._said(ref)
-        roles = Counter(pod.role for pod in self.members(ref) if counts(pod))
         least = dict(said) if len(said) > 1 else {}
         if group is not None and not said:
             least = {**group.roles, **{role: group.late[role] for role in self._begun(ref, group)}}
-        by_role = sum(max(0, count - roles[role]) for role, count in least.items())
-        return max(by_role, minimum - roles.total(), 0)
+        return Asked(minimum=minimum, roles=least)
+
+    def missing(
+        self, ref: GangRef, counts: Callable[[PodVersion], bool], asked: Asked | None = None
+    ) -> int | None:
+        """How many members the gang is short of its minimum, by role and in sum, if these count.
+
+        asked: what was asked of it once, in place of what is asked now.
+        """
+        asked = asked or self.asked(ref)
+        if asked is None:
+            return None
+        roles = Counter(pod.role for pod in self.members(ref) if counts(pod))
+        by_role = sum(max(0, count - roles[role]) for role, count in asked.roles.items())
+        return max(by_role, asked.minimum - roles.total(), 0)
 
     def members(self, ref: GangRef) -> list[PodVersion]:
         """Our pods of a gang."""

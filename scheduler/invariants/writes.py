@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from scheduler.invariants.history import EventVersion, GangRef, GangVersion, History, Violation
-from scheduler.invariants.stood import Stood
+from scheduler.invariants.stood import Stood, touched
 from scheduler.invariants.world import Change, World, replay
 
 
@@ -89,8 +89,8 @@ def said_after_the_fact(history: History) -> list[Violation]:
     stood = Stood()
     for world, change in replay(history):
         pod = change.pod
-        if pod is not None and pod.gang is not None:
-            stood.see(world, pod.gang)
+        for ref in touched(world, change):
+            stood.see(world, ref, change.entry.at_s)
         if pod is not None:
             is_bound[pod.uid] = is_bound.get(pod.uid, False) or bool(pod.node)
             if pod.node:

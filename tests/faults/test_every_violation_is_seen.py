@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.invariants import (
+    GangRef,
     GPUNodeVersion,
+    GroupVersion,
     History,
     NodeVersion,
     Violation,
@@ -344,3 +346,56 @@ def test_a_gang_of_which_more_is_bound_again_and_again_is_on_its_way(seed: int) 
         told.now_s += 29.0
         told.bind(uid, "n0")
     assert _judged(told.history()) == set()
+
+
+def _asked_by_a_group(told: Chronicle, size: int) -> tuple[GangRef, list[str]]:
+    told.node("n0", 64)
+    while True:
+        ref, uids = told.gang(f"grown-{told.revision}", size)
+        if ref.dialect != "own":
+            return ref, uids
+
+
+@few
+@given(seed=SEEDS, size=st.integers(2, 4), more=st.integers(1, 3), data=st.data())
+def test_a_gang_that_is_made_larger_while_it_is_bound_starts_by_what_was_asked_before(
+    seed: int, size: int, more: int, data: st.DataObject
+) -> None:
+    """Who may be bound, and may be called Bound, is who was decided on; half of them is still half a gang."""
+    told = honest(seed)
+    ref, uids = _asked_by_a_group(told, size)
+    raised, bound = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size))
+    later_s = data.draw(st.floats(0.0, 9.0) | st.floats(11.0, 20.0))
+    told.claim(ref, dict.fromkeys(uids, "n0"))
+    for number, uid in enumerate(uids):
+        if number == raised:
+            told.write("Group", f"group-{ref.name}", GroupVersion(ref=ref, minimum=size + more))
+            told.now_s += later_s
+        if number < bound:
+            told.bind(uid, "n0")
+    if bound == size:
+        told.claim(ref, dict.fromkeys(uids, "n0"), "Bound")
+    told.now_s += 1000.0
+    is_late = raised == 0 and bound > 0 and later_s > 10.0
+    expected = {"INV2"} if is_late or 0 < bound < size else set[str]()
+    if is_late and bound == size:
+        expected.add("INV14")
+    assert _judged(told.history()) & {"INV2", "INV14"} == expected
+
+
+@few
+@given(seed=SEEDS, size=st.integers(2, 4), more=st.integers(1, 3))
+def test_what_was_asked_of_another_run_of_that_name_counts_for_no_later_one(
+    seed: int, size: int, more: int
+) -> None:
+    told = honest(seed)
+    ref, uids = _asked_by_a_group(told, size)
+    for uid in uids:
+        told.remove(uid)
+    told.write("Group", f"group-{ref.name}", GroupVersion(ref=ref, minimum=size + more))
+    again = [told.pod(f"again-{number}", gang=ref) for number in range(size + more)]
+    told.claim(ref, dict.fromkeys(again, "n0"))
+    for uid in again[:size]:
+        told.bind(uid, "n0")
+    told.now_s += 1000.0
+    assert "INV2" in _judged(told.history())

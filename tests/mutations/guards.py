@@ -484,8 +484,8 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="the auditor counts each role by itself",
         file="scheduler/invariants/world.py",
-        old="return max(by_role, minimum - roles.total(), 0)",
-        new="return max(minimum - roles.total(), 0)",
+        old="return max(by_role, asked.minimum - roles.total(), 0)",
+        new="return max(asked.minimum - roles.total(), 0)",
         test=AUDITED,
     ),
     Mutation(

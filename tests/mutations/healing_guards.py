@@ -10,6 +10,7 @@ LARGER = "tests/healing/test_a_gang_made_larger_runs_on.py"
 GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
 COUNTED = "tests/healing/test_what_is_bound_counts.py"
 WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
+HARM = "tests/usefulness/test_harm_and_a_loss_for_good_are_seen.py"
 EXCUSED = "tests/usefulness/test_who_loses_the_room_to_others_is_excused.py"
 JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
@@ -246,10 +247,73 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=GOES_ON,
     ),
     Mutation(
+        name="a gang that was made larger while it was being bound stands by what was asked before",
+        file="scheduler/invariants/stood.py",
+        old="        elif ref not in self.by and world.missing(ref, _stands, self.begun[ref]) == 0:\n",
+        new="        elif False:\n",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a gang that was made larger while it was being bound is not begun in vain",
+        file="scheduler/invariants/gangs.py",
+        old="    if pod.gang in stood.begun:\n",
+        new="    if False:\n",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="a gang that was made larger while it was being bound is half bound until it stands",
+        file="scheduler/invariants/stood.py",
+        old="        elif ref not in self.by and world.missing(ref, _stands, self.begun[ref]) == 0:\n",
+        new="        elif ref not in self.by and self.begun[ref].minimum < asked.minimum:\n",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="what was asked long before a gang was bound is not counted on",
+        file="scheduler/invariants/stood.py",
+        old=" if until_s > now_s - self._view_s]\n            self.begun",
+        new="]\n            self.begun",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="what was asked shortly before a gang was bound could be counted on",
+        file="scheduler/invariants/stood.py",
+        old="min([asked, *lately], key",
+        new="min([asked], key",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="what was asked of another run of that name is not counted on",
+        file="scheduler/invariants/stood.py",
+        old="asked if is_said_of_all else None",
+        new="asked",
+        test=JUDGED,
+    ),
+    Mutation(
+        name="pods of an earlier run that are there are none that are gone",
+        file="scheduler/invariants/idle.py",
+        old="sum(pod.uid not in there for pod in world.members(ref))",
+        new="len(world.members(ref)) - len(there)",
+        test="tests/usefulness/test_each_idle_hole_is_seen.py",
+    ),
+    Mutation(
+        name="who is deleted before it could be decided waits no longer",
+        file="scheduler/invariants/pairs.py",
+        old="            wait.there.discard(either.uid)\n            continue\n",
+        new="            continue\n",
+        test=HARM,
+    ),
+    Mutation(
+        name="who is deleted before it could be decided waited until then",
+        file="scheduler/invariants/pairs.py",
+        old="            if wait.there == {either.uid}:\n",
+        new="            if False:\n",
+        test=HARM,
+    ),
+    Mutation(
         name="a gang that stood is not called half bound",
         file="scheduler/invariants/stood.py",
-        old="self.see(world, ref) > 0 and ref not in self.by",
-        new="self.see(world, ref) > 0",
+        old="self.see(world, ref, now_s) > 0 and ref not in self.by",
+        new="self.see(world, ref, now_s) > 0",
         test=JUDGED,
     ),
     Mutation(

@@ -246,6 +246,15 @@ def room_of_a_lost_member_while_another_still_leaves(told: Chronicle) -> None:
     told.pod("behind", gpus=2)
 
 
+def a_later_run_of_which_a_new_leader_finds_room_for_some(told: Chronicle) -> None:
+    """Pods of the run before are still there, and count for neither."""
+    a_later_run_under_the_same_name(told)
+    told.bind(told.pod("there", gpus=8), "n1")
+    told.bind(told.pod("beside", gpus=4), "n0")
+    told.take_over()
+    told.pod("last", gpus=8)
+
+
 def a_retry_of_whom_no_new_leader_knows_who_is_done(told: Chronicle) -> None:
     """Bare pods: one did its work and is gone, then another process leads, then the last one fails."""
     ref, uids = told.gang("bare", 2, gpus=2)
@@ -259,6 +268,7 @@ def a_retry_of_whom_no_new_leader_knows_who_is_done(told: Chronicle) -> None:
 
 REASONS = (
     room_of_a_lost_member_while_another_still_leaves,
+    a_later_run_of_which_a_new_leader_finds_room_for_some,
     a_retry_of_whom_no_new_leader_knows_who_is_done,
     a_higher_priority_beside_another_of_its_own,
     a_priority_that_preempts_nobody,

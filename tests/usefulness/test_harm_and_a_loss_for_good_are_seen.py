@@ -62,6 +62,29 @@ def test_a_gang_never_decided_is_harm(seed: int) -> None:
     assert "never decided" in found.text
 
 
+@few
+@given(
+    seed=SEEDS,
+    stays_s=st.lists(st.floats(0.0, 9.0) | st.floats(15.0, 60.0), min_size=1, max_size=3),
+    comes_again=st.booleans(),
+)
+def test_a_gang_deleted_before_it_could_be_decided_waited_until_then(
+    seed: int, stays_s: list[float], comes_again: bool
+) -> None:
+    told = Chronicle(seed)
+    for number, stay_s in enumerate(stays_s):
+        _, uids = told.gang("honest", 3)
+        told.now_s += stay_s
+        for uid in told.chance.sample(uids, len(uids)):
+            told.remove(uid)
+        told.now_s += 100.0 * number
+    if comes_again:
+        told.gang("honest", 3)
+    without = _decided(seed, 1.0, stranger=False)
+    found = no_lasting_harm(told.history(quiet_s=60.0), without, strangers={"evil"})
+    assert bool(found) is (comes_again or max(stays_s) > 10.0)
+
+
 def _stood(seed: int, standing: int) -> History:
     told = Chronicle(seed)
     told.node("n0", 8)

@@ -24,10 +24,10 @@ from scheduler.invariants import (
     History,
     PodVersion,
     Violation,
-    decided,
     no_idle_hole,
     no_useless_eviction,
     standing,
+    waited,
 )
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Transport
@@ -131,8 +131,8 @@ def _is_firm(pod: PodVersion) -> bool:
 def _harm(history: History, middle_s: float) -> list[str]:
     """Probes that were decided much later while the stranger wrote than before, by the median."""
     found = {
-        name: (begun_s, (at_s or history.until_s) - begun_s)
-        for name, (begun_s, at_s) in decided(history, strangers={STRANGER}).items()
+        name: (wait.begun_s, wait.longest_s)
+        for name, wait in waited(history, strangers={STRANGER}).items()
         if name.startswith(f"{TEAM}/probe-")
     }
     before = [took_s for begun_s, took_s in found.values() if begun_s < middle_s]
