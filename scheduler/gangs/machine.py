@@ -371,8 +371,7 @@ def _claim_again(attempt: Attempt) -> Outcome:
 
 
 def _attempt_waits(attempt: Attempt, after_s: float) -> Outcome:
-    capped = min(max(after_s, 0.0), attempt.limits.backoff_max_s)
-    return attempt, (WakeAttempt(after_s=capped),)
+    return attempt, (WakeAttempt(after_s=min(max(after_s, 0.0), attempt.limits.backoff_max_s)),)
 
 
 # -- the whole attempt -------------------------------------------------------------------------

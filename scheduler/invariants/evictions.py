@@ -176,14 +176,16 @@ def _gave_up(case: Case, named: Collection[Who], at_s: float, who: Who, level: i
 
 
 def _is_overtaken(case: Case, cases: Cases, named: Collection[Who], due_s: float) -> bool:
-    """Whether room for the beneficiary was promised to somebody of a higher priority before it started."""
+    """Whether a higher priority was promised room for the beneficiary, or took it, before that one started."""
     if not PREEMPTED.search(case.words):
         return False
     hopes = {node for who in named for node in cases.hopes.get(who, ())}
     level = max((pod.priority for who in named for pod in case.waiting.get(who, ())), default=None)
+    taken = [(at_s, pod, pod.nominated) for at_s, pod in cases.nominated]
+    taken += [(at_s, pod, pod.node) for at_s, _, pod in cases.binds]
     return level is not None and any(
-        pod.priority > level and pod.nominated in hopes and case.at_s - VIEW_S <= at_s <= due_s
-        for at_s, pod in cases.nominated
+        pod.priority > level and node in hopes and case.at_s - VIEW_S <= at_s <= due_s
+        for at_s, pod, node in taken
     )
 
 

@@ -47,15 +47,23 @@ def test_a_node_that_became_smaller_while_the_eviction_was_written(seed: int, be
 
 
 @few
-@given(seed=SEEDS, level=st.integers(1, 100), more=st.integers(-3, 3), after_s=st.floats(0.0, 100.0))
-def test_somebody_to_whom_the_room_was_promised_meanwhile(
-    seed: int, level: int, more: int, after_s: float
+@given(
+    seed=SEEDS,
+    level=st.integers(1, 100),
+    more=st.integers(-3, 3),
+    after_s=st.floats(0.0, 100.0),
+    starts=st.booleans(),
+)
+def test_somebody_to_whom_the_room_was_promised_meanwhile_or_who_took_it(
+    seed: int, level: int, more: int, after_s: float, starts: bool
 ) -> None:
     told = _begun(seed)
     _evicted_for(told, level)
     told.now_s += after_s
     other = told.pod("other", gpus=1)
-    told.change(replace(told.pods[other], priority=level + more, nominated="n8"))
+    told.change(replace(told.pods[other], priority=level + more, nominated="" if starts else "n8"))
+    if starts:
+        told.bind(other, "n8")
     told.remove(other)
     assert (_found(told) == []) is (more > 0)
 
