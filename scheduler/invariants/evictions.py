@@ -176,7 +176,7 @@ def _gave_up(case: Case, named: Collection[Who], at_s: float, who: Who, level: i
 
 
 def _is_overtaken(case: Case, cases: Cases, named: Collection[Who], due_s: float) -> bool:
-    """Whether a higher priority was promised room for the beneficiary, or took it, before that one started."""
+    """Whether a higher priority was promised room for the beneficiary, or took it, before it started."""
     if not PREEMPTED.search(case.words):
         return False
     hopes = {node for who in named for node in cases.hopes.get(who, ())}
