@@ -237,15 +237,22 @@ class Allowance:
 
 
 def capacity(snapshot: Snapshot, teams: Teams) -> dict[str, int]:
-    """What the nodes have, in the amounts of ``quotas``."""
+    """What the nodes have, in the amounts of ``quotas``.
+
+    A node that became smaller than what runs there has that much: what its pods use is no room that others
+    lack, and their going frees none.
+    """
+    used = snapshot.total - snapshot.free
+    used[:, : teams.leaving.shape[1]] -= teams.leaving
+    total = np.maximum(snapshot.total, used)
     found: dict[str, int] = {}
     gpus: dict[str, int] = {}
     for column, name in enumerate(snapshot.resources):
         if name in (CPU, MEMORY):
-            found[name] = int(snapshot.total[:, column].sum())
+            found[name] = int(total[:, column].sum())
         elif is_gpu(name):
             for code in np.unique(teams.model_of).tolist():
-                there = int(snapshot.total[teams.model_of == code, column].sum())
+                there = int(total[teams.model_of == code, column].sum())
                 here = there * gpu_milli(name, teams.memory_mib[code], teams.models[code])
                 gpus[teams.models[code]] = gpus.get(teams.models[code], 0) + here
     return found | teams.table.units.amounts(gpus)

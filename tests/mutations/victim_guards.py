@@ -8,6 +8,7 @@ JUDGED = "tests/teams/test_a_victim_is_judged_by_what_leaves.py"
 COSTS = "tests/teams/test_an_eviction_costs_no_more_than_its_cause.py"
 PRIORITY = "tests/teams/test_priority_keeps_its_meaning_without_teams.py"
 OWED = "tests/binpacking/test_no_more_is_taken_than_is_owed.py"
+SHRANK = "tests/teams/test_a_node_that_shrank_has_nobody_evicted_in_vain.py"
 COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
 
 VICTIM_GUARDS: tuple[Mutation, ...] = (
@@ -199,5 +200,19 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         old="        leaves, placement = self._spared(gang, group, leaves, placement)\n",
         new="",
         test=f"{JUDGED}::test_the_order_evicts_nobody_without_whom_there_is_room",
+    ),
+    Mutation(
+        name="what runs on more than its node has uses no room of others",
+        file="scheduler/teams/allowance.py",
+        old="    total = np.maximum(snapshot.total, used)\n",
+        new="    total = snapshot.total\n",
+        test=f"{SHRANK}::test_who_runs_on_more_than_its_node_has_stays",
+    ),
+    Mutation(
+        name="what leaves a node that shrank is no capacity",
+        file="scheduler/teams/allowance.py",
+        old="    used[:, : teams.leaving.shape[1]] -= teams.leaving\n",
+        new="",
+        test=f"{SHRANK}::test_what_is_kept_for_others_is_kept_whoever_runs_on_more_than_its_node_has",
     ),
 )
