@@ -9,10 +9,11 @@ what changed, not what waits.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from binpacking.answer import Infeasible, Unknown
@@ -42,8 +43,7 @@ class Cluster(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Finding:
+class Finding(Struct, eq=False, gc=False):
     """That gangs which ask for this do not fit.
 
     is_short: by a plain sum over nodes of what each has free; then only room that comes free can help.
@@ -53,13 +53,12 @@ class Finding:
     ask: Asked | None
     is_short: bool
     is_social: bool
-    keys: dict[GangKey, None] = field(default_factory=dict)
+    keys: dict[GangKey, None] = {}
     #: Of what is short, in ``Shortages``.
-    rows: list[int] = field(default_factory=list)
+    rows: list[int] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True, gc=False):
     gang: PendingGang
     verdict: Verdict
     finding: Finding

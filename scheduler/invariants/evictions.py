@@ -74,6 +74,7 @@ def _judge(
     if case.starter is not None:
         yield from _outranked(case, case.starter)
         return
+    nodes = case.nodes.union(*(cases.hopes.get(who, ()) for who in named))
     late = [at_s for at_s, who, level in cases.ended if _gave_up(case, named, at_s, who, level, due_s)]
     if late:
         again_s = max((at_s for at_s, who in cases.came if who in named and at_s <= case.last_s), default=0.0)
@@ -85,7 +86,7 @@ def _judge(
     if (
         is_broken_off
         or due_s > until_s
-        or any(at_s > case.at_s - VIEW_S and node in case.nodes for at_s, node in cases.moved)
+        or any(at_s > case.at_s - VIEW_S and node in nodes for at_s, node in cases.moved)
         or _is_overtaken(case, cases, named, due_s)
     ):
         return  # Nobody can know yet, or the room went to somebody who asks nobody, or has a better right.

@@ -151,8 +151,10 @@ class _Referee:
         best = max(levels, key=lambda who: levels[who])
         is_alone = sum(level == levels[best] for level in levels.values()) == 1
         can = all(pod.can_preempt and not pod.nominated for pod in waiting[best])
-        runs = isinstance(best, GangRef) and any(pod.holds for pod in world.there(best))
-        return best if is_alone and can and not runs else None
+        stands = isinstance(best, GangRef) and (
+            any(pod.holds for pod in world.there(best)) or not world.missing(best, lambda pod: pod.stands)
+        )
+        return best if is_alone and can and not stands else None
 
     def _below(self, world: World, pods: Sequence[PodVersion]) -> list[PodVersion]:
         """All of ours that run with a lower priority, and whom no budget keeps."""

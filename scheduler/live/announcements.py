@@ -6,7 +6,7 @@ listed with their meaning in docs/reference/reasons.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
@@ -68,16 +68,29 @@ class PodRef(Protocol):
     def resource_version(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """PodScheduled=False as a pod carries it."""
+class Condition(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """PodScheduled=False as a pod carries it. Equal where the same is written, whatever the verdict."""
 
     reason: str
     message: str
     #: The verdict behind it, finer than the reason; unknown for one that another process wrote.
-    verdict: Reason | None = field(default=None, compare=False)
+    verdict: Reason | None = None
     #: The node where room is held for the pod: its status.nominatedNodeName.
     nominated: str = ""
+
+    def held_at(self, node: str) -> Condition:
+        """The same, with room held on a node."""
+        return msgspec.structs.replace(self, nominated=node)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Condition) and self._written == other._written
+
+    def __hash__(self) -> int:
+        return hash(self._written)
+
+    @property
+    def _written(self) -> tuple[str, str, str]:
+        return self.reason, self.message, self.nominated
 
     @classmethod
     def of(cls, verdict: Reason, message: str, nominated: str = "") -> Condition:

@@ -169,7 +169,7 @@ class Announcer:
         news = [
             pod
             for pod in pods
-            if self._tell(pod, replace(plain, nominated=nodes[pod.uid]) if pod.uid in nodes else plain)
+            if self._tell(pod, plain.held_at(nodes[pod.uid]) if pod.uid in nodes else plain)
         ]
         if news and verdict.reason not in known:
             about = "" if verdict.key.is_single else f"gang {verdict.key.name}: "

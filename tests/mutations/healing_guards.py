@@ -67,8 +67,8 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a node may change while an eviction is written",
         file="scheduler/invariants/evictions.py",
-        old="any(at_s > case.at_s - VIEW_S and node in case.nodes",
-        new="any(at_s > case.at_s and node in case.nodes",
+        old="any(at_s > case.at_s - VIEW_S and node in nodes",
+        new="any(at_s > case.at_s and node in nodes",
         test=EXCUSED,
     ),
     Mutation(
@@ -81,14 +81,14 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="but to a higher priority only",
         file="scheduler/invariants/evictions.py",
-        old="        pod.priority > level and pod.nominated in hopes",
-        new="        pod.nominated in hopes",
+        old="        pod.priority > level and node in hopes",
+        new="        node in hopes",
         test=EXCUSED,
     ),
     Mutation(
         name="and no other room",
         file="scheduler/invariants/evictions.py",
-        old="        pod.priority > level and pod.nominated in hopes",
+        old="        pod.priority > level and node in hopes",
         new="        pod.priority > level",
         test=EXCUSED,
     ),

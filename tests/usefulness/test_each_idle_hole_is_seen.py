@@ -266,7 +266,22 @@ def a_retry_of_whom_no_new_leader_knows_who_is_done(told: Chronicle) -> None:
     told.pod("bare-again", gang=ref, minimum=2, gpus=2)
 
 
+def a_higher_priority_whose_gang_did_its_work_without_it(told: Chronicle) -> None:
+    """As many as the gang needs have succeeded: nobody is evicted for one beyond them."""
+    ref, uids = told.gang("done", 2, gpus=8)
+    told.claim(ref, {uids[0]: "n0", uids[1]: "n1"})
+    for uid, node in zip(uids, ("n0", "n1"), strict=True):
+        told.bind(uid, node)
+    for uid in uids:
+        told.change(replace(told.pods[uid], phase="Succeeded"))
+    for name in ("n0", "n1"):
+        told.bind(told.pod(f"low-{name}", gpus=8), name)
+    told.change(replace(told.pods[told.pod("more", gang=ref, minimum=2, gpus=8)], priority=10))
+    told.node("n2", 0)
+
+
 REASONS = (
+    a_higher_priority_whose_gang_did_its_work_without_it,
     room_of_a_lost_member_while_another_still_leaves,
     a_later_run_of_which_a_new_leader_finds_room_for_some,
     a_retry_of_whom_no_new_leader_knows_who_is_done,

@@ -78,3 +78,23 @@ def test_somebody_to_whom_other_room_was_promised(seed: int, after_s: float) -> 
     other = told.pod("other", gpus=1)
     told.change(replace(told.pods[other], priority=100, nominated="n9"))
     assert _found(told)
+
+
+@few
+@given(seed=SEEDS, after_s=st.floats(0.1, 100.0), is_its=st.booleans())
+def test_another_node_of_the_beneficiary_that_changes_meanwhile(
+    seed: int, after_s: float, is_its: bool
+) -> None:
+    """It waits for two nodes, of which one is cordoned for a while: its promise is over, and others come."""
+    told = _begun(seed)
+    told.node("n9", 16)
+    _, uids = told.gang("wide", 2, gpus=16)
+    victims = [told.pod(f"victim-{number}", gpus=16) for number in range(2)]
+    for victim, uid, node in zip(victims, uids, ("n8", "n9"), strict=True):
+        told.bind(victim, node)
+        told.change(replace(told.pods[uid], nominated=node))
+    told.now_s += 20.0
+    told.evict(victims[0], "preempted for gang team/wide, which has priority 1")
+    told.now_s += after_s
+    told.node("n9" if is_its else "n7", 15)
+    assert (_found(told) == []) is is_its

@@ -8,6 +8,7 @@ import signal
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from scheduler.invariants import (
     History,
     PodVersion,
     Violation,
+    final,
     no_idle_hole,
     no_useless_eviction,
     standing,
@@ -43,6 +45,8 @@ CALM_S: Final = 120.0
 RESTART_S: Final = 1.0
 FACTOR: Final = 2.0
 FLOOR_S: Final = 10.0
+#: The lease of a leader that was killed, and what the next one takes to start and lead.
+FAILOVER_S: Final = 25.0
 IDLE_S: Final = 90.0
 
 
@@ -55,6 +59,7 @@ class Soak:
         self._say = say
         self._process: asyncio.subprocess.Process | None = None
         self._is_killed = False
+        self._kills: list[float] = []
         self.ends: list[int] = []
 
     async def run(self, minutes: float) -> dict[str, list[str]]:
@@ -95,7 +100,7 @@ class Soak:
             "idle_holes": no_idle_hole(history, idle_s=IDLE_S, strangers={STRANGER}, is_firm=_is_firm),
         }
         words = {name: [str(one) for one in broken] for name, broken in found.items()}
-        words["lasting_harm"] = _harm(history, middle_s)
+        words["lasting_harm"] = _harm(history, middle_s, self._kills)
         words["not_recovered"] = _lost(history)
         words["process_ends"] = [f"stowplan run ended with exit code {code}" for code in self.ends]
         return words
@@ -103,6 +108,7 @@ class Soak:
     def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._is_killed = True
+            self._kills.append(time.monotonic())
             self._process.send_signal(signal.SIGKILL)
 
     async def _serve(self) -> None:
@@ -128,8 +134,11 @@ def _is_firm(pod: PodVersion) -> bool:
     return pod.gang is not None and pod.gang.name == "steady"
 
 
-def _harm(history: History, middle_s: float) -> list[str]:
-    """Probes that were decided much later while the stranger wrote than before, by the median."""
+def _harm(history: History, middle_s: float, kills: Sequence[float]) -> list[str]:
+    """Probes that were decided much later while the stranger wrote than before, by the median.
+
+    kills: when a leader was killed; nobody decides anything until its lease is over and the next one leads.
+    """
     found = {
         name: (wait.begun_s, wait.longest_s)
         for name, wait in waited(history, strangers={STRANGER}).items()
@@ -140,21 +149,36 @@ def _harm(history: History, middle_s: float) -> list[str]:
     return [
         f"{name} was decided after {took_s:.1f} s, usual were {usual_s:.1f} s"
         for name, (begun_s, took_s) in found.items()
-        if begun_s >= middle_s and took_s > FACTOR * usual_s + FLOOR_S
+        if begun_s >= middle_s and _led_s(begun_s, took_s, kills) > FACTOR * usual_s + FLOOR_S
     ]
 
 
+def _led_s(begun_s: float, took_s: float, kills: Sequence[float]) -> float:
+    """Of a wait the part in which somebody led."""
+    gaps = (min(at_s + FAILOVER_S, begun_s + took_s) - max(at_s, begun_s) for at_s in kills)
+    return took_s - sum(gap for gap in gaps if gap > 0.0)
+
+
 def _lost(history: History) -> list[str]:
-    """Works that never end and do not stand in the end."""
+    """Works that never end and do not stand in the end, with what their pods were told last."""
     stand = standing(history, history.until_s)
     names = {f"{TEAM}/steady": 3}
     web = sum(count for name, count in stand.items() if name.startswith(f"{TEAM}/") and name not in names)
     short = [
-        f"{name}: {stand.get(name, 0)} of {least}"
+        f"{name}: {stand.get(name, 0)} of {least} ({_told(history, name)})"
         for name, least in names.items()
         if stand.get(name, 0) < least
     ]
     return [*short, *([f"{TEAM}/{STEADY[1]}: {web} of 4"] if web < 4 else [])]
+
+
+def _told(history: History, name: str) -> str:
+    """What is there of a gang in the end, and what each was told."""
+    return "; ".join(
+        f"{pod.name} {pod.phase} {pod.node}: {' '.join(pod.told or ())}"
+        for pod in final(history).pods.values()
+        if pod.gang is not None and f"{pod.namespace}/{pod.gang.name}" == name
+    )
 
 
 def soak(minutes: float, say: Say) -> dict[str, list[str]]:
