@@ -111,7 +111,7 @@ class Losses:
         self._clocks = {key: self._clock(key, one, now_s) for key, one in short.items()}
         if not short:
             return []
-        leave = _Leave(Budgets(self._state.disruption.all()), self._at_s)
+        leave = _Leave(Budgets(self._state.disruption.all(self._at_s)), self._at_s)
         found: list[Overdue] = []
         broken: list[GangKey] = []
         for key, one in short.items():

@@ -130,7 +130,7 @@ class Recorder(ClusterState):
             namespaces=dict(self.namespaces),
             claims=self.claims,
             inventories=tuple(self.devices.inventories.values()),
-            budgets=self.disruption.all(),
+            budgets=self.disruption.all(taken_s),
         )
 
 

@@ -126,6 +126,7 @@ class ClusterState(DeviceState):
             self._pods[pod.uid] = record
             self.gangs.join(record)
         else:
+            self.disruption.see(record.observed, pod, is_ours=self.roll.is_condemned(pod.uid))
             if stands(record.observed) and not stands(pod):
                 self.gangs.catch_up(record.key)
             record.observed, record.rejected, record.asked, record.filled = pod, rejected, asked, filled
@@ -146,6 +147,7 @@ class ClusterState(DeviceState):
         record = self._pods.get(uid)
         if record is not None:
             self.gangs.catch_up(record.key)
+            self.disruption.see(record.observed, None, is_ours=self.roll.is_condemned(uid))
             del self._pods[uid]
             self._charge(record, "")
             self.roll.touch(record.key)
@@ -389,7 +391,7 @@ class ClusterState(DeviceState):
             gangs=gangs,
             placed=self._placed.seen_by(shapes, spreading(gangs)),
             room=room,
-            budgets=() if teams is None and room is None else self.disruption.all(),
+            budgets=() if teams is None and room is None else self.disruption.all(at_s),
             at_s=at_s,
             claims=self.claims,
             namespaces=dict(self.namespaces),

@@ -9,6 +9,7 @@ COSTS = "tests/teams/test_an_eviction_costs_no_more_than_its_cause.py"
 PRIORITY = "tests/teams/test_priority_keeps_its_meaning_without_teams.py"
 OWED = "tests/binpacking/test_no_more_is_taken_than_is_owed.py"
 SHRANK = "tests/teams/test_a_node_that_shrank_has_nobody_evicted_in_vain.py"
+ENDED = "tests/teams/test_a_budget_lets_one_less_go_when_a_pod_ended.py"
 COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
 
 VICTIM_GUARDS: tuple[Mutation, ...] = (
@@ -214,5 +215,33 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         old="    used[:, : teams.leaving.shape[1]] -= teams.leaving\n",
         new="",
         test=f"{SHRANK}::test_what_is_kept_for_others_is_kept_whoever_runs_on_more_than_its_node_has",
+    ),
+    Mutation(
+        name="a budget lets one less go when a pod of it ended",
+        file="scheduler/state/disruption.py",
+        old="            self._lost[before.uid] = _Lost(before)\n",
+        new="            pass\n",
+        test=f"{ENDED}::test_who_ended_is_taken_off_what_a_budget_allows",
+    ),
+    Mutation(
+        name="until the budget says what it counts",
+        file="scheduler/state/disruption.py",
+        old="        self._lost = {uid: one for uid, one in self._lost.items() if not _speaks_of(budget, one.pod)}\n",
+        new="",
+        test=f"{ENDED}::test_who_ended_is_taken_off_what_a_budget_allows",
+    ),
+    Mutation(
+        name="or for so long as that may take",
+        file="scheduler/state/disruption.py",
+        old="at_s - (one.since_s or 0.0) < COUNTED_S",
+        new="True",
+        test=f"{ENDED}::test_who_ended_is_taken_off_what_a_budget_allows",
+    ),
+    Mutation(
+        name="whom a budget counts by name is counted once",
+        file="scheduler/state/disruption.py",
+        old="one.pod.name not in budget.disrupted and ",
+        new="",
+        test=f"{ENDED}::test_who_is_none_of_it_or_is_counted_by_name_is_taken_off_no_budget",
     ),
 )

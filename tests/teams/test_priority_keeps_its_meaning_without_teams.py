@@ -41,7 +41,7 @@ class _Drawn:
         self.budgets = [_budget("app", app, rng.randint(0, 3)) for app in "xy" if rng.random() < 0.6]
         self.budgets += [_budget("tier", "t", rng.randint(0, 2))] if rng.random() < 0.3 else []
         for budget in self.budgets:
-            budget_key = replace(budget, name=f"{budget.name}-{len(state.disruption.all())}")
+            budget_key = replace(budget, name=f"{budget.name}-{len(state.disruption.all(0.0))}")
             state.disruption.put(budget_key)
         left = NODE_GPUS * len(state.columns.nodes)
         while left:
