@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.invariants.history import EventVersion, GangRef, PodVersion
+from scheduler.invariants.history import EventVersion, GangRef, GroupVersion, PodVersion
 from scheduler.invariants.lives import Lives
 from scheduler.invariants.room import Room, fits, give, room_of
 from scheduler.invariants.world import Change, World
@@ -85,6 +85,8 @@ class Cases:
         self.came: list[tuple[float, Who]] = []
         #: When nodes or foreign pods changed the room, by node.
         self.moved: list[tuple[float, str]] = []
+        #: When more was asked of a gang than before.
+        self.grown: list[tuple[float, Who]] = []
         self.names: dict[Who, str] = {}
         #: By UID, pods that were seen to leave: node, since when, and when they were gone.
         self.leaving: dict[str, tuple[str, float, float]] = {}
@@ -100,6 +102,7 @@ class Cases:
         self._lately: list[tuple[float, PodVersion]] = []
         #: When each pod was seen first.
         self._first: dict[str, float] = {}
+        self._sizes: dict[GangRef, int] = {}
 
     def is_said(self, case: Case, who: Who) -> bool:
         """Whether the eviction was said to be for somebody."""
@@ -110,6 +113,10 @@ class Cases:
         match change.entry.version:
             case EventVersion(uid=uid, reason="Evicted", note=note) if uid in self._evicted:
                 self._evicted[uid].hear(note)
+            case GroupVersion(ref=ref, minimum=size):
+                if size > self._sizes.get(ref, size):
+                    self.grown.append((now_s, ref))
+                self._sizes[ref] = size
             case _:
                 pass
         if change.entry.kind == "Node":

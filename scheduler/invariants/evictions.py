@@ -88,6 +88,8 @@ def _judge(
         or due_s > until_s
         or any(at_s > case.at_s - VIEW_S and node in nodes for at_s, node in cases.moved)
         or _is_overtaken(case, cases, named, due_s)
+        or any(who in named and case.at_s - VIEW_S <= at_s <= due_s for at_s, who in cases.grown)
+        or (not named and case.is_broken and _is_served_elsewhere(case, cases))
     ):
         return  # Nobody can know yet, or the room went to somebody who asks nobody, or has a better right.
     why = case.fault or "the gang was short"
@@ -188,6 +190,17 @@ def _is_overtaken(case: Case, cases: Cases, named: Collection[Who], due_s: float
         pod.priority > level and node in hopes and case.at_s - VIEW_S <= at_s <= due_s
         for at_s, pod, node in taken
     )
+
+
+def _is_served_elsewhere(case: Case, cases: Cases) -> bool:
+    """Whether somebody who waited and needed this room found other room before this was free, by chance."""
+    room = copy(case.free)
+    for pod in case.pods.values():
+        if pod.node in room:
+            give(room[pod.node], pod.requests)
+    early = dict.fromkeys(who for at_s, who, _ in cases.binds if case.at_s < at_s <= case.gone_s)
+    asked = [case.waiting[who] for who in early if who in case.waiting and who != case.who]
+    return any(not fits(case.free, pods) and fits(room, pods) for pods in asked)
 
 
 def _needless(cases: Cases) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
 COUNTED = "tests/healing/test_what_is_bound_counts.py"
 WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
 HARM = "tests/usefulness/test_harm_and_a_loss_for_good_are_seen.py"
+NEEDED = "tests/usefulness/test_who_needs_the_room_no_more_is_excused.py"
 EXCUSED = "tests/usefulness/test_who_loses_the_room_to_others_is_excused.py"
 JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
@@ -350,5 +351,54 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         old='            done={pod.uid for pod in members if pod.phase == "Succeeded" and not pod.is_deleting},\n',
         new="",
         test=f"{LOST}::test_who_did_its_work_may_be_cleared_away_while_another_is_bound",
+    ),
+    Mutation(
+        name="the judge of evictions excuses for whom more was asked meanwhile",
+        file="scheduler/invariants/evictions.py",
+        old="who in named and case.at_s - VIEW_S <= at_s <= due_s",
+        new="False",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="and for nobody else",
+        file="scheduler/invariants/evictions.py",
+        old="who in named and case.at_s - VIEW_S <= at_s <= due_s",
+        new="case.at_s - VIEW_S <= at_s <= due_s",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="nor where less was asked",
+        file="scheduler/invariants/cases.py",
+        old="size > self._sizes.get(ref, size)",
+        new="size != self._sizes.get(ref, size)",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="who needed a broken gang's room may find other room",
+        file="scheduler/invariants/evictions.py",
+        old="        or (not named and case.is_broken and _is_served_elsewhere(case, cases))\n",
+        new="",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="but none that was there before",
+        file="scheduler/invariants/evictions.py",
+        old="not fits(case.free, pods) and fits(room, pods)",
+        new="fits(room, pods)",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="nor one that is too large for it",
+        file="scheduler/invariants/evictions.py",
+        old="not fits(case.free, pods) and fits(room, pods)",
+        new="not fits(case.free, pods)",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="nor once the room is free",
+        file="scheduler/invariants/evictions.py",
+        old="if case.at_s < at_s <= case.gone_s)",
+        new="if case.at_s < at_s)",
+        test=NEEDED,
     ),
 )
