@@ -119,9 +119,15 @@ class Lives:
 
 
 def _asked(world: World, ref: GangRef, *, there: bool = False) -> int:
-    """The largest size that is asked of the gang by anybody; there: of those that stand now."""
+    """The largest size that is asked of the gang by anybody; there: of those that stand now.
+
+    Who failed speaks for the gang until another member is made: the newest say what is asked of it now.
+    """
     most = sum(pod.stands for pod in world.members(ref)) if there else 10**9
-    said = {pod.minimum for pod in world.there(ref) if not pod.together and pod.minimum <= most}
+    kin = world.there(ref)
+    newest = max((pod.created for pod in kin if pod.phase != "Failed"), default="")
+    heard = [pod for pod in kin if pod.phase != "Failed" or pod.created >= newest]
+    said = {pod.minimum for pod in heard if not pod.together and pod.minimum <= most}
     return max(world.minimum(ref) or 0, *said, 0)
 
 

@@ -157,6 +157,13 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test="tests/acting/test_a_long_grace_is_waited_for.py",
     ),
     Mutation(
+        name="who failed does not say what is asked of a gang once others are made",
+        file="scheduler/invariants/lives.py",
+        old="    heard = [pod for pod in kin if pod.phase",
+        new="    heard = [pod for pod in kin if True or pod.phase",
+        test="tests/usefulness/test_the_newest_members_say_what_is_asked.py",
+    ),
+    Mutation(
         name="a claim that was not carried out is no try",
         file="scheduler/live/claims.py",
         old="            if error.status == 429 or error.status >= 500 or error.status in (404, 409):\n                self._claims.pop",
