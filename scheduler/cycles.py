@@ -225,6 +225,9 @@ class Cycles:
         """Let a gang that is known not to fit wait apart, where it may; whether it does."""
         if self._floor is None or gang.priority > self._floor or gang.standing or gang.avoided:
             return False
+        if self._state.roll.is_nominated(gang):
+            # Its room is held for as long as it is looked at.
+            return False
         settled = self._memory.get(gang.key)
         if settled is not None and settled.gang.avoided:
             # Time alone ends that.

@@ -252,6 +252,10 @@ class Roll:
         while len(self._evicted_for) > EVICTED_MAX:
             self._evicted_for.popitem(last=False)
 
+    def is_nominated(self, gang: PendingGang) -> bool:
+        """Whether room is being made for it, as we know or as its pods say."""
+        return gang.key in self._nominated or any(pod.nominated_node for pod in gang.pods)
+
     def settle(self, waiting: Mapping[GangKey, PendingGang]) -> None:
         """Forget nominations of gangs that wait no more, or whose pods are others by now."""
         if self._nominated:

@@ -56,6 +56,13 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         test="tests/teams/test_borrowed_capacity_comes_back.py",
     ),
     Mutation(
+        name="for whom room is made does not wait apart",
+        file="scheduler/cycles.py",
+        old="        if self._state.roll.is_nominated(gang):\n",
+        new="        if False:\n",
+        test="tests/simulations/test_no_course_breaks_a_rule.py::test_what_broke_a_rule_once_does_so_no_more",
+    ),
+    Mutation(
         name="a pod of two budgets is never chosen",
         file="scheduler/teams/budgets.py",
         old="if len(budgets) > 1:",

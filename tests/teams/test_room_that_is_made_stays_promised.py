@@ -1,0 +1,34 @@
+"""Whoever room is made for is looked at until it is there, whatever else is known of it and who runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.teams.living import Living, live
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_last_of_a_lower_priority_to_go_takes_no_promise_with_it(size: int) -> None:
+    """By then nobody runs with a lower priority, so that nobody could be evicted for it any more."""
+
+    async def story() -> None:
+        living = Living(namespaces=("a",))
+        living.nodes(2)
+        living.gang("same", "a", 1, 8, priority=10, grace_s=30)
+        living.gang("low", "a", size, 8 // size)
+        await living.passes(5)
+        assert len(living.running("a")) == 1 + size
+        living.gang("wide", "a", 2, 8, priority=10)
+        await living.passes(5)
+        assert living.evicted == [], "one of equal priority stays, so that nobody is evicted in vain"
+        living.silence(2)
+        living.server.leave(("a", "same-0"))
+        living.gang("later", "a", size, 8 // size)
+        await living.passes(40)
+        assert not living.running("a"), "room is made, and nobody takes a part of it"
+        living.delete("same-0", "a")
+        await living.passes(20)
+        assert sorted(living.running("a")) == ["wide-0", "wide-1"]
+        await living.end()
+
+    live(story())
