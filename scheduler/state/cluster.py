@@ -315,7 +315,7 @@ class ClusterState(DeviceState):
             return None
         return record.charged, record.charged_shape
 
-    def misses(self, key: GangKey) -> bool:
+    def misses(self, key: GangKey) -> int:
         return self.gangs.misses(key)
 
     def gang_of(self, uid: str) -> GangKey | None:

@@ -248,11 +248,12 @@ class Gangs:
             for vacancy in vacancies.values()
         )
 
-    def misses(self, key: GangKey) -> bool:
-        """Whether the gang lost members and goes on without them, so that it keeps their rooms."""
+    def misses(self, key: GangKey) -> int:
+        """How many members the gang lost and goes on without, for whom it keeps no room yet."""
         short = self._short.get(key)
-        is_broken = short is not None and short.is_broken and not short.is_assumed
-        return is_broken and not self.vacancies.is_given_up(key)
+        if short is None or not short.is_broken or short.is_assumed or self.vacancies.is_given_up(key):
+            return 0
+        return max(0, short.minimum - short.standing - len(self.vacancies.by_gang.get(key, ())))
 
     def vacate(self, key: GangKey | None, pod: Pod, node: str, shape: Shape) -> None:
         """A member left its node: the room is kept where the gang stood, unless its work is done."""

@@ -59,8 +59,8 @@ class Pods(Protocol):
     def charge_shape(self, uid: str) -> tuple[str, Shape] | None:
         """Where a pod is charged and for what."""
 
-    def misses(self, key: GangKey) -> bool:
-        """Whether the gang lost members and goes on without them, so that it keeps their rooms."""
+    def misses(self, key: GangKey) -> int:
+        """How many members the gang lost and goes on without, for whom it keeps no room yet."""
 
 
 class Cluster(Pods, GroupObjects, Protocol):
@@ -402,6 +402,7 @@ class Roll:
         leaving = np.zeros_like(self._columns.used)
         freed: list[tuple[str, dict[str, int]]] = []
         kept: list[Vacancy] = []
+        missed: dict[GangKey, int] = {}
         self.going = {}
         for uid, found in list(self._leaving.items()):
             found.since_s = at_s if found.since_s is None else found.since_s
@@ -418,7 +419,10 @@ class Roll:
             if row is None:
                 continue
             key = self._cluster.gang_of(uid)
-            if key is not None and not found.is_ours and self._cluster.misses(key):
+            if key is not None and key not in missed:
+                missed[key] = self._cluster.misses(key)
+            if key is not None and not found.is_ours and missed[key]:
+                missed[key] -= 1
                 kept.append(
                     Vacancy(gang=key, uid=uid, node=node, shape=shape, priority=pod.priority, is_coming=True)
                 )

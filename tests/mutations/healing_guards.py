@@ -131,7 +131,7 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="nobody counts on room that a leaving member's gang will keep",
         file="scheduler/teams/roll.py",
-        old="if key is not None and not found.is_ours and self._cluster.misses(key):",
+        old="if key is not None and not found.is_ours and missed[key]:",
         new="if False:",
         test=HOPES,
     ),
