@@ -124,8 +124,7 @@ def _meet(places: Sequence[Place], broken: Sequence[Broken]) -> list[GangKey]:
 
 
 def _stands_again(place: Place) -> bool:
-    gang = place.gang
-    return gang.is_broken and gang.standing + len(place.assignments) >= gang.stood
+    return place.gang.is_broken and place.stands
 
 
 def _picked(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -107,6 +107,10 @@ class Cases:
     def is_said(self, case: Case, who: Who) -> bool:
         """Whether the eviction was said to be for somebody."""
         return self.names.get(who, "") in case.words.replace(",", " ").split()
+
+    def hoped_for(self, named: Iterable[Who]) -> set[str]:
+        """Nodes to which any of these were nominated."""
+        return {node for who in named for node in self.hopes.get(who, ())}
 
     def take(self, world: World, change: Change) -> None:
         now_s, pod, before = change.entry.at_s, change.pod, change.before

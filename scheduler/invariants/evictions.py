@@ -74,7 +74,7 @@ def _judge(
     if case.starter is not None:
         yield from _outranked(case, case.starter)
         return
-    nodes = case.nodes.union(*(cases.hopes.get(who, ()) for who in named))
+    nodes = case.nodes | cases.hoped_for(named)
     late = [at_s for at_s, who, level in cases.ended if _gave_up(case, named, at_s, who, level, due_s)]
     if late:
         again_s = max((at_s for at_s, who in cases.came if who in named and at_s <= case.last_s), default=0.0)
@@ -146,7 +146,7 @@ def _gone_s(case: Case, cases: Cases, named: Collection[Who]) -> float:
     nodes to which the beneficiary is nominated: whoever they leave for waits for all of them.
     """
     beside = [other for other in cases.closed if other.fault and abs(other.at_s - case.at_s) <= ROUND_S]
-    hopes = {node for who in named for node in cases.hopes.get(who, ())}
+    hopes = cases.hoped_for(named)
     leaving = (
         gone_s for node, begun_s, gone_s in cases.leaving.values() if node in hopes and begun_s <= case.last_s
     )
@@ -182,7 +182,7 @@ def _is_overtaken(case: Case, cases: Cases, named: Collection[Who], due_s: float
     """Whether a higher priority was promised room for the beneficiary, or took it, before it started."""
     if not PREEMPTED.search(case.words):
         return False
-    hopes = {node for who in named for node in cases.hopes.get(who, ())}
+    hopes = cases.hoped_for(named)
     level = max((pod.priority for who in named for pod in case.waiting.get(who, ())), default=None)
     taken = [(at_s, pod, pod.nominated) for at_s, pod in cases.nominated]
     taken += [(at_s, pod, pod.node) for at_s, _, pod in cases.binds]

@@ -273,8 +273,8 @@ def _asked(
     minimum = world.minimum(who)
     if minimum is None:
         return []
-    life = lives.of.get(who)
-    if life is None or not life.minimum or not any(pod.holds for pod in world.there(who)):
+    life, runs = lives.of.get(who), any(pod.holds for pod in world.there(who))
+    if life is None or not life.minimum or not runs:
         # Where members carry several sizes, whose word counts is not for this judge: none starts with less.
         most = max((pod.minimum for pod in world.there(who) if not pod.together), default=0)
         stand = sum(pod.stands for pod in world.there(who))
@@ -284,10 +284,9 @@ def _asked(
         need = 1
     members = {pod.uid for pod in world.members(who)}
     ready = sorted((pod for pod in pods if pod.uid in members), key=lambda pod: sorted(pod.requests.items()))
-    if need and not any(pod.holds for pod in world.there(who)) and len(ready) >= minimum:
-        need = max(
-            need, minimum
-        )  # As many as a whole run: who did their work under this name were another one.
+    if not runs and len(ready) >= minimum:
+        # As many as a whole run: who did their work under this name were another one.
+        need = max(need, minimum)
     asked = ready[:need]
     return asked if len(ready) >= need and _is_due(world, asked) else []
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from scheduler.model.selection import Selector
 
+#: So long after a pod was seen to end, or to go, the budgets that speak of it are known as well: they come by
+#: another watch.
+COUNTED_S = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisruptionBudget:

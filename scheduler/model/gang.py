@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
@@ -115,6 +116,14 @@ class Vacancy(Struct, frozen=True, kw_only=True, gc=False):
     shape: Shape
     priority: int
     is_coming: bool = False
+
+
+def taken_by(rooms: Iterable[Vacancy], node: str, shape: Shape) -> Vacancy | None:
+    """Which of its gang's rooms a member takes that comes to a node: one there, else one for its shape."""
+    rooms = tuple(rooms)
+    here = (room for room in rooms if room.node == node)
+    alike = (room for room in rooms if room.shape == shape)
+    return next(chain(here, alike), None)
 
 
 @like_dataclass

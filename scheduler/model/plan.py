@@ -161,6 +161,11 @@ class Place(Struct, frozen=True, kw_only=True):
     certificate: Certificate
     solver: Literal["greedy", "cp-sat"]
 
+    @property
+    def stands(self) -> bool:
+        """Whether with these the gang stands by the minimum that it started with."""
+        return self.gang.standing + len(self.assignments) >= self.gang.stood
+
 
 #: Stable machine-readable reasons of a gang that is not placed.
 Reason = Literal[

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.greedy import Packing
-from scheduler.model.gang import GangKey, PendingGang, Vacancy
+from scheduler.model.gang import GangKey, PendingGang, Vacancy, taken_by
 from scheduler.model.plan import Place, Snapshot
 from scheduler.teams.desk import Desk
 from scheduler.translation import Translation
@@ -129,15 +129,14 @@ def _left(rooms: Sequence[_Room], place: Place | None) -> Sequence[_Room]:
     """The rooms of members that a gang still lacks: each that got a place comes for one of them."""
     if place is None:
         return rooms
-    if place.gang.standing + len(place.assignments) >= place.gang.stood:
+    if place.stands:
         return ()
-    left = list(rooms)
+    left = {room.vacancy.uid: room for room in rooms}
     for each in place.assignments:
-        here = [room for room in left if room.vacancy.node == each.node]
-        alike = [room for room in left if room.vacancy.shape == each.pod.shape]
-        if here or alike:
-            left.remove((here or alike)[0])
-    return left
+        taken = taken_by((room.vacancy for room in left.values()), each.node, each.pod.shape)
+        if taken is not None:
+            del left[taken.uid]
+    return list(left.values())
 
 
 def _rights(gang: PendingGang) -> tuple[str, int, bool]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scheduler.model.disruption import DisruptionBudget
+from scheduler.model.disruption import COUNTED_S, DisruptionBudget
 from scheduler.model.objects import Pod
 from scheduler.predicates.matching import selects
-
-#: So long after a pod was seen to end the budgets that speak of it are known as well.
-COUNTED_S = 5.0
 
 
 @dataclass(slots=True)

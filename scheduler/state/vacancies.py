@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.model.gang import GangKey, Vacancy
+from scheduler.model.gang import GangKey, Vacancy, taken_by
 from scheduler.model.objects import Shape
 
 #: Rooms kept at a time, over all gangs; further ones are anybody's.
@@ -28,12 +28,9 @@ class Vacancies:
 
     def fill(self, key: GangKey, node: str, shape: Shape) -> None:
         """A member came to the node: one room is taken, there if there is one, else any for its shape."""
-        rooms = self.by_gang.get(key)
-        if rooms:
-            alike = [v for v in rooms.values() if v.shape == shape]
-            here = [v for v in rooms.values() if v.node == node]
-            for vacancy in (here or alike)[:1]:
-                self.lapse(key, vacancy.uid)
+        room = taken_by(self.by_gang.get(key, {}).values(), node, shape)
+        if room is not None:
+            self.lapse(key, room.uid)
 
     def lapse(self, key: GangKey, uid: str) -> None:
         """One room is anybody's again."""

@@ -22,6 +22,7 @@ from quotas.units import UnitTable
 from scheduler.columns import NodeColumns
 from scheduler.gangs.groups import GroupObjects, PodGroup
 from scheduler.gangs.running import running_gang
+from scheduler.model.disruption import COUNTED_S
 from scheduler.model.gang import GangKey, PendingGang, Vacancy
 from scheduler.model.gpu_names import counted_as, memory_mib_of
 from scheduler.model.objects import Pod, Shape
@@ -33,8 +34,6 @@ from scheduler.teams.table import build_table, by_class
 #: A pod that we have evicted and that is not seen to leave is not waited for any more after this. One that is
 #: seen to leave counts as leaving for as long as it takes: nobody else is evicted in its place.
 CONDEMNED_S_MAX = 300.0
-#: So long after a pod of ours was seen to go the budgets that speak of it are known as well.
-COUNTED_S = 5.0
 #: A pod whose eviction was refused is left alone this long.
 SPARED_S = 20.0
 #: No pod has a higher one.

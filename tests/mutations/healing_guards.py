@@ -138,7 +138,7 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="one that comes back needs one room of those that are kept",
         file="scheduler/planning/kept_rooms.py",
-        old="    if place.gang.standing + len(place.assignments) >= place.gang.stood:\n",
+        old="    if place.stands:\n",
         new="    if True:\n",
         test=HOPES,
     ),
