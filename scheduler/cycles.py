@@ -214,10 +214,12 @@ class Cycles:
     def _first(self) -> list[PendingGang]:
         """Whom this cycle looks at. Who asks for what is known not to be there waits apart from the first."""
         looked_at = self._queue.first()
+        asked: set[GangKey] = set()
         for _ in range(LOOKS_MAX):
-            known = [gang for gang in looked_at if self._rests(gang)]
+            known = [gang for gang in looked_at if gang.key not in asked and self._rests(gang)]
             if not known:
                 break
+            asked.update(gang.key for gang in looked_at)
             looked_at = self._queue.first()
         return looked_at
 
@@ -275,7 +277,11 @@ class Cycles:
         for gang in cycle.snapshot.gangs:
             self._rests(gang)
         left = {v.key for v in planned.verdicts if v.reason == "Waiting"}
-        self._queue.had(gang.key for gang in cycle.snapshot.gangs if gang.blocked or gang.key not in left)
+        had = [gang.key for gang in cycle.snapshot.gangs if gang.blocked or gang.key not in left]
+        self._queue.had(had)
+        # Who may not wait apart is to be seen in every cycle.
+        is_narrow = self._floor is not None and planned.left_open > cycle.unseen
+        self._queue.pace(len(had) if is_narrow else None)
         self._served = self._served.union(planned.served) if planned.left_open else frozenset()
 
     def _note_lapses(self, planned: Plan) -> None:

@@ -17,6 +17,10 @@ from scheduler.planning.rounds import even_shares
 
 Line = dict[int, dict[GangKey, None]]
 
+#: A cycle looks at no fewer than so many, and at so many times as many as the last one could decide.
+LOOKS_MIN = 128
+LOOKS_FOR_ONE = 2
+
 
 @dataclass(slots=True)
 class _Lines:
@@ -38,12 +42,14 @@ class _Lines:
 
 
 class SchedulingQueue:
-    """most: how many gangs one cycle looks at. Where more wait, each namespace has an even share of them, and
-    within it everybody a turn before anybody has a second one.
+    """most: how many gangs one cycle looks at, at most. Where more wait, each namespace has an even share of
+    them, and within it everybody a turn before anybody has a second one.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        #: How many the next cycle looks at.
+        self._looks = most
         self._gangs: dict[GangKey, PendingGang] = {}
         self._lines: dict[str, _Lines] = {}
         self._coming = 0
@@ -74,8 +80,9 @@ class SchedulingQueue:
         """Whom the next cycle looks at."""
         if self._has_room:
             return list(self._gangs.values())
-        sizes = {namespace: lines.size for namespace, lines in self._lines.items()}
-        shares = even_shares(sizes, self._most)
+        # Where there are more namespaces than looks, who has nobody with a turn to come is passed over.
+        lines = sorted(self._lines.items(), key=lambda item: not item[1].coming)
+        shares = even_shares({namespace: line.size for namespace, line in lines}, self._looks)
         return [self._gangs[key] for name, count in shares.items() for key in self._lines[name].first(count)]
 
     def unseen(self, looked_at: Iterable[GangKey]) -> int:
@@ -99,10 +106,19 @@ class SchedulingQueue:
                 lines.coming, lines.had = lines.had, lines.coming
             self._coming = len(self._gangs)
 
+    def pace(self, decided: int | None) -> None:
+        """Look at fewer where the last cycle could decide only so many of those it looked at; None where it
+        decided all, or nobody may be left out. What is looked at in vain delays those who are new.
+        """
+        if decided is None:
+            self._looks = min(self._most, LOOKS_FOR_ONE * self._looks)
+        else:
+            self._looks = min(self._most, max(LOOKS_MIN, LOOKS_FOR_ONE * decided))
+
     @property
     def _has_room(self) -> bool:
         """Whether one cycle can look at all of them."""
-        return len(self._gangs) <= self._most
+        return len(self._gangs) <= self._looks
 
     def _is_coming(self, gang: PendingGang) -> bool:
         lines = self._lines.get(gang.key.namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from scheduler.model.devices import DEVICES
 from scheduler.model.gang import GangKey
@@ -35,6 +36,16 @@ class Record(Struct, eq=False, gc=False):
     planned_at: int = 0
     #: UUIDs of the devices it holds there, as we chose them or as its Binding's annotation says.
     devices: tuple[str, ...] = ()
+
+    def see(self, pod: Pod, rejected: Rejected | None, asked: Shape, filled: Shape) -> None:
+        """Take it as observed now. Shapes are compared by identity and only so many are interned: what equals
+        the known one is the known one.
+        """
+        if pod.shape is not self.observed.shape and pod.shape == self.observed.shape:
+            pod = replace(pod, shape=self.observed.shape)
+        self.observed, self.rejected = pod, rejected
+        self.asked = self.asked if asked == self.asked else asked
+        self.filled = self.filled if filled == self.filled else filled
 
     def see_devices(self, pod: Pod, ours: str) -> None:
         """What a bound pod of ours is first seen with counts: it is not talked away afterwards."""

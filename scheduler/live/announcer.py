@@ -35,6 +35,7 @@ from scheduler.live.announcements import (
     victim_patch,
 )
 from scheduler.live.metrics import Announced, AnnouncementKind, Metrics
+from scheduler.live.outbox import Outbox
 from scheduler.model.plan import Verdict
 
 QUEUE_MAX = 20_000
@@ -44,6 +45,9 @@ TRIES_MAX = 5
 WRITE_TIMEOUT_S = 5.0
 BACKOFF_S = 0.5
 BACKOFF_S_MAX = 30.0
+#: After each write a writer leaves the API server in peace for so many times as long as that took: who binds
+#: comes before who is told.
+RESTS = 3.0
 #: While binds are in flight each writer still writes one announcement in this time.
 PAUSE_S_MAX = 2.0
 
@@ -145,10 +149,9 @@ class Announcer:
         self._may_act = may_act
         self._controller = controller
         self._instance = instance
-        self._queue_max = queue_max
         self._remembered_max = remembered_max
         self._backoff_s = backoff_s
-        self._queue: OrderedDict[str, _Item] = OrderedDict()
+        self._queue: Outbox[_Item] = Outbox(queue_max)
         self._told: OrderedDict[str, Condition] = OrderedDict()
         self._serial = 0
         self._in_flight = 0
@@ -190,7 +193,7 @@ class Announcer:
     def withdraw(self, uids: Iterable[str]) -> None:
         """These pods were just given a place: what was about to be said of them is no longer true."""
         for uid in uids:
-            if self._queue.pop(uid, None) is not None:
+            if self._queue.drop(uid):
                 self._told.pop(uid, None)
                 self._metrics.announcement("condition", "stale")
         self._count()
@@ -211,9 +214,8 @@ class Announcer:
         """
         for pod in pods:
             mark = _Marking(pod=pod, reason=reason, why=why, at_s=self._clock())
-            if self._put(_slot(mark), mark):
-                # Whoever waits can be told later; who leaves cannot.
-                self._queue.move_to_end(_slot(mark), last=False)
+            # Whoever waits can be told later; who leaves cannot.
+            self._put(_slot(mark), pod, mark, is_urgent=True)
             self._report(Event(pod=pod, reason="Evicted", note=why, type="Warning", action="Evicting"))
 
     def warn(self, pod: PodRef, note: str) -> None:
@@ -240,6 +242,7 @@ class Announcer:
         await self._idle.wait()
 
     async def _write_forever(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
             await self._filled.wait()
             if not self._open.is_set():
@@ -249,14 +252,16 @@ class Announcer:
                         await self._open.wait()
             if not self._queue:
                 continue
-            _, item = self._queue.popitem(last=False)
+            item = self._queue.next()
             self._in_flight += 1
             self._count()
+            begun_s = clock()
             try:
                 await self._write(item)
             finally:
                 self._in_flight -= 1
                 self._count()
+            await asyncio.sleep(min(RESTS * (clock() - begun_s), PAUSE_S_MAX))
 
     async def _write(self, item: _Item) -> None:
         """One item once; what may succeed later is queued again, a bounded number of times."""
@@ -354,7 +359,7 @@ class Announcer:
             if latest is not item.condition:
                 self._metrics.announcement("condition", "stale")
                 return
-        self._put(_slot(item), replace(item, tries=item.tries + 1))
+        self._put(_slot(item), _about(item), replace(item, tries=item.tries + 1))
 
     # -- memory ------------------------------------------------------------------------------
 
@@ -367,21 +372,20 @@ class Announcer:
             return False
         _remember(self._told, pod.uid, condition, self._remembered_max)
         item = _Telling(pod=pod, condition=condition, resource_version=pod.resource_version)
-        return self._put(pod.uid, item)
+        return self._put(pod.uid, pod, item)
 
     def _report(self, event: Event) -> None:
         self._serial += 1
         item = _Reporting(event=event, serial=self._serial, at_s=self._clock())
-        self._put(_slot(item), item)
+        self._put(_slot(item), event.pod, item)
 
-    def _put(self, slot: str, item: _Item) -> bool:
-        """Queue, replacing what was queued for the same pod; a full queue drops the newcomer."""
-        if slot not in self._queue and len(self._queue) >= self._queue_max:
-            self._give_up(item, "dropped")
-            return False
-        self._queue[slot] = item
+    def _put(self, slot: str, pod: PodRef, item: _Item, *, is_urgent: bool = False) -> bool:
+        """Queue, replacing what was queued for the same pod; whether it found room."""
+        left_out = self._queue.put(slot, pod.namespace, item, is_urgent=is_urgent)
+        if left_out is not None:
+            self._give_up(left_out, "dropped")
         self._count()
-        return True
+        return left_out is not item
 
     def _give_up(self, item: _Item, outcome: Announced) -> None:
         """Not written: forget having said it, so that the loop's next word tries anew."""
@@ -410,6 +414,10 @@ def _slot(item: _Item) -> str:
             return f"victim {pod.uid}"
         case _Reporting(serial=serial):
             return f"event {serial}"
+
+
+def _about(item: _Item) -> PodRef:
+    return item.event.pod if isinstance(item, _Reporting) else item.pod
 
 
 def _kind(item: _Item) -> AnnouncementKind:

@@ -101,7 +101,9 @@ def shortlist(
     lines: dict[str, list[PendingGang]] = {}
     for gang in gangs:
         lines.setdefault(group_of(gang), []).append(gang)
-    shares = even_shares({group: len(line) for group, line in lines.items()}, most)
+    # Where there are more groups than that, those come last of which everybody had a turn.
+    first_first = sorted(lines, key=lambda group: all(gang.key in served for gang in lines[group]))
+    shares = even_shares({group: len(lines[group]) for group in first_first}, most)
     chosen: set[GangKey] = set()
     for group, line in lines.items():
         first = heapq.nsmallest(
@@ -112,10 +114,13 @@ def shortlist(
 
 
 def even_shares(sizes: Mapping[str, int], most: int) -> Counter[str]:
-    """How many of each group may be looked at, ``most`` in all; the small ones first, and whole."""
+    """How many of each group may be looked at, ``most`` in all; the small ones first, and whole. Where there
+    are more groups than that, the first of them have one each.
+    """
     shares: Counter[str] = Counter()
-    left = len(sizes)
-    for group in sorted(sizes, key=sizes.__getitem__):
+    groups = list(sizes)[:most]
+    left = len(groups)
+    for group in sorted(groups, key=sizes.__getitem__):
         shares[group] = min(sizes[group], most // left)
         most -= shares[group]
         left -= 1

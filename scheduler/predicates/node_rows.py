@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, overload
@@ -51,6 +51,7 @@ class NodeRows(Sequence[Node]):
         self._tolerated: dict[tuple[Toleration, ...], Mask] = {}
         self._unwelcome: dict[tuple[Toleration, ...], NDArray[np.int64] | None] = {}
         self._domains: dict[str, Domains] = {}
+        self._kinds: dict[Callable[[Node], Hashable], Rows] = {}
 
     @staticmethod
     def of(nodes: Sequence[Node]) -> NodeRows:
@@ -96,6 +97,15 @@ class NodeRows(Sequence[Node]):
                 for node in self.nodes
             ]
             known = self._domains[key] = Domains(np.array(of, dtype=np.int32), len(seen))
+        return known
+
+    def kinds(self, alike: Callable[[Node], Hashable]) -> Rows:
+        """int64[N]: equal where ``alike`` says the same of two nodes."""
+        known = self._kinds.get(alike)
+        if known is None:
+            seen: dict[Hashable, int] = {}
+            of = [seen.setdefault(alike(node), len(seen)) for node in self.nodes]
+            known = self._kinds[alike] = np.array(of, dtype=np.int64)
         return known
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,12 +47,11 @@ def reasons(shape: Shape, nodes: Sequence[Node], claims: Claims) -> Counter[str]
         own = rule.mask(shape, rows, claims)
         if own is None:
             continue
-        said: dict[Hashable, str | None] = {}
-        for row in np.flatnonzero(left & ~own).tolist():
-            kind = row if rule.alike is None else rule.alike(rows[row])
-            if kind not in said:
-                said[kind] = rule.why(shape, rows[row], claims)
-            found[said[kind] or rule.name] += 1
+        ruled_out = np.flatnonzero(left & ~own)
+        kinds = ruled_out if rule.alike is None else rows.kinds(rule.alike)[ruled_out]
+        _, first, counts = np.unique(kinds, return_index=True, return_counts=True)
+        for row, count in zip(ruled_out[first].tolist(), counts.tolist(), strict=True):
+            found[rule.why(shape, rows[row], claims) or rule.name] += count
         left &= own
     return found
 

@@ -129,7 +129,7 @@ class ClusterState(DeviceState):
             self.disruption.see(record.observed, pod, is_ours=self.roll.is_condemned(pod.uid))
             if stands(record.observed) and not stands(pod):
                 self.gangs.catch_up(record.key)
-            record.observed, record.rejected, record.asked, record.filled = pod, rejected, asked, filled
+            record.see(pod, rejected, asked, filled)
         record.see_devices(pod, self.scheduler_name)
         if pod.node_name or pod.phase in ("Succeeded", "Failed"):
             record.assumed = ""

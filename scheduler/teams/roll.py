@@ -253,7 +253,9 @@ class Roll:
 
     def is_nominated(self, gang: PendingGang) -> bool:
         """Whether room is being made for it, as we know or as its pods say."""
-        return gang.key in self._nominated or any(pod.nominated_node for pod in gang.pods)
+        return gang.key in self._nominated or any(
+            pod.nominated_node for role in gang.roles for pod in role.pods
+        )
 
     def settle(self, waiting: Mapping[GangKey, PendingGang]) -> None:
         """Forget nominations of gangs that wait no more, or whose pods are others by now."""

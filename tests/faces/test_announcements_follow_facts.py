@@ -19,6 +19,7 @@ from scheduler.live.metrics import Metrics
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Reason, Verdict
+from simulations.faults.virtual_time import run_virtually
 from tests.builders import pod
 from tests.faces.board import Board, Reported, served
 
@@ -350,3 +351,50 @@ def test_only_a_lack_of_room_asks_for_nodes(text: str, reason: Reason) -> None:
     assert condition.reason == {"Rejected": "Rejected", "Waiting": "Waiting"}.get(reason, "Unschedulable")
     assert len(condition.message) <= 1024
     assert condition.message.isprintable()
+
+
+async def test_one_namespace_with_much_to_be_told_holds_up_no_other() -> None:
+    many, few, board = members(60), [pod(f"o{i}", namespace="other") for i in range(3)], Board()
+    board.add(*many, *few)
+    async with staged(board, queue_max=50) as stage:
+        stage.announcer.pause()
+        stage.announcer.say(waits("Unschedulable", "needs 60"), many)
+        stage.announcer.say(waits("Unschedulable", "needs 3"), few)
+        stage.announcer.resume()
+        await stage.announcer.drained()
+    assert {one.name for one in few} <= set(board.order[: 4 * len(few)]), "in turn, not behind the others"
+
+
+@given(takes_s=st.floats(0.01, 0.6))
+@settings(deadline=None, max_examples=20)
+def test_the_writers_leave_the_api_server_in_peace_for_longer_than_they_keep_it(takes_s: float) -> None:
+    async def kept_s() -> tuple[float, float]:
+        """For how long the writers kept the API server, and from the first word to the last."""
+        loop, pods, kept = asyncio.get_running_loop(), members(60), list[float]()
+
+        class Slow:
+            async def request(self, *_: object, **__: object) -> bytes:
+                answered = asyncio.Event()
+                loop.call_later(takes_s, answered.set)
+                await answered.wait()
+                kept.append(takes_s)
+                return b"{}"
+
+        announcer = Announcer(
+            Slow(),
+            metrics=Metrics(),
+            clock=loop.time,
+            carried=lambda uid: None,
+            may_act=lambda: True,
+            controller="stowplan",
+            instance="stowplan-0",
+        )
+        running, begun_s = asyncio.create_task(announcer.run()), loop.time()
+        announcer.say(waits("Unschedulable", "needs 60"), pods)
+        await announcer.drained()
+        running.cancel()
+        await asyncio.wait([running])
+        return sum(kept), loop.time() - begun_s
+
+    kept, lasted = run_virtually(kept_s())
+    assert kept < lasted

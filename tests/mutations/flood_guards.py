@@ -7,7 +7,45 @@ from tests.mutations.guards import ACTING, Mutation
 KEPT = "tests/planner/test_what_is_kept_between_cycles_is_what_a_fresh_plan_says.py"
 TURNS = "tests/planner/test_everybody_in_the_queue_has_a_turn.py"
 
+LITTLE = "tests/planner/test_a_flood_costs_others_little.py"
+TOLD = "tests/faces/test_announcements_follow_facts.py"
+
 FLOOD_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="what is told of one namespace waits for its turn among the others",
+        file="scheduler/live/outbox.py",
+        old="            self._lines.move_to_end(namespace)\n",
+        new="            pass\n",
+        test=f"{TOLD}::test_one_namespace_with_much_to_be_told_holds_up_no_other",
+    ),
+    Mutation(
+        name="what finds no room to wait is of the longest line",
+        file="scheduler/live/outbox.py",
+        old="longest = max(self._lines, key=lambda name: len(self._lines[name]))",
+        new="longest = namespace if namespace in self._lines else next(iter(self._lines))",
+        test=f"{TOLD}::test_one_namespace_with_much_to_be_told_holds_up_no_other",
+    ),
+    Mutation(
+        name="who tells leaves the API server in peace in between",
+        file="scheduler/live/announcer.py",
+        old="RESTS * (clock() - begun_s)",
+        new="0.0",
+        test=f"{TOLD}::test_the_writers_leave_the_api_server_in_peace_for_longer_than_they_keep_it",
+    ),
+    Mutation(
+        name="an equal shape is the known one",
+        file="scheduler/records.py",
+        old="pod.shape is not self.observed.shape and pod.shape == self.observed.shape",
+        new="False",
+        test=f"{LITTLE}::test_what_pods_of_many_shapes_are_told_is_no_news_to_the_plan",
+    ),
+    Mutation(
+        name="where there are more namespaces than looks, who had a turn is passed over",
+        file="scheduler/queue.py",
+        old="key=lambda item: not item[1].coming",
+        new="key=lambda item: 0",
+        test=TURNS,
+    ),
     Mutation(
         name="room on a node that has room for a pod of it ends a finding",
         file="scheduler/settled.py",
@@ -41,7 +79,7 @@ FLOOD_GUARDS: tuple[Mutation, ...] = (
         file="scheduler/planning/rounds.py",
         old="while heap and (is_first or not self._meter.is_spent):",
         new="while heap and not self._meter.is_spent:",
-        test="tests/planner/test_a_flood_costs_others_little.py",
+        test=LITTLE,
     ),
     Mutation(
         name="who had a turn waits until the others had theirs",

@@ -63,8 +63,8 @@ TEAM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="who leaves is told before those who wait",
         file="scheduler/live/announcer.py",
-        old="self._queue.move_to_end(_slot(mark), last=False)",
-        new="pass",
+        old="mark, is_urgent=True)",
+        new="mark)",
         test=f"{TOLD}::test_who_leaves_is_told_before_those_who_wait",
     ),
     Mutation(

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import convert
 
 from binpacking.answer import Unknown
 from scheduler.cycles import Cycles
 from scheduler.gangs.healing import Healing
+from scheduler.kube import wire
+from scheduler.live.feeds import PodFeed
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Budget, Plan, Policy
+from scheduler.parse.shape import READINGS_MAX
 from scheduler.planner import plan
 from scheduler.state import ClusterState
 from tests.builders import GIB, gang, node, pod, shape
@@ -219,3 +223,22 @@ def test_a_gang_of_too_many_kinds_of_pods_is_told_and_others_go_on() -> None:
     (verdict,) = planned.verdicts
     assert verdict.reason == "Rejected"
     assert "1,001 different" in verdict.message
+
+
+def test_what_pods_of_many_shapes_are_told_is_no_news_to_the_plan() -> None:
+    bodies = [
+        {
+            "metadata": {"uid": f"u{i}", "name": f"p{i}", "namespace": "flood", "resourceVersion": "1"},
+            "spec": {
+                "schedulerName": "stowplan",
+                "containers": [{"name": "main", "resources": {"requests": {"cpu": f"{1 + i}m"}}}],
+            },
+        }
+        for i in range(2 * READINGS_MAX + 1)
+    ]
+    state = ClusterState("stowplan")
+    feed = PodFeed(state, lambda uid, pod: None, lambda key: None)
+    feed.put([convert(body, wire.Pod) for body in bodies])
+    told = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
+    again = [body | {"status": told} for body in bodies]
+    assert not feed.put([convert(body, wire.Pod) for body in again])

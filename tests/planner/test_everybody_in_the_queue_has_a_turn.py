@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.gangs.view import single
 from scheduler.model.gang import GangKey, PendingGang
-from scheduler.queue import SchedulingQueue
+from scheduler.queue import LOOKS_MIN, SchedulingQueue
 from tests.builders import pod
 
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -26,13 +26,13 @@ def _gangs(counts: list[int], priorities: list[int]) -> list[PendingGang]:
 @given(counts=sizes, most=st.integers(1, 30), priorities=st.lists(st.integers(0, 3), min_size=1, max_size=3))
 def test_a_round_gives_everybody_one_turn(counts: list[int], most: int, priorities: list[int]) -> None:
     gangs = _gangs(counts, priorities)
-    queue = SchedulingQueue(max(most, len(counts)))
+    queue = SchedulingQueue(most)
     for gang in gangs:
         queue.put(gang)
     seen: Counter[GangKey] = Counter()
     for _ in range(len(gangs) * 2):
         looked_at = queue.first()
-        assert len({gang.key for gang in looked_at}) == len(looked_at) <= max(most, len(counts))
+        assert len({gang.key for gang in looked_at}) == len(looked_at) <= most
         seen.update(gang.key for gang in looked_at)
         left = queue.unseen(gang.key for gang in looked_at)
         queue.had(gang.key for gang in looked_at)
@@ -85,3 +85,26 @@ def test_the_most_urgent_come_first() -> None:
     for gang in _gangs([40], [0, 1, 2]):
         queue.put(gang)
     assert [gang.priority for gang in queue.first()] == [2] * 6
+
+
+@given(
+    counts=sizes,
+    most=st.integers(130, 200),
+    decided=st.lists(st.one_of(st.none(), st.integers(0, 100)), max_size=12),
+)
+def test_a_cycle_that_decides_few_is_followed_by_one_that_looks_at_few_and_nobody_is_passed_over(
+    counts: list[int], most: int, decided: list[int | None]
+) -> None:
+    gangs = _gangs([count * 4 for count in counts], [0, 1])
+    queue = SchedulingQueue(most)
+    for gang in gangs:
+        queue.put(gang)
+    for number in decided:
+        queue.pace(number)
+        assert len(queue.first()) <= (most if number is None else max(LOOKS_MIN, 2 * number))
+    seen: set[GangKey] = set()
+    for _ in range(len(gangs) // len(queue.first()) * len(counts) + len(counts)):
+        looked_at = [gang.key for gang in queue.first()]
+        seen.update(looked_at)
+        queue.had(looked_at)
+    assert seen == {gang.key for gang in gangs}
