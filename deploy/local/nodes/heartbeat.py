@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 
 from deploy.local.nodes import status
-from deploy.local.nodes.writer import MERGE, TRANSIENT
+from deploy.local.nodes.writer import MERGE, STRATEGIC_MERGE, TRANSIENT
 from scheduler.kube.transport import Conflict, NotFound, Transport
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 #: A kubelet's own pace, kept up to this many writes a second over all nodes.
 KUBELET_INTERVAL_S = 10.0
 WRITES_MOST_PER_S = 50.0
+_LATE_INTERVALS = 1.5
+#: A node that was late says for so many intervals that it is ready: the lifecycle controller may have written
+#: that it is not, or be about to, and takes that back for no lease.
+_SAID_INTERVALS = 6
 _TICK_S = 0.25
 _AT_ONCE = 16
 
@@ -44,6 +49,9 @@ class Heartbeats:
         self._clock = clock
         self._is_silent = is_silent
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        #: When each node was last heard of, and until when it says that it is ready.
+        self._renewed_s: dict[str, float] = {}
+        self._says_until_s: dict[str, float] = {}
         self.renewed = 0
         self.missed = 0
 
@@ -69,9 +77,22 @@ class Heartbeats:
         async with self._slots:
             try:
                 await self._renew(name)
+                await self._say_ready(name)
                 self.renewed += 1
             except TRANSIENT:
                 self.missed += 1
+
+    async def _say_ready(self, name: str) -> None:
+        """As a kubelet that is back, or was slow, writes its status."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._renewed_s.get(name, now_s) > _LATE_INTERVALS * self._interval_s:
+            self._says_until_s[name] = now_s + _SAID_INTERVALS * self._interval_s
+        self._renewed_s[name] = now_s
+        if now_s < self._says_until_s.get(name, 0.0):
+            path = f"/api/v1/nodes/{name}/status"
+            body = status.is_ready(self._clock())
+            with contextlib.suppress(NotFound):  # Somebody took the node away.
+                await self._transport.request("PATCH", path, body=body, content_type=STRATEGIC_MERGE)
 
     async def _renew(self, name: str) -> None:
         body = status.renewal(self._clock())

@@ -89,6 +89,11 @@ def node(spec: NodeSpec, now_s: float) -> bytes:
     return _encode(body)
 
 
+def is_ready(now_s: float) -> bytes:
+    """Patch of a node's status: its kubelet is there and well."""
+    return _encode({"status": {"conditions": [_ready(now_s)]}})
+
+
 def node_status(spec: NodeSpec, now_s: float) -> bytes:
     """A patch of a Node's status."""
     return _encode({"status": _node_status(spec, now_s)})
@@ -155,9 +160,9 @@ def _containers(pod: NodePod, state: Json, *, is_ready: bool, restarts: int) -> 
     ]
 
 
-def _node_status(spec: NodeSpec, now_s: float) -> Json:
+def _ready(now_s: float) -> Json:
     now = timestamp(now_s)
-    ready: Json = {
+    return {
         "type": "Ready",
         "status": "True",
         "reason": "KubeletReady",
@@ -165,10 +170,13 @@ def _node_status(spec: NodeSpec, now_s: float) -> Json:
         "lastHeartbeatTime": now,
         "lastTransitionTime": now,
     }
+
+
+def _node_status(spec: NodeSpec, now_s: float) -> Json:
     return {
         "capacity": dict(spec.allocatable),
         "allocatable": dict(spec.allocatable),
-        "conditions": [ready],
+        "conditions": [_ready(now_s)],
         "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": spec.name}],
         "nodeInfo": _NODE_INFO,
     }
