@@ -44,8 +44,19 @@ def claim(books: Books, team: str, request: Amounts) -> Claim | Denied:
         lacking=amounts_of(lacking, resources),
         resources=tuple(name for name, is_within in zip(resources, within, strict=True) if is_within),
     )
-    after = may_start_after(books, found, sources(books, found))
+    after = may_start_after(books, found, _most_freed(books, found))
     return after if isinstance(after, Denied) else found
+
+
+def _most_freed(books: Books, claimed: Claim) -> dict[str, dict[str, int]]:
+    """More than victims can free, by team: a gang leaves whole, so the last one of a team frees what the team
+    had not borrowed as well.
+    """
+    at = {name: books.resources.index(name) for name in claimed.resources}
+    return {
+        team: {name: books.used[books.tree.leaf(team)][r] for name, r in at.items()}
+        for team in sources(books, claimed)
+    }
 
 
 def may_start_after(books: Books, claimed: Claim, taken: Mapping[str, Amounts]) -> Allowed | Denied:

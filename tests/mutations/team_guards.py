@@ -25,6 +25,13 @@ TEAM_GUARDS: tuple[Mutation, ...] = (
         test=NO_PLACE,
     ),
     Mutation(
+        name="a claim reckons with gangs that leave whole",
+        file="quotas/reclaim.py",
+        old="may_start_after(books, found, _most_freed(books, found))",
+        new="may_start_after(books, found, sources(books, found))",
+        test="tests/teams/test_every_plan_keeps_the_promises_of_quotas.py",
+    ),
+    Mutation(
         name="a pod counts with its team's default on nodes and in quotas",
         file="scheduler/teams/defaults.py",
         old="return pod if shape is pod.shape else replace(pod, shape=shape)",
