@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.invariants.history import EventVersion, GangRef, GroupVersion, PodVersion
-from scheduler.invariants.lives import Lives
-from scheduler.invariants.room import Room, fits, give, room_of
+from scheduler.invariants.lives import KEPT_S, Life, Lives
+from scheduler.invariants.room import Room, fits, give, is_missed, room_of
 from scheduler.invariants.world import Change, World
 
 #: How long a gang may be short before its others are given back, less what a look at it may be late.
@@ -18,10 +18,10 @@ SHORT_S: Final = 4.0
 RESTART_S: Final = 60.0
 #: A gang whose members were still being bound so short a time ago was getting on.
 PROGRESS_S: Final = 10.0
-#: The room of a lost member is kept for this long, for one that is not there yet.
-KEPT_S: Final = 60.0
 #: Evictions of one gang so far apart are of two decisions.
 DECISION_S: Final = 20.0
+#: What happened so short a time before an eviction was written may not have been known when it was decided.
+SEEN_S: Final = 2.0
 #: How an eviction says for whom it is; one that does not gives a gang back.
 FOR: Final = re.compile(r"\bfor (?:gang|pod) ")
 Span = tuple[float, float]
@@ -34,7 +34,9 @@ class Case:
 
     ``fault``: why they were useless, where nobody starts on the room. ``is_broken``: the gang was short, so
     that it may leave for anybody who waits. ``waiting``: who waited then, by gang or UID. ``free``: room
-    then, with those that were leaving gone. ``words``: what was said of the reason.
+    then, with those that were leaving gone. ``kept``: lost members of others, whose rooms no lower priority
+    may take, and with teams nobody of another namespace. ``unseen``: who had begun to leave, or ended, only
+    when the eviction was on its way. ``words``: what was said of the reason.
     """
 
     who: Who
@@ -44,6 +46,9 @@ class Case:
     is_broken: bool
     free: Room
     waiting: Mapping[Who, list[PodVersion]]
+    kept: Sequence[PodVersion] = ()
+    unseen: Sequence[PodVersion] = ()
+    has_teams: bool = False
     pods: dict[str, PodVersion] = field(default_factory=dict)
     #: Members that held their nodes then, and were not seen to go since.
     rest: dict[str, PodVersion] = field(default_factory=dict)
@@ -100,6 +105,8 @@ class Cases:
         self._evicted: dict[str, Case] = {}
         #: Pods of ours bound lately: (second, pod).
         self._lately: list[tuple[float, PodVersion]] = []
+        #: When somebody else than the scheduler made a pod of ours let go of its node, and the pod before.
+        self._gone: list[tuple[float, PodVersion]] = []
         #: When each pod was seen first.
         self._first: dict[str, float] = {}
         self._sizes: dict[GangRef, int] = {}
@@ -150,6 +157,9 @@ class Cases:
             self.hopes.setdefault(who, set()).add(either.nominated)
         if pod is not None and pod.nominated and before is not None and not before.nominated:
             self.nominated.append((now_s, pod))
+        stays = pod is not None and (pod.holds or pod.is_evicted)
+        if before is not None and before.holds and not before.is_evicted and not stays:
+            self._gone.append((now_s, before))
         if either.node and either.is_deleting:
             _, since_s, _ = self.leaving.get(either.uid, ("", now_s, 0.0))
             gone_s = now_s if pod is None else float("inf")
@@ -183,6 +193,9 @@ class Cases:
                 is_broken=not fault and self._is_broken(world, pod, now_s),
                 free=room_of(world, leaving_is_free=True),
                 waiting=_waiting(world),
+                kept=self._kept(who, now_s),
+                unseen=self._unseen(world, now_s),
+                has_teams=bool(world.quotas),
                 has_shares=any(one.share is not None and one.holds for one in world.pods.values()),
             )
             case.rest = {member.uid: member for member in self._kin(world, pod) if member.holds}
@@ -196,6 +209,25 @@ class Cases:
 
     def _kin(self, world: World, pod: PodVersion) -> list[PodVersion]:
         return [] if pod.gang is None else world.there(pod.gang)
+
+    def _kept(self, who: Who, now_s: float) -> list[PodVersion]:
+        """Members that other gangs lost lately, as they were on their nodes."""
+        return [
+            pod
+            for ref, life in self._lives.of.items()
+            for lost_s, pod in life.lost
+            if ref != who and now_s < lost_s + KEPT_S
+        ]
+
+    def _unseen(self, world: World, now_s: float) -> list[PodVersion]:
+        """Whose room is free, with those that leave gone, and may not have been when it was decided."""
+        found: list[PodVersion] = []
+        for at_s, pod in self._gone:
+            there = world.pods.get(pod.uid)
+            stays = there is not None and there.is_live and is_missed(world, there)
+            if at_s > now_s - SEEN_S and not stays:
+                found.append(pod)
+        return found
 
     def _stands_anew(self, world: World, who: Who, case: Case) -> bool:
         """Whether the gang started again since, so that this is another matter: with a pod made since then,
@@ -272,7 +304,7 @@ class Cases:
             pod
             for at_s, pod in self._lately
             if at_s >= since_s
-            and (at_s >= made_s or any(lost_s <= at_s <= lost_s + KEPT_S for lost_s, _ in life.lost))
+            and (at_s >= made_s + SEEN_S or _is_of_the_lost(life, pod.node, at_s))
             and pod.gang != ref
             and pod.node in room
             and world.pods.get(pod.uid)
@@ -301,6 +333,11 @@ class Cases:
 
     def _is_troubled(self, now_s: float) -> bool:
         return any(begin_s < now_s < end_s + 60.0 for begin_s, end_s in self._troubles)
+
+
+def _is_of_the_lost(life: Life, node: str, at_s: float) -> bool:
+    """Whether room on the node was kept for a lost member then."""
+    return any(lost.node == node and lost_s <= at_s <= lost_s + KEPT_S for lost_s, lost in life.lost)
 
 
 def _is_sick(world: World, pod: PodVersion) -> bool:

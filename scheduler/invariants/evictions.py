@@ -24,6 +24,8 @@ VIEW_S: Final = 5.0
 ROUND_S: Final = 5.0
 #: The same where only a higher priority has a right to the room.
 PREEMPTED: Final = re.compile(r"^preempted for (?:gang|pod) \S+(?: and \d+ more)?,")
+#: The same where a higher priority goes first, by every order.
+RANKED: Final = re.compile(r"^(?:preempted|displaced) for (?:gang|pod) \S+(?: and \d+ more)?,")
 #: How an eviction speaks of pods that are planned together with the one it names.
 MORE: Final = re.compile(r"\band (\d+) more\b")
 
@@ -180,7 +182,7 @@ def _gave_up(case: Case, named: Collection[Who], at_s: float, who: Who, level: i
 
 def _is_overtaken(case: Case, cases: Cases, named: Collection[Who], due_s: float) -> bool:
     """Whether a higher priority was promised room for the beneficiary, or took it, before it started."""
-    if not PREEMPTED.search(case.words):
+    if not RANKED.search(case.words):
         return False
     hopes = cases.hoped_for(named)
     level = max((pod.priority for who in named for pod in case.waiting.get(who, ())), default=None)
@@ -245,7 +247,7 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
     rivals = [*_others_that_start(cases, mine, together), *_before_them(cases, mine, together)]
     for spared in together:
         room = copy(first.free)
-        for node, requests in _promised(first, mine, cases):
+        for node, requests in _promised(first, mine, cases, rivals):
             take(room[node], requests)
         for case in together:
             for pod in case.pods.values() if case is not spared else ():
@@ -264,15 +266,34 @@ def _was_cut_short(cases: Cases, who: Who, first: Case) -> bool:
     return any(whose == who and 0.0 <= at_s - first.at_s <= START_S for at_s, whose, _ in cases.ended)
 
 
-def _promised(case: Case, mine: Collection[Who], cases: Cases) -> Iterator[tuple[str, Mapping[str, int]]]:
-    """Room that others had been nominated to before, or were in the same decision and never took."""
+def _promised(
+    case: Case, mine: Collection[Who], cases: Cases, rivals: Sequence[PodVersion]
+) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Room that others had been nominated to before, or were in the same decision: who never took it, or took
+    it later and does not go after the beneficiary. And what is kept for lost members of others, or came free
+    when the eviction was on its way.
+
+    rivals: those whose room is counted as they took it.
+    """
     others = [pod for who, pods in case.waiting.items() for pod in pods if who not in mine]
     yield from ((pod.nominated, pod.requests) for pod in others if pod.nominated in case.free)
-    asking = {pod.uid for pod in others if not pod.nominated}
-    asking -= {pod.uid for _, _, pod in cases.binds}
+    level = {pod.namespace: pod.priority for who in mine for pod in case.waiting.get(who, ())}
+    bound = {pod.uid for _, _, pod in cases.binds}
+    asking = {
+        pod.uid
+        for pod in others
+        if not pod.nominated and (pod.uid not in bound or pod.priority >= level.get(pod.namespace, 0))
+    }
+    asking -= {pod.uid for pod in rivals}
     for at_s, pod in cases.nominated:
         if pod.uid in asking and abs(at_s - case.at_s) <= VIEW_S and pod.nominated in case.free:
             yield pod.nominated, pod.requests
+    gone = {pod.uid: pod for pod in case.unseen}
+    for pod in case.kept:
+        least = level.get(pod.namespace) if case.has_teams else max(level.values(), default=None)
+        if pod.gang not in mine and (least is None or pod.priority >= least):
+            gone[pod.uid] = pod
+    yield from ((pod.node, pod.requests) for pod in gone.values() if pod.node in case.free)
 
 
 def _others_that_start(cases: Cases, mine: Collection[Who], together: Sequence[Case]) -> list[PodVersion]:

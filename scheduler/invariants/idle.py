@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scheduler.invariants.history import GangRef, History, PodVersion, Violation
-from scheduler.invariants.lives import Life, Lives
+from scheduler.invariants.lives import KEPT_S, Life, Lives
 from scheduler.invariants.room import Room, copy, fits, give, room_of, take, total
 from scheduler.invariants.world import Change, World, replay
 
 #: How long something that fits may wait without trouble.
 IDLE_S: Final = 60.0
-#: The room of a lost member is kept for this long, and a gang that lost one goes on without progress as long.
-KEPT_S: Final = 60.0
 #: What a look at it may be late.
 LATE_S: Final = 6.0
 #: Bindings so near to each other are one queue, and one so long keeps others waiting.

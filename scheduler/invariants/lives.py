@@ -16,6 +16,8 @@ from scheduler.invariants.world import Change, World
 #: A member that is on its way out is waited for no longer, less what a look at it may be late, unless its
 #: grace is longer.
 LEAVING_S: Final = 294.0
+#: The room of a lost member is kept for this long, for one that is not there yet.
+KEPT_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -121,13 +123,19 @@ class Lives:
 def _asked(world: World, ref: GangRef, *, there: bool = False) -> int:
     """The largest size that is asked of the gang by anybody; there: of those that stand now.
 
-    Who failed speaks for the gang until another member is made: the newest say what is asked of it now.
+    Who failed speaks for the gang until another member is made: the newest say what is asked of it now. So do
+    the newest of one controller for all of its pods.
     """
     most = sum(pod.stands for pod in world.members(ref)) if there else 10**9
     kin = world.there(ref)
     newest = max((pod.created for pod in kin if pod.phase != "Failed"), default="")
-    heard = [pod for pod in kin if pod.phase != "Failed" or pod.created >= newest]
-    said = {pod.minimum for pod in heard if not pod.together and pod.minimum <= most}
+    heard = [
+        pod
+        for pod in kin
+        if (pod.phase != "Failed" or pod.created >= newest) and not pod.together and 0 < pod.minimum <= most
+    ]
+    last = {pod.owner: pod.created for pod in sorted(heard, key=lambda pod: pod.created)}
+    said = {pod.minimum for pod in heard if not pod.owner or pod.created == last[pod.owner]}
     return max(world.minimum(ref) or 0, *said, 0)
 
 

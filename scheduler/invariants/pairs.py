@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,8 @@ FACTOR: Final = 2.0
 FLOOR_S: Final = 10.0
 #: After a fault is over.
 RECOVERY_S: Final = 240.0
+#: Who takes the place of a member that left has so long to start, once that is gone.
+REPLACED_S: Final = 60.0
 
 
 def no_lasting_harm(
@@ -97,14 +99,17 @@ def recovered(
 
     fault_s: when the fault was over. Where a pod is, and under which name, is left out. A single pod
     that ended, the last member of a gang, or one beyond its minimum asks anew behind those who waited:
-    where somebody else stands in its place that is no loss.
+    where somebody else stands in its place that is no loss. Nor is, as yet, who was told to go and takes
+    its time: its loss is not over.
     """
     at_s = fault_s + recovery_s
     now, then = standing(history, at_s), standing(reference, at_s)
-    ended = _unmissed(history, at_s) if any(now[name] > then.get(name, 0) for name in now) else {}
+    ended = Counter(_leaving(history, at_s))
+    if any(now[name] > then.get(name, 0) for name in now):
+        ended |= Counter(_unmissed(history, at_s))
     found: list[Violation] = []
     for name in sorted({*now, *then}):
-        if now.get(name, 0) + ended.get(name, 0) < then.get(name, 0):
+        if now.get(name, 0) + ended[name] < then.get(name, 0):
             text = (
                 f"{name}: {now.get(name, 0)} members stand {recovery_s:.0f} s after the fault, "
                 f"{then.get(name, 0)} without it"
@@ -129,6 +134,26 @@ def standing(history: History, at_s: float) -> dict[str, int]:
 
 def _kin(pod: PodVersion) -> str:
     return _name(pod) if pod.gang is not None else f"{pod.namespace}/{pod.owner or pod.name}"
+
+
+def _leaving(history: History, at_s: float) -> Iterator[str]:
+    """For each pod that was told to go and held its node until now: the name of who misses it."""
+    world = World(history.ours)
+    seen: dict[str, str] = {}
+    for entry in history:
+        if entry.at_s > at_s:
+            break
+        change = world.apply(entry)
+        before, recent = change.before, entry.at_s > at_s - REPLACED_S
+        if before is not None and recent and _is_leaving(history, before):
+            seen[before.uid] = _kin(before)
+    seen |= {pod.uid: _kin(pod) for pod in world.pods.values() if _is_leaving(history, pod)}
+    yield from seen.values()
+
+
+def _is_leaving(history: History, pod: PodVersion) -> bool:
+    is_its_own = pod.scheduler == history.ours and not pod.is_evicted
+    return is_its_own and pod.is_deleting and bool(pod.node) and pod.is_live
 
 
 def _unmissed(history: History, at_s: float) -> dict[str, int]:

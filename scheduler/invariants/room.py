@@ -30,13 +30,13 @@ def room_of(world: World, *, leaving_is_free: bool = False) -> Room:
         if told is not None:
             left[GPU] = min(left[GPU], UNIT * len(told.usable))
         for pod in world.on_node(name):
-            if pod.is_live and not (leaving_is_free and pod.is_deleting and not _is_missed(world, pod)):
+            if pod.is_live and not (leaving_is_free and pod.is_deleting and not is_missed(world, pod)):
                 take(left, pod.requests)
         free[name] = left
     return free
 
 
-def _is_missed(world: World, pod: PodVersion) -> bool:
+def is_missed(world: World, pod: PodVersion) -> bool:
     """Whether somebody else made it leave, and others of its gang stay."""
     if pod.gang is None or pod.is_evicted:
         return False

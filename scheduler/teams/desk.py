@@ -115,7 +115,7 @@ class Desk:
             return found
         fits, size = least - 1, most
         while fits < size:
-            some = trimmed(gang, size)
+            some = self._trimmed(gang, size)
             counts = self.allowance.split(some, is_strict=size > least)
             if counts is not None:
                 fits, found = size, (some, counts)
@@ -130,14 +130,24 @@ class Desk:
             return (gang, *self.allowance.ask(gang))
         fits, size = least - 1, most
         while fits < size:
-            _, denied = self.allowance.ask(trimmed(gang, size), is_strict=True)
+            _, denied = self.allowance.ask(self._trimmed(gang, size), is_strict=True)
             if denied is None:
                 fits = size
             most = most if denied is None else size - 1
             size = (fits + most + 1) // 2
-        if fits < least:
-            return (trimmed(gang, least), *self.allowance.ask(trimmed(gang, least)))
-        return (trimmed(gang, fits), *self.allowance.ask(trimmed(gang, fits)))
+        tried = self._trimmed(gang, max(fits, least))
+        return (tried, *self.allowance.ask(tried))
+
+    def _trimmed(self, gang: PendingGang, size: int) -> PendingGang:
+        """So much of the gang as its team may start. Of equal pods those go first for which room is made."""
+        nodes = self.allowance.nominated(gang) if gang.key in self._promised else {}
+        if nodes:
+            roles = (
+                replace(role, pods=tuple(sorted(role.pods, key=lambda pod: pod.uid not in nodes)))
+                for role in gang.roles
+            )
+            gang = replace(gang, roles=tuple(roles))
+        return trimmed(gang, size)
 
     def may_make_room(self, gang: PendingGang) -> bool:
         """Whether anybody could be evicted for the gang, or could have been by now."""

@@ -251,4 +251,11 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         new="",
         test=f"{ENDED}::test_who_is_none_of_it_or_is_counted_by_name_is_taken_off_no_budget",
     ),
+    Mutation(
+        name="of those whom a quota lets start, for whom room is made go first",
+        file="scheduler/teams/desk.py",
+        old="        nodes = self.allowance.nominated(gang) if gang.key in self._promised else {}\n",
+        new="        nodes: dict[str, str] = {}\n",
+        test="tests/teams/test_room_that_is_made_stays_promised.py",
+    ),
 )

@@ -32,3 +32,30 @@ def test_the_last_of_a_lower_priority_to_go_takes_no_promise_with_it(size: int) 
         await living.end()
 
     live(story())
+
+
+@pytest.mark.parametrize("guaranteed", [0, 8])
+def test_a_member_that_comes_later_has_nobody_else_evicted(guaranteed: int) -> None:
+    """Its quota lets one of the two start. That is the one for which others leave, whatever their ranks."""
+
+    async def story() -> None:
+        living = Living(namespaces=("a",))
+        living.nodes(2)
+        living.team("a", guaranteed={"gpu": guaranteed}, limit={"gpu": 16})
+        living.pod("low-0", "a", 8, grace_s=30)
+        living.pod("low-1", "a", 8, grace_s=30)
+        await living.passes(5)
+        assert len(living.running("a")) == 2
+        living.silence(2)
+        living.pod("wide-5", "a", 8, priority=10, gang=("wide", 1))
+        await living.passes(5)
+        living.pod("wide-1", "a", 8, priority=10, gang=("wide", 1))
+        await living.passes(10)
+        assert len(living.evicted) == 1
+        living.delete(living.evicted[0], "a")
+        await living.passes(10)
+        assert "wide-5" in living.running("a")
+        assert len(living.evicted) == 1
+        await living.end()
+
+    live(story())

@@ -178,3 +178,30 @@ def test_a_gang_that_lost_more_than_was_beyond_its_minimum_is_a_loss(seed: int) 
         return told.history(quiet_s=1_000.0)
 
     assert recovered(lived(with_fault=True), lived(with_fault=False), fault_s=200.0)
+
+
+@few
+@given(
+    seed=SEEDS,
+    stays_s=st.none() | st.floats(1.0, 175.0) | st.floats(185.0, 230.0),
+    is_evicted=st.booleans(),
+    lost=st.integers(1, 2),
+)
+def test_a_member_that_takes_its_time_to_go_is_no_loss_yet(
+    seed: int, stays_s: float | None, is_evicted: bool, lost: int
+) -> None:
+    """One member leaves when the fault is over. It goes, or is on its node for longer than anybody looks."""
+    told = Chronicle(seed)
+    told.node("n0", 8)
+    ref, uids = told.gang("trains", 4)
+    told.place(ref, uids, "n0")
+    for uid in uids[1:lost]:
+        told.fail(uid)
+    told.now_s = 300.0
+    told.change(replace(told.pods[uids[0]], is_deleting=True, is_evicted=is_evicted))
+    if stays_s is not None:
+        told.now_s = 300.0 + stays_s
+        told.remove(uids[0])
+    found = recovered(told.history(quiet_s=1_000.0), _stood(seed, 4), fault_s=300.0, recovery_s=240.0)
+    is_over = stays_s is not None and stays_s < 180.0
+    assert bool(found) is (is_over or is_evicted or lost > 1)

@@ -57,3 +57,28 @@ def test_nor_may_it_be_given_back_for_others(seed: int, size: int, is_smaller: b
     found = [str(each) for each in no_useless_eviction(told.history(quiet_s=1_000.0))]
     assert (found != []) is is_smaller
     assert all("the gang stood" in text for text in found)
+
+
+@few
+@given(seed=SEEDS, size=st.integers(3, 6), has_one_owner=st.booleans())
+def test_the_newest_of_one_controller_speak_for_all_of_its_pods(
+    seed: int, size: int, has_one_owner: bool
+) -> None:
+    """Its size was lowered while all ran; two fail, of which one is made anew, and says the new size."""
+    told = honest(seed)
+    told.node("n8", 4 * size)
+    uids = [told.pod(f"elastic-{i}", gpus=4, gang=REF, minimum=size) for i in range(size)]
+    for uid in uids:
+        told.change(replace(told.pods[uid], owner="set" if has_one_owner else uid))
+    told.place(REF, uids, "n8")
+    told.now_s += 100.0
+    for uid in uids[:2]:
+        told.fail(uid)
+    again = told.pod("elastic-0-again", gpus=4, gang=REF, minimum=size - 1)
+    told.change(replace(told.pods[again], owner="set" if has_one_owner else again, created="1"))
+    told.bind(again, "n8")
+    told.pod("behind", gpus=4 * size)
+    told.now_s += 100.0
+    told.node("n9", 1)
+    found = no_idle_hole(told.history(quiet_s=300.0))
+    assert (found == []) is has_one_owner

@@ -14,13 +14,13 @@ SEEDS = st.integers(0, 2**32)
 few = settings(max_examples=15)
 
 
-def _evicted_for(told: Chronicle, level: int) -> None:
+def _evicted_for(told: Chronicle, level: int, words: str = "") -> None:
     """Somebody of this priority waits for a node, from which a pod is evicted for it."""
     victim, urgent = told.pod("victim", gpus=16), told.pod("urgent", gpus=16)
     told.change(replace(told.pods[urgent], priority=level, nominated="n8"))
     told.bind(victim, "n8")
     told.now_s += 20.0
-    told.evict(victim, f"preempted for pod team/urgent, which has priority {level}")
+    told.evict(victim, words or f"preempted for pod team/urgent, which has priority {level}")
 
 
 def _found(told: Chronicle) -> list[str]:
@@ -53,12 +53,15 @@ def test_a_node_that_became_smaller_while_the_eviction_was_written(seed: int, be
     more=st.integers(-3, 3),
     after_s=st.floats(0.0, 100.0),
     starts=st.booleans(),
+    is_displaced=st.booleans(),
 )
 def test_somebody_to_whom_the_room_was_promised_meanwhile_or_who_took_it(
-    seed: int, level: int, more: int, after_s: float, starts: bool
+    seed: int, level: int, more: int, after_s: float, starts: bool, is_displaced: bool
 ) -> None:
+    """A higher priority goes first by every order, also by that of a policy which displaces."""
     told = _begun(seed)
-    _evicted_for(told, level)
+    displaced = "displaced for pod team/urgent, which goes first by the policy's order"
+    _evicted_for(told, level, displaced if is_displaced else "")
     told.now_s += after_s
     other = told.pod("other", gpus=1)
     told.change(replace(told.pods[other], priority=level + more, nominated="" if starts else "n8"))
