@@ -46,8 +46,9 @@ WRITE_TIMEOUT_S = 5.0
 BACKOFF_S = 0.5
 BACKOFF_S_MAX = 30.0
 #: After each write a writer leaves the API server in peace for so many times as long as that took: who binds
-#: comes before who is told.
+#: comes before who is told. Not where it is slow by itself: then little is written anyway.
 RESTS = 3.0
+REST_S_MAX = 0.1
 #: While binds are in flight each writer still writes one announcement in this time.
 PAUSE_S_MAX = 2.0
 
@@ -214,8 +215,7 @@ class Announcer:
         """
         for pod in pods:
             mark = _Marking(pod=pod, reason=reason, why=why, at_s=self._clock())
-            # Whoever waits can be told later; who leaves cannot.
-            self._put(_slot(mark), pod, mark, is_urgent=True)
+            self._put(_slot(mark), pod, mark)
             self._report(Event(pod=pod, reason="Evicted", note=why, type="Warning", action="Evicting"))
 
     def warn(self, pod: PodRef, note: str) -> None:
@@ -261,7 +261,7 @@ class Announcer:
             finally:
                 self._in_flight -= 1
                 self._count()
-            await asyncio.sleep(min(RESTS * (clock() - begun_s), PAUSE_S_MAX))
+            await asyncio.sleep(min(RESTS * (clock() - begun_s), REST_S_MAX))
 
     async def _write(self, item: _Item) -> None:
         """One item once; what may succeed later is queued again, a bounded number of times."""
@@ -379,9 +379,9 @@ class Announcer:
         item = _Reporting(event=event, serial=self._serial, at_s=self._clock())
         self._put(_slot(item), event.pod, item)
 
-    def _put(self, slot: str, pod: PodRef, item: _Item, *, is_urgent: bool = False) -> bool:
+    def _put(self, slot: str, pod: PodRef, item: _Item) -> bool:
         """Queue, replacing what was queued for the same pod; whether it found room."""
-        left_out = self._queue.put(slot, pod.namespace, item, is_urgent=is_urgent)
+        left_out = self._queue.put(slot, pod.namespace, item, is_urgent=_is_urgent(item))
         if left_out is not None:
             self._give_up(left_out, "dropped")
         self._count()
@@ -414,6 +414,13 @@ def _slot(item: _Item) -> str:
             return f"victim {pod.uid}"
         case _Reporting(serial=serial):
             return f"event {serial}"
+
+
+def _is_urgent(item: _Item) -> bool:
+    """Whoever waits can be told later; who leaves cannot. And who reads a nomination leaves the room to it:
+    another scheduler, and the next leader.
+    """
+    return isinstance(item, _Marking) or (isinstance(item, _Telling) and bool(item.condition.nominated))
 
 
 def _about(item: _Item) -> PodRef:

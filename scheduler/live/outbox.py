@@ -26,7 +26,9 @@ class Outbox(Generic[T]):
 
         So one namespace with much to be told takes nothing from the others.
         """
-        if slot in self._urgent or is_urgent:
+        if slot in self._urgent:
+            self._urgent[slot] = item
+        elif is_urgent:
             self.drop(slot)
             self._urgent[slot] = item
         else:

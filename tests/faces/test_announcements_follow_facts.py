@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scheduler.live.announcements import CONDITION_REASONS, Condition, event_body
 from scheduler.live.announcements import Event as Told
-from scheduler.live.announcer import TRIES_MAX, Announcer
+from scheduler.live.announcer import REST_S_MAX, RESTS, TRIES_MAX, Announcer
 from scheduler.live.metrics import Metrics
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
@@ -365,7 +365,25 @@ async def test_one_namespace_with_much_to_be_told_holds_up_no_other() -> None:
     assert {one.name for one in few} <= set(board.order[: 4 * len(few)]), "in turn, not behind the others"
 
 
-@given(takes_s=st.floats(0.01, 0.6))
+async def test_for_whom_room_is_held_is_told_before_others() -> None:
+    many, held, board = members(40), pod("held"), Board()
+    board.add(*many, held)
+    verdict = Verdict(
+        key=GangKey(namespace="team", dialect="pod", name=held.uid),
+        reason="WaitingForVictims",
+        message="waits for pods that are leaving",
+        nominated={held.uid: "n1"},
+    )
+    async with staged(board) as stage:
+        stage.announcer.pause()
+        stage.announcer.say(waits("Unschedulable", "needs 40"), many)
+        stage.announcer.say(verdict, [held])
+        stage.announcer.resume()
+        await stage.announcer.drained()
+    assert "held" in board.order[:4]
+
+
+@given(takes_s=st.floats(0.001, REST_S_MAX / RESTS))
 @settings(deadline=None, max_examples=20)
 def test_the_writers_leave_the_api_server_in_peace_for_longer_than_they_keep_it(takes_s: float) -> None:
     async def kept_s() -> tuple[float, float]:

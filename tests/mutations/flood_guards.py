@@ -19,6 +19,13 @@ FLOOD_GUARDS: tuple[Mutation, ...] = (
         test=f"{TOLD}::test_one_namespace_with_much_to_be_told_holds_up_no_other",
     ),
     Mutation(
+        name="for whom room is held is told before others",
+        file="scheduler/live/announcer.py",
+        old="isinstance(item, _Telling) and bool(item.condition.nominated)",
+        new="False",
+        test=f"{TOLD}::test_for_whom_room_is_held_is_told_before_others",
+    ),
+    Mutation(
         name="what finds no room to wait is of the longest line",
         file="scheduler/live/outbox.py",
         old="longest = max(self._lines, key=lambda name: len(self._lines[name]))",

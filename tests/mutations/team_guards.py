@@ -70,8 +70,8 @@ TEAM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="who leaves is told before those who wait",
         file="scheduler/live/announcer.py",
-        old="mark, is_urgent=True)",
-        new="mark)",
+        old="return isinstance(item, _Marking) or (",
+        new="return False or (",
         test=f"{TOLD}::test_who_leaves_is_told_before_those_who_wait",
     ),
     Mutation(
