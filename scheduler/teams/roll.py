@@ -190,7 +190,8 @@ class Roll:
         """A pod as observed, for whether it is leaving."""
         if pod.is_deleting and pod.holds_capacity:
             self._leaving.setdefault(pod.uid, _Leaving()).is_condemned = False
-        elif pod.uid in self._leaving and not self._leaving[pod.uid].is_condemned:
+        elif pod.uid in self._leaving and (pod.has_ended or not self._leaving[pod.uid].is_condemned):
+            # Who ended by itself before it could be evicted leaves no more, though it stays as an object.
             del self._leaving[pod.uid]
 
     def forget(self, uid: str) -> None:
