@@ -11,12 +11,41 @@ GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
 COUNTED = "tests/healing/test_what_is_bound_counts.py"
 WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
 DONE = "tests/healing/test_who_did_its_work_is_not_missed.py"
+ITS_ROOM = "tests/healing/test_who_a_gang_is_given_back_for_has_its_room.py"
 HARM = "tests/usefulness/test_harm_and_a_loss_for_good_are_seen.py"
 NEEDED = "tests/usefulness/test_who_needs_the_room_no_more_is_excused.py"
 EXCUSED = "tests/usefulness/test_who_loses_the_room_to_others_is_excused.py"
 JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
 HEALING_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="room that a gang is given back for is held for whom that is",
+        file="scheduler/losses.py",
+        old="                self._state.roll.help(key, nodes)\n",
+        new="                pass\n",
+        test=ITS_ROOM,
+    ),
+    Mutation(
+        name="but not against a higher priority",
+        file="scheduler/teams/roll.py",
+        old="if waiting[key].priority < highest:",
+        new="if False:",
+        test=WHOLE,
+    ),
+    Mutation(
+        name="also for who waits apart",
+        file="scheduler/cycles.py",
+        old="if (gang := self.apart.drop(key)) is not None:",
+        new="if (gang := None) is not None:",
+        test=ITS_ROOM,
+    ),
+    Mutation(
+        name="of those who ask for the same the first is helped",
+        file="scheduler/given_back.py",
+        old="in_order(snapshot.gangs, policy.order, snapshot.at_s)",
+        new="snapshot.gangs",
+        test=ITS_ROOM,
+    ),
     Mutation(
         name="a new leader reads who did its work and is gone",
         file="scheduler/live/takeover.py",
@@ -244,8 +273,8 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a broken gang leaves only where somebody then starts",
         file="scheduler/losses.py",
-        old="for key in self._of_use(able, lacking) if able else ():",
-        new="for key in able:",
+        old="for given in self._of_use(able, lacking) if able else ():",
+        new="for given in (Given(key=key, starts={}) for key in able):",
         test=LOST,
     ),
     Mutation(
