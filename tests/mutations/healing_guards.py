@@ -19,6 +19,13 @@ JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
 HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="who did its work and is gone stands for the judge as well",
+        file="scheduler/invariants/idle.py",
+        old="stand = sum(pod.stands for pod in world.members(who))",
+        new="stand = sum(pod.stands for pod in world.there(who))",
+        test="tests/usefulness/test_each_idle_hole_is_seen.py",
+    ),
+    Mutation(
         name="room that a gang is given back for is held for whom that is",
         file="scheduler/losses.py",
         old="                self._state.roll.help(key, nodes)\n",
