@@ -346,7 +346,12 @@ class Cycles:
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
         """Gangs that are to be given back, whoever left them partly bound; each told once."""
-        return self._losses.overdue(now_s, is_running, self._lacking)
+        found = self._losses.overdue(now_s, is_running, self._lacking)
+        for key in dict.fromkeys(key for gone in found for key in gone.starts):
+            # Its room is held for as long as it is looked at.
+            if (gang := self.apart.drop(key)) is not None:
+                self._queue.put(gang)
+        return found
 
     def due_s(self, now_s: float) -> float | None:
         """When time alone next changes something, or None: a shell that skips idle time asks this."""

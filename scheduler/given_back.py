@@ -13,6 +13,7 @@ from scheduler.model.objects import Pod, Shape
 from scheduler.model.plan import Budget, Place, Policy, Snapshot
 from scheduler.planner import plan
 from scheduler.planning.equals import asked
+from scheduler.planning.turns import in_order
 
 #: Gangs that wait and are tried, of those that ask for different things.
 TRIED_MAX = 64
@@ -31,13 +32,21 @@ class Broken:
     whole: PendingGang | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A gang to be given back, and who then start on its nodes, itself among them: node by pod UID."""
+
+    key: GangKey
+    starts: Mapping[GangKey, Mapping[str, str]]
+
+
 def of_use(
     snapshot: Snapshot,
     policy: Policy,
     broken: Sequence[Broken],
     lacking: Container[GangKey] | None,
     masks: Mapping[Shape, NDArray[np.bool_]],
-) -> list[GangKey]:
+) -> list[Given]:
     """Of these gangs, those on whose nodes somebody starts once they are gone, and nobody before.
 
     Each time the one is taken whose room makes most of the others stand again, and of those the smallest.
@@ -55,7 +64,7 @@ def of_use(
         vacancies=tuple(room for room in snapshot.vacancies if room.gang not in keys),
     )
     own = [replace(gang, blocked=None) for gang in snapshot.gangs if gang.key in keys]
-    waiting = _picked(snapshot.gangs, keys, lacking)
+    waiting = _picked(in_order(snapshot.gangs, policy.order, snapshot.at_s), keys, lacking)
     able = {place.gang.key for place in _tried(bare, policy, [*own, *waiting])}
     look = _Look(
         bare=bare,
@@ -64,7 +73,7 @@ def of_use(
         waiting=[gang for gang in waiting if gang.key not in able],
         own=[gang for gang in own if gang.key not in able],
     )
-    given: list[GangKey] = []
+    given: list[Given] = []
     while len(look.broken) > 1 and (found := look.best_alone()) is not None:
         given.append(found)
     return given + look.together()
@@ -81,7 +90,7 @@ class _Look:
     own: list[PendingGang]
     tries: int = 0
 
-    def best_alone(self) -> GangKey | None:
+    def best_alone(self) -> Given | None:
         """One gang by whose end alone somebody starts on its nodes; from here on it is gone."""
         best: tuple[int, int, Broken, Snapshot, tuple[Place, ...]] | None = None
         for one in sorted(self.broken, key=lambda each: len(each.pods))[:ALONE_MAX]:
@@ -91,7 +100,7 @@ class _Look:
             freed = replace(self.bare, free=_freed(self.bare, [one]))
             others = [gang for gang in self.own if gang.key != one.key]
             places = _tried(freed, self.policy, [*others, *self.waiting, *_wholes([one])])
-            if not _meet(places, [one]):
+            if not _meet(places, one):
                 continue
             score = (sum(map(_stands_again, places)), -len(one.pods))
             if best is None or score > best[:2]:
@@ -104,23 +113,28 @@ class _Look:
         self.broken = [one for one in self.broken if one is not gone and one.key not in placed]
         self.waiting = [gang for gang in self.waiting if gang.key not in placed]
         self.own = [gang for gang in self.own if gang.key not in placed and gang.key != gone.key]
-        return gone.key
+        return _given(places, gone)
 
-    def together(self) -> list[GangKey]:
+    def together(self) -> list[Given]:
         """All on whose nodes somebody starts once all that are left are gone."""
         freed = replace(self.bare, free=_freed(self.bare, self.broken))
         places = _tried(freed, self.policy, [*self.waiting, *_wholes(self.broken)])
-        return _meet(places, self.broken)
+        return [_given(places, one) for one in self.broken if _meet(places, one)]
 
 
 def _wholes(broken: Sequence[Broken]) -> list[PendingGang]:
     return [one.whole for one in broken if one.whole is not None]
 
 
-def _meet(places: Sequence[Place], broken: Sequence[Broken]) -> list[GangKey]:
-    """Those on whose nodes somebody starts."""
-    nodes = {assignment.node for place in places for assignment in place.assignments}
-    return [one.key for one in broken if any(pod.node_name in nodes for pod in one.pods)]
+def _meet(places: Iterable[Place], gone: Broken) -> list[Place]:
+    """Those who start on its nodes."""
+    nodes = {pod.node_name for pod in gone.pods}
+    return [place for place in places if any(a.node in nodes for a in place.assignments)]
+
+
+def _given(places: Iterable[Place], gone: Broken) -> Given:
+    starts = {place.gang.key: {a.pod.uid: a.node for a in place.assignments} for place in _meet(places, gone)}
+    return Given(key=gone.key, starts=starts)
 
 
 def _stands_again(place: Place) -> bool:

@@ -7,11 +7,11 @@ it is given back only where somebody who waits then starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from scheduler.gangs.healing import LEAVING_S, RESTARTING, SPARED_S, STOPPED_S, TRIED_EVERY_S, Healing
 from scheduler.gangs.standing import Shortage
-from scheduler.given_back import Broken, of_use
+from scheduler.given_back import Broken, Given, of_use
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Policy
@@ -30,6 +30,8 @@ class Overdue:
     gang: PendingGang
     pods: tuple[Pod, ...]
     reason: str
+    #: For whom of those that wait, node by pod UID: the room is held for them.
+    starts: Mapping[GangKey, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -127,15 +129,18 @@ class Losses:
             elif one.is_broken and self._is_lost(key, one, clock, now_s):
                 broken.append(key)
         able = [key for key in broken if leave.may_go(self._state.remains(key)[1])]
-        for key in self._of_use(able, lacking) if able else ():
+        for given in self._of_use(able, lacking) if able else ():
+            key = given.key
             back = self._given_back(key, short[key], now_s - self._clocks[key].began_s)
             if leave.take(back.pods):
-                found.append(back)
+                found.append(replace(back, starts=given.starts))
         for key in broken:
             self._clocks[key].tried_s = now_s
         for gone in found:
             del self._clocks[gone.gang.key]
             self._state.gangs.vacancies.give_up(gone.gang.key)
+            for key, nodes in gone.starts.items():
+                self._state.roll.help(key, nodes)
         return found
 
     def spare(self, key: GangKey, now_s: float) -> None:
@@ -192,7 +197,7 @@ class Losses:
     def _is_lost(self, key: GangKey, short: Shortage, clock: _Clock, now_s: float) -> bool:
         return not self._restarts(key) and now_s >= self._lost_s(short, clock)
 
-    def _of_use(self, keys: Collection[GangKey], lacking: Container[GangKey] | None) -> list[GangKey]:
+    def _of_use(self, keys: Collection[GangKey], lacking: Container[GangKey] | None) -> list[Given]:
         """Of these gangs those by whose end somebody starts who waits."""
         snapshot = self._state.snapshot(self._at_s)
         broken = [

@@ -26,8 +26,6 @@ LATE_S: Final = 6.0
 #: Bindings so near to each other are one queue, and one so long keeps others waiting.
 NEXT_S: Final = 3.0
 BUSY_S: Final = 10.0
-#: Dialects whose objects tell how many members did their work.
-TELLING: Final = frozenset({"job", "jobset", "trainjob"})
 Span = tuple[float, float]
 #: A gang, or a pod that starts by itself by its UID.
 Who = GangRef | str
@@ -51,8 +49,6 @@ class _Referee:
     once: set[GangRef] = field(default_factory=set)
     led_s: float = 0.0
     epoch: int = 0
-    #: How many of each gang did their work and were gone before that.
-    forgotten: Mapping[GangRef, int] = field(default_factory=dict)
 
     def take(self, world: World, change: Change) -> None:
         self.lives.take(world, change)
@@ -61,7 +57,6 @@ class _Referee:
         epoch = world.lease.epoch if world.lease is not None else self.epoch
         if epoch != self.epoch:
             self.epoch, self.led_s = epoch, change.entry.at_s
-            self.forgotten = {ref: _gone(world, ref) for ref in world.refs()}
 
     def turns_s(self, world: World, now_s: float) -> float:
         """When time alone next changes what there is room for."""
@@ -96,7 +91,7 @@ class _Referee:
         first = self._first(world, waiting) if may_evict else None
         found: dict[Who, str] = {}
         for who, pods in waiting.items():
-            asked = _asked(world, self.lives, who, pods, self._forgotten(who))
+            asked = _asked(world, self.lives, who, pods)
             if not asked:
                 continue
             room = _beside(free, holds, who)
@@ -108,12 +103,6 @@ class _Referee:
                     found[who] = where
                     break
         return found
-
-    def _forgotten(self, who: Who) -> int:
-        """How many members did their work of which a leader that was started since can know nothing."""
-        if not isinstance(who, GangRef) or who.dialect in TELLING:
-            return 0
-        return self.forgotten.get(who, 0)
 
     def _holds(
         self, waiting: Mapping[Who, Sequence[PodVersion]], now_s: float
@@ -260,9 +249,7 @@ def _untroubled(from_s: float, to_s: float, troubles: Sequence[Span]) -> float:
     return max(longest, to_s - at_s)
 
 
-def _asked(
-    world: World, lives: Lives, who: Who, pods: Sequence[PodVersion], forgotten: int
-) -> list[PodVersion]:
+def _asked(world: World, lives: Lives, who: Who, pods: Sequence[PodVersion]) -> list[PodVersion]:
     """The pods with which a gang, or a pod, starts or goes on; none where it is not for this judge to say."""
     if not all(pod.is_plain and pod.share is None for pod in pods):
         return []
@@ -275,8 +262,8 @@ def _asked(
     if life is None or not life.minimum or not runs:
         # Where members carry several sizes, whose word counts is not for this judge: none starts with less.
         most = max((pod.minimum for pod in world.there(who) if not pod.together), default=0)
-        stand = sum(pod.stands for pod in world.there(who))
-        need = max(1, (world.missing(who, lambda pod: pod.stands) or 0) + forgotten, most - stand)
+        stand = sum(pod.stands for pod in world.members(who))
+        need = max(1, world.missing(who, lambda pod: pod.stands) or 0, most - stand)
     else:
         # Each that comes in the place of a lost member, or in addition, starts as it comes.
         need = 1
@@ -287,12 +274,6 @@ def _asked(
         need = max(need, minimum)
     asked = ready[:need]
     return asked if len(ready) >= need and _is_due(world, asked) else []
-
-
-def _gone(world: World, ref: GangRef) -> int:
-    """How many did their work and are not there any more; pods of an earlier run that are there are none."""
-    there = {pod.uid for pod in world.there(ref)}
-    return sum(pod.uid not in there for pod in world.members(ref))
 
 
 def _is_due(world: World, pods: Sequence[PodVersion]) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from scheduler.gangs import events
 from scheduler.gangs.attempt import Attempt
 from scheduler.gangs.recovery import TAKING_BACK
+from scheduler.inventory import times
 from scheduler.kube import wire
 from scheduler.kube.client import Client
 from scheduler.kube.depth import decode
@@ -28,7 +29,7 @@ from scheduler.kube.transport import (
     NotFound,
     OutcomeUnknown,
 )
-from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.gang import Finished, GangKey, PendingGang
 
 API_VERSION = "stowplan.dev/v1alpha1"
 DIALECT = "stowplan.dev/dialect"
@@ -55,6 +56,8 @@ class Claim:
     message: str
     #: The minimum under which the gang started, 0 while it never stood.
     started: int = 0
+    #: Members that did their work and were deleted since.
+    finished: tuple[Finished, ...] = ()
 
 
 def object_name(key: GangKey) -> str:
@@ -86,6 +89,17 @@ def claim_of(found: wire.Gang) -> Claim | None:
         reason=status.reason,
         message=status.message,
         started=status.started_min_member,
+        finished=tuple(_finished(pod) for pod in status.succeeded or ()),
+    )
+
+
+def _finished(found: wire.FinishedPod) -> Finished:
+    return Finished(
+        uid=found.uid,
+        name=found.pod,
+        owner=found.owner,
+        created_s=times.read(found.created) or 0.0,
+        ended_s=times.read(found.ended) or 0.0,
     )
 
 
@@ -212,6 +226,7 @@ class ClaimBook:
             "startedMinMember": gang.stood,
             "members": gang.standing + len(gang.pods),
             "bound": gang.standing,
+            "succeeded": _succeeded(gang),
         }
         try:
             await self._put_status(key, status, epoch=epoch)
@@ -317,7 +332,21 @@ def _intent(attempt: Attempt, gang: PendingGang) -> dict[str, object]:
         "startedMinMember": gang.stood,
         "members": attempt.standing + len(gang.pods),
         "bound": attempt.standing,
+        "succeeded": _succeeded(gang),
     }
+
+
+def _succeeded(gang: PendingGang) -> list[dict[str, object]]:
+    return [
+        {
+            "pod": pod.name,
+            "uid": pod.uid,
+            "owner": pod.owner,
+            "created": times.written(pod.created_s),
+            "ended": times.written(pod.ended_s or None),
+        }
+        for pod in gang.finished
+    ]
 
 
 def _newer(one: Claim, other: Claim) -> bool:

@@ -7,6 +7,7 @@ few workers of its own, so that telling never slows binding.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from scheduler.kube.transport import ApiError, ClusterError
 from scheduler.live.claims import MESSAGE_MAX, Claim, ClaimBook
 from scheduler.live.logs import logger
 from scheduler.live.rotation import Rotation
-from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.gang import Finished, GangKey, PendingGang
 from scheduler.model.plan import Verdict
 from scheduler.state import ClusterState
 
@@ -27,6 +28,8 @@ QUEUE_MAX = 10_000
 SWEPT_AT_ONCE = 2_000
 #: What a Gang may still say when its attempt is over and all that waited has its place, or has left.
 _OPEN = frozenset({"Binding", "Pending", TAKING_BACK})
+#: Of a Gang at which nothing is under way.
+_AT_REST = frozenset({"Bound", "Pending"})
 
 
 class Runs(Protocol):
@@ -69,11 +72,18 @@ class Noticeboard:
                 continue
             if not state.members(key):
                 self._want(key, Notice(None))
-            elif state.view(key) is None and key not in partial and _is_old(claim, state.gangs.stood(key)):
+            elif state.view(key) is not None:
+                continue
+            elif key not in partial and _is_old(claim, state.gangs.stood(key)):
                 gang, pods = state.remains(key)
                 # A gang whose last waiting members left, as when it shrinks, stands with the others.
                 if pods or claim.phase != "Pending":
                     self._want(key, Notice(gang, "Bound", "Bound", "", epoch))
+            elif claim.phase in _AT_REST and _uids(claim.finished) != _uids(state.gangs.finished(key)):
+                gang, pods = state.remains(key)
+                # Of a gang that is over each is deleted in turn, and nobody asks any more.
+                if pods:
+                    self._want(key, Notice(gang, claim.phase, claim.reason, claim.message, epoch))
 
     async def run(self) -> None:
         """Write notices until cancelled."""
@@ -87,8 +97,9 @@ class Noticeboard:
         if notice.gang is None or claim is None:
             is_said = notice.gang is None and claim is None
         else:
-            said = (claim.phase, claim.reason, claim.message, claim.started)
-            is_said = said == (notice.phase, notice.reason, message, notice.gang.stood)
+            gang = notice.gang
+            said = (claim.phase, claim.reason, claim.message, claim.started, _uids(claim.finished))
+            is_said = said == (notice.phase, notice.reason, message, gang.stood, _uids(gang.finished))
         is_held = self._held_s.get(key, 0.0) > asyncio.get_running_loop().time()
         if is_said or is_held or key in self._writing or len(self._wanted) >= QUEUE_MAX:
             return
@@ -135,3 +146,8 @@ class Noticeboard:
 def _is_old(claim: Claim, stood: int) -> bool:
     """Whether the object of a gang that waits for nothing does not say so, or by which minimum it stands."""
     return claim.phase in _OPEN or (bool(stood) and claim.started != stood)
+
+
+def _uids(finished: Iterable[Finished]) -> frozenset[str]:
+    """Whose these are: leaders saw them go in different orders."""
+    return frozenset(one.uid for one in finished)

@@ -1,5 +1,5 @@
-"""What an earlier leader wrote: by which minimum gangs stand, where their members were to go, and what it
-takes back and did not live to, which is done to the end, each member once.
+"""What an earlier leader wrote: by which minimum gangs stand, who did their work and is gone, where members
+were to go, and what it takes back and did not live to, which is done to the end, each member once.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Takeover:
         Whoever of them it then sees go is a lost member, whose room is kept when it leads.
         """
         for claim in self._claims.all():
+            self._state.gangs.recall_finished(claim.key, claim.finished)
             if claim.started:
                 self._state.gangs.remember(claim.key, claim.started)
 

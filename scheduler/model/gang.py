@@ -126,6 +126,19 @@ def taken_by(rooms: Iterable[Vacancy], node: str, shape: Shape) -> Vacancy | Non
     return next(chain(here, alike), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A member that did its work and was deleted: what is to be known of it to go on counting on it."""
+
+    uid: str
+    name: str
+    #: UID of the object that made it, empty for a bare pod: another run of the name has another one.
+    owner: str
+    created_s: float
+    #: 0 where its status did not tell.
+    ended_s: float
+
+
 @like_dataclass
 class PendingRole(Struct, frozen=True, kw_only=True, gc=False):
     """Unbound pods of one role and one shape, in the order in which they get their places.
@@ -171,6 +184,8 @@ class PendingGang(Struct, frozen=True, kw_only=True, gc=False):
     stood: int = 0
     #: It does not stand by that any more: what it waits for comes in the place of lost members.
     is_broken: bool = False
+    #: Of its members that did their work those that are not there any more, no more than it takes to stand.
+    finished: tuple[Finished, ...] = ()
 
     @property
     def is_started(self) -> bool:

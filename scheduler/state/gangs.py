@@ -7,13 +7,14 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from scheduler.gangs.groups import Group, GroupKind, Job
+from scheduler.gangs.membership import membership
 from scheduler.gangs.registry import DIALECTS, resolve, warning
 from scheduler.gangs.standing import Shortage
-from scheduler.gangs.view import as_remains, is_pending, look, outsiders, pending_gang, single
-from scheduler.model.gang import GangKey, GangSpec, HeldBy, PendingGang, Vacancy, Waiting
+from scheduler.gangs.view import as_remains, is_pending, look, minimum_of, outsiders, pending_gang, single
+from scheduler.model.gang import Finished, GangKey, GangSpec, HeldBy, PendingGang, Vacancy, Waiting
 from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.records import Record
-from scheduler.state.ended import Ended
+from scheduler.state.ended import Ended, as_finished
 from scheduler.state.news import News
 from scheduler.state.vacancies import Vacancies
 
@@ -124,6 +125,7 @@ class Gangs:
         members = self.members.get(key)
         if members is not None:
             members.pop(record.observed.uid, None)
+            self._ended.left(key, record.observed.uid)
             if not members:
                 del self.members[key]
                 self._noticed.pop(key, None)
@@ -161,6 +163,12 @@ class Gangs:
         if key not in self._stood and key in self.members:
             self._remembered[key] = min_member
             self._gained[key] = None
+            self._dirty[key] = None
+
+    def recall_finished(self, key: GangKey, finished: Sequence[Finished]) -> None:
+        """Who did its work and was deleted before, as an earlier leader wrote."""
+        if finished and key in self.members:
+            self._ended.recall(key, finished)
             self._dirty[key] = None
 
     def recall(self, key: GangKey, min_member: int, placement: Mapping[str, str]) -> None:
@@ -218,6 +226,16 @@ class Gangs:
         jobs = [job for place in places if isinstance(job := self._groups.get(("Job", *place)), Job)]
         return self._ended.counted(key, members, jobs)
 
+    def finished(self, key: GangKey) -> tuple[Finished, ...]:
+        """Of this run's members that did their work those that are gone, no more than it takes to stand."""
+        if not self._ended.misses(key):
+            return ()
+        there = self.effective(key)
+        members = self.counted(key, there)
+        belonging = {pod.uid for pod in membership(key, members, self).belonging}
+        gone = [as_finished(pod) for pod in self._ended.gone(key, there) if pod.uid in belonging]
+        return tuple(gone[: self.stood(key) or minimum_of(key, members, self)])
+
     def rejected(self) -> list[tuple[Pod, Rejected]]:
         """Our unbound pods that no gang shows: not parsed, not resolved, or strangers to the gang."""
         refused = [
@@ -271,7 +289,8 @@ class Gangs:
 
     def remains(self, key: GangKey) -> tuple[PendingGang, tuple[Pod, ...]]:
         """A gang as one to be given back, and its members that hold capacity, seen bound or told so."""
-        return as_remains(key, self.counted(key, self.effective(key)), self, self.stood(key))
+        gang, pods = as_remains(key, self.counted(key, self.effective(key)), self, self.stood(key))
+        return replace(gang, finished=self.finished(key)), pods
 
     def as_if_new(self, key: GangKey) -> PendingGang | None:
         """The gang as if all its members waited, or None while too few exist to start."""
@@ -388,7 +407,9 @@ class Gangs:
             self._outsiders[key] = strangers
         else:
             self._outsiders.pop(key, None)
-        return pending_gang(key, members, self, refused, self._stood.get(key))
+        view = pending_gang(key, members, self, refused, self._stood.get(key))
+        finished = self.finished(key)
+        return replace(view, finished=finished) if view is not None and finished else view
 
     def _build_single(self, key: GangKey) -> PendingGang | None:
         """Nothing but its pod decides."""

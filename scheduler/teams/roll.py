@@ -112,6 +112,8 @@ class Roll:
         #: Rooms of those that leave and are to be kept for others of their gangs.
         self.kept: tuple[Vacancy, ...] = ()
         self._nominated: dict[GangKey, Mapping[str, str]] = {}
+        #: Of these the ones that nobody was evicted for by right: a higher priority goes first.
+        self._yielding: dict[GangKey, None] = {}
         self._spared: dict[str, float] = {}
         #: Gangs that lost members in vain: how often, and until when they are left alone.
         self._in_vain: dict[GangKey, tuple[int, float]] = {}
@@ -190,7 +192,8 @@ class Roll:
         """A pod as observed, for whether it is leaving."""
         if pod.is_deleting and pod.holds_capacity:
             self._leaving.setdefault(pod.uid, _Leaving()).is_condemned = False
-        elif pod.uid in self._leaving and not self._leaving[pod.uid].is_condemned:
+        elif pod.uid in self._leaving and (pod.has_ended or not self._leaving[pod.uid].is_condemned):
+            # Who ended by itself before it could be evicted leaves no more, though it stays as an object.
             del self._leaving[pod.uid]
 
     def forget(self, uid: str) -> None:
@@ -244,12 +247,20 @@ class Roll:
     def nominate(self, key: GangKey, nodes: Mapping[str, str], victims: Iterable[GangKey]) -> None:
         """Room is being made for a gang, node by pod UID, by evicting others."""
         self._nominated.pop(key, None)
+        self._yielding.pop(key, None)
         self._nominated[key] = dict(nodes)
         for victim in victims:
             before = self._evicted_for.pop(victim, {})
             self._evicted_for[victim] = before | {key: frozenset(nodes)}
         while len(self._evicted_for) > EVICTED_MAX:
             self._evicted_for.popitem(last=False)
+
+    def help(self, key: GangKey, nodes: Mapping[str, str]) -> None:
+        """A gang that lost a member leaves room to one that waits: it is held against all but those of a
+        higher priority, who are not to evict others meanwhile.
+        """
+        self.nominate(key, nodes, ())
+        self._yielding[key] = None
 
     def is_nominated(self, gang: PendingGang) -> bool:
         """Whether room is being made for it, as we know or as its pods say."""
@@ -265,6 +276,13 @@ class Roll:
                 for key, nodes in self._nominated.items()
                 if key in waiting and nodes.keys() <= {pod.uid for pod in waiting[key].pods}
             }
+        if self._yielding:
+            self._yielding = {key: None for key in self._yielding if key in self._nominated}
+            highest = max((gang.priority for gang in waiting.values() if gang.blocked is None), default=0)
+            for key in self._yielding:
+                if waiting[key].priority < highest:
+                    # Known to have none: what its pods say of their nodes is not true any more.
+                    self._nominated[key] = {}
 
     # -- reading -------------------------------------------------------------------------------
 

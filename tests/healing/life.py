@@ -68,12 +68,13 @@ class Life:
         gpus: int = 8,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        maker: str = "",
         **said: str,
     ) -> None:
-        """said: words of the pod, such as ``gang`` and ``gang_min_member``."""
+        """said: words of the pod, such as ``gang`` and ``gang_min_member``. maker: of a bare pod nobody."""
         words = {f"stowplan.dev/{key.replace('_', '-')}": value for key, value in said.items()}
         container = {"name": "c", "resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
-        body = {
+        body: Json = {
             "metadata": {
                 "name": name,
                 "namespace": NAMESPACE,
@@ -88,6 +89,9 @@ class Life:
             },
             "status": {"phase": "Pending"},
         }
+        if maker:
+            owner = {"apiVersion": "example.com/v1", "kind": "Work", "name": "work", "uid": maker}
+            body["metadata"]["ownerReferences"] = [owner | {"controller": True}]
         self.store.create(api.PODS, body)
 
     def budget(self, app: str, least: int) -> None:

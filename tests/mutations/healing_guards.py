@@ -10,12 +10,105 @@ LARGER = "tests/healing/test_a_gang_made_larger_runs_on.py"
 GOES_ON = "tests/healing/test_what_is_being_bound_goes_on.py"
 COUNTED = "tests/healing/test_what_is_bound_counts.py"
 WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
+DONE = "tests/healing/test_who_did_its_work_is_not_missed.py"
+ITS_ROOM = "tests/healing/test_who_a_gang_is_given_back_for_has_its_room.py"
 HARM = "tests/usefulness/test_harm_and_a_loss_for_good_are_seen.py"
 NEEDED = "tests/usefulness/test_who_needs_the_room_no_more_is_excused.py"
 EXCUSED = "tests/usefulness/test_who_loses_the_room_to_others_is_excused.py"
 JUDGED = "tests/faults/test_every_violation_is_seen.py"
 
 HEALING_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="who did its work and is gone stands for the judge as well",
+        file="scheduler/invariants/idle.py",
+        old="stand = sum(pod.stands for pod in world.members(who))",
+        new="stand = sum(pod.stands for pod in world.there(who))",
+        test="tests/usefulness/test_each_idle_hole_is_seen.py",
+    ),
+    Mutation(
+        name="room that a gang is given back for is held for whom that is",
+        file="scheduler/losses.py",
+        old="                self._state.roll.help(key, nodes)\n",
+        new="                pass\n",
+        test=ITS_ROOM,
+    ),
+    Mutation(
+        name="but not against a higher priority",
+        file="scheduler/teams/roll.py",
+        old="if waiting[key].priority < highest:",
+        new="if False:",
+        test=WHOLE,
+    ),
+    Mutation(
+        name="also for who waits apart",
+        file="scheduler/cycles.py",
+        old="if (gang := self.apart.drop(key)) is not None:",
+        new="if (gang := None) is not None:",
+        test=ITS_ROOM,
+    ),
+    Mutation(
+        name="of those who ask for the same the first is helped",
+        file="scheduler/given_back.py",
+        old="in_order(snapshot.gangs, policy.order, snapshot.at_s)",
+        new="snapshot.gangs",
+        test=ITS_ROOM,
+    ),
+    Mutation(
+        name="a new leader reads who did its work and is gone",
+        file="scheduler/live/takeover.py",
+        old="            self._state.gangs.recall_finished(claim.key, claim.finished)\n",
+        new="",
+        test=DONE,
+    ),
+    Mutation(
+        name="who did its work and is gone is written down while the gang goes on",
+        file="scheduler/live/noticeboard.py",
+        old="            elif claim.phase in _AT_REST and",
+        new="            elif False and",
+        test=DONE,
+    ),
+    Mutation(
+        name="and no more when the gang is over",
+        file="scheduler/live/noticeboard.py",
+        old="                if pods:\n",
+        new="                if True:\n",
+        test=DONE,
+    ),
+    Mutation(
+        name="and while others of it wait",
+        file="scheduler/state/gangs.py",
+        old="if view is not None and finished else view",
+        new="if False else view",
+        test=DONE,
+    ),
+    Mutation(
+        name="who is written down was made by whom it says",
+        file="scheduler/state/ended.py",
+        old="models.get(one.owner)",
+        new="next(reversed(models.values()), None)",
+        test=DONE,
+    ),
+    Mutation(
+        name="and when it says",
+        file="scheduler/state/ended.py",
+        old="                created_s=one.created_s,\n",
+        new="",
+        test=DONE,
+    ),
+    Mutation(
+        name="who is written down was of this run",
+        file="scheduler/state/gangs.py",
+        old="self._ended.gone(key, there) if pod.uid in belonging]",
+        new="self._ended.gone(key, there)]",
+        test=DONE,
+    ),
+    Mutation(
+        name="who ended before it could be evicted is not on its way out",
+        file="scheduler/teams/roll.py",
+        old="(pod.has_ended or not self",
+        new="(not self",
+        test=DONE,
+    ),
     Mutation(
         name="who had no answer is tried again before its room is another's",
         file="scheduler/cycles.py",
@@ -187,8 +280,8 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a broken gang leaves only where somebody then starts",
         file="scheduler/losses.py",
-        old="for key in self._of_use(able, lacking) if able else ():",
-        new="for key in able:",
+        old="for given in self._of_use(able, lacking) if able else ():",
+        new="for given in (Given(key=key, starts={}) for key in able):",
         test=LOST,
     ),
     Mutation(
@@ -295,13 +388,6 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         old="asked if is_said_of_all else None",
         new="asked",
         test=JUDGED,
-    ),
-    Mutation(
-        name="pods of an earlier run that are there are none that are gone",
-        file="scheduler/invariants/idle.py",
-        old="sum(pod.uid not in there for pod in world.members(ref))",
-        new="len(world.members(ref)) - len(there)",
-        test="tests/usefulness/test_each_idle_hole_is_seen.py",
     ),
     Mutation(
         name="who is deleted before it could be decided waits no longer",

@@ -114,6 +114,17 @@ def the_first_of_two_that_come_again(told: Chronicle) -> None:
     later(told, 40.0)
 
 
+def a_retry_of_a_gang_whose_others_are_done(told: Chronicle) -> None:
+    """Bare pods: one did its work and is gone, then another process leads, which can read that."""
+    ref, uids = told.gang("bare", 2, gpus=2)
+    told.place(ref, uids, "n0")
+    told.change(replace(told.pods[uids[0]], phase="Succeeded"))
+    told.remove(uids[0])
+    told.take_over()
+    told.change(replace(told.pods[uids[1]], phase="Failed"))
+    told.pod("bare-again", gang=ref, minimum=2, gpus=2)
+
+
 def later(told: Chronicle, after_s: float) -> None:
     """Something is written then, of which time alone would tell nobody."""
     told.now_s += after_s
@@ -121,6 +132,7 @@ def later(told: Chronicle, after_s: float) -> None:
 
 
 IDLE = (
+    a_retry_of_a_gang_whose_others_are_done,
     what_is_left_of_a_gang_that_lost_a_member,
     room_of_a_member_that_is_lost_for_long,
     a_higher_priority_than_all_that_run,
@@ -255,17 +267,6 @@ def a_later_run_of_which_a_new_leader_finds_room_for_some(told: Chronicle) -> No
     told.pod("last", gpus=8)
 
 
-def a_retry_of_whom_no_new_leader_knows_who_is_done(told: Chronicle) -> None:
-    """Bare pods: one did its work and is gone, then another process leads, then the last one fails."""
-    ref, uids = told.gang("bare", 2, gpus=2)
-    told.place(ref, uids, "n0")
-    told.change(replace(told.pods[uids[0]], phase="Succeeded"))
-    told.remove(uids[0])
-    told.take_over()
-    told.change(replace(told.pods[uids[1]], phase="Failed"))
-    told.pod("bare-again", gang=ref, minimum=2, gpus=2)
-
-
 def a_higher_priority_whose_gang_did_its_work_without_it(told: Chronicle) -> None:
     """As many as the gang needs have succeeded: nobody is evicted for one beyond them."""
     ref, uids = told.gang("done", 2, gpus=8)
@@ -284,7 +285,6 @@ REASONS = (
     a_higher_priority_whose_gang_did_its_work_without_it,
     room_of_a_lost_member_while_another_still_leaves,
     a_later_run_of_which_a_new_leader_finds_room_for_some,
-    a_retry_of_whom_no_new_leader_knows_who_is_done,
     a_higher_priority_beside_another_of_its_own,
     a_priority_that_preempts_nobody,
     room_that_is_held_for_a_member_that_took_its_time_to_go,

@@ -33,6 +33,7 @@ from scheduler.kube.wire.control import (
 from scheduler.kube.wire.groups import (
     CoschedulingPodGroup,
     CoschedulingSpec,
+    FinishedPod,
     Gang,
     GangPlacement,
     GangPolicy,
@@ -136,6 +137,7 @@ __all__ = [
     "DeleteOptions",
     "Event",
     "Eviction",
+    "FinishedPod",
     "Gang",
     "GangPlacement",
     "GangPolicy",

@@ -83,6 +83,14 @@ class GangPlacement(Wire, frozen=True):
     devices: tuple[str, ...] | None = None
 
 
+class FinishedPod(Wire, frozen=True):
+    pod: str = ""
+    uid: str = ""
+    owner: str = ""
+    created: str | None = None
+    ended: str | None = None
+
+
 class GangStatus(Wire, frozen=True):
     phase: str = ""
     epoch: int = 0
@@ -95,6 +103,7 @@ class GangStatus(Wire, frozen=True):
     members: int = 0
     bound: int = 0
     expected_start: str | None = None
+    succeeded: tuple[FinishedPod, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
 
 
