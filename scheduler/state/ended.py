@@ -17,6 +17,8 @@ from scheduler.model.objects import Pod
 
 #: Succeeded pods remembered over all gangs; those of the gangs that were seen first are forgotten beyond.
 KEPT_MAX: Final = 100_000
+#: Of one gang so many are written down, beside as many places as it may have: an object has its size.
+FINISHED_MAX: Final = 2_000
 #: Dialects that count a Job's successes themselves.
 _COUNTING: Final = frozenset({"job", "jobset", "trainjob"})
 

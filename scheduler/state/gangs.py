@@ -14,7 +14,7 @@ from scheduler.gangs.view import as_remains, is_pending, look, minimum_of, outsi
 from scheduler.model.gang import Finished, GangKey, GangSpec, HeldBy, PendingGang, Vacancy, Waiting
 from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.records import Record
-from scheduler.state.ended import Ended, as_finished
+from scheduler.state.ended import FINISHED_MAX, Ended, as_finished
 from scheduler.state.news import News
 from scheduler.state.vacancies import Vacancies
 
@@ -227,14 +227,16 @@ class Gangs:
         return self._ended.counted(key, members, jobs)
 
     def finished(self, key: GangKey) -> tuple[Finished, ...]:
-        """Of this run's members that did their work those that are gone, no more than it takes to stand."""
+        """Of this run's members that did their work those that are gone, no more than it takes to stand, and
+        at most ``FINISHED_MAX``.
+        """
         if not self._ended.misses(key):
             return ()
         there = self.effective(key)
         members = self.counted(key, there)
         belonging = {pod.uid for pod in membership(key, members, self).belonging}
         gone = [as_finished(pod) for pod in self._ended.gone(key, there) if pod.uid in belonging]
-        return tuple(gone[: self.stood(key) or minimum_of(key, members, self)])
+        return tuple(gone[: min(FINISHED_MAX, self.stood(key) or minimum_of(key, members, self))])
 
     def rejected(self) -> list[tuple[Pod, Rejected]]:
         """Our unbound pods that no gang shows: not parsed, not resolved, or strangers to the gang."""

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.local.cluster import Cluster
 from scheduler.kube.transport import Endpoint, Invalid, Transport
+from scheduler.state.ended import FINISHED_MAX
 
 Status = Mapping[str, object]
 MERGE = "application/merge-patch+json"
@@ -29,6 +30,12 @@ def _condition(**changed: str) -> dict[str, str]:
     return told | changed
 
 
+def _finished(count: int) -> list[dict[str, object]]:
+    """Of names and UIDs as long as they come."""
+    times = {"created": "2026-01-01T00:00:00.000000Z", "ended": "2026-01-01T00:00:00.000000Z"}
+    return [{"pod": f"{i:0>63}", "uid": f"{i:0>36}", "owner": f"{i:0>36}", **times} for i in range(count)]
+
+
 WHOLE: Status = {
     "phase": "Binding",
     "reason": "Claimed",
@@ -39,11 +46,13 @@ WHOLE: Status = {
     "bound": 1,
     "expectedStart": "2026-01-01T00:00:00Z",
     "placement": _members(2, devices=8),
+    "succeeded": _finished(2),
     "conditions": [_condition()],
 }
 KEPT: Mapping[str, Status] = {
     "every field": WHOLE,
     "the largest gang": {"placement": _members(10_000)},
+    "all that is written of who did their work": {"succeeded": _finished(FINISHED_MAX)},
     "the longest message": {"message": "x" * 1024},
     "no placement any more": {"placement": []},
 }
@@ -52,6 +61,7 @@ REFUSED: Mapping[str, Status] = {
     "one device too many": {"placement": _members(1, devices=65)},
     "a member without a UID": {"placement": [{"pod": "w-0", "node": "n"}]},
     "a message too long": {"message": "x" * 1025},
+    "one more that did its work than are written": {"succeeded": _finished(FINISHED_MAX + 1)},
     "a phase that is no word": {"phase": "not a phase"},
     "a negative count": {"bound": -1},
     "a negative epoch": {"epoch": -1},
