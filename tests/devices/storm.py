@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import msgspec
 import pynvml
 
 from deploy.local.nvml.library import FakeLibrary, FakeNode
 from scheduler.inventory.events import EventPoll
-from scheduler.inventory.health import DEFAULT_POLICY, Severity, rule_of
+from scheduler.inventory.health import rule_of
 from scheduler.inventory.nvml import Nvml
 from scheduler.inventory.parse import found_record
 from scheduler.inventory.pod_resources import Grant
@@ -24,13 +24,24 @@ from scheduler.inventory.probe import probe
 from scheduler.inventory.publish import written_node
 from scheduler.inventory.record import Record, hung, observed, resumed, struck
 from scheduler.inventory.report import DeviceReport
-from scheduler.inventory.scenario import Device, Driver, Event, Fabric, Instance, Mig, Process, Scenario
+from scheduler.inventory.scenario import (
+    Device,
+    Driver,
+    Event,
+    Fabric,
+    Instance,
+    Mig,
+    Process,
+    Remap,
+    Scenario,
+)
 from scheduler.kube.wire.inventory import GPUNode
 from scheduler.model.devices import DEVICES, WHOLE_GPU, Inventory
 from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
 from tests.builders import node as node_object
 from tests.builders import pod as pod_object
+from tests.devices.storm_boards import Board
 from tests.devices.storm_claims import Claims
 from tests.inventory.schema import problems, status_schema
 
@@ -54,69 +65,7 @@ CALLS: Final = (
 )
 XIDS: Final = (13, 31, 43, 63, 94, 48, 95, 119, 79, 145, 149, 999)
 PAUSES_S: Final = (5.0, 5.0, 5.0, 5.0, 70.0, 700.0, 7_000.0, 90_000.0, 200_000.0)
-_SEVERE: Final[frozenset[Severity]] = frozenset({"quarantine", "fatal"})
 _WELL: Final = Fabric(cluster="0" * 32)
-Mend = Literal["reset", "boot"]
-
-
-@dataclass(slots=True)
-class Trouble:
-    """What the table names. over_s: when it ended or was mended; None while it holds or waits for that.
-
-    is_seen_over: a level holds until a probe that could ask says otherwise.
-    """
-
-    kind: str
-    start_s: float
-    over_s: float | None = None
-    is_seen_over: bool = False
-
-
-@dataclass(slots=True)
-class Board:
-    """One GPU in its slot, and all that happened to it."""
-
-    device: Device
-    troubles: list[Trouble] = field(default_factory=list)
-    #: Ends at this step: errors that say nothing, levels, foreign processes.
-    until_step: int = 0
-
-    @property
-    def uuid(self) -> str:
-        return self.device.uuid
-
-    def change(self, **fields: object) -> None:
-        self.device = msgspec.structs.replace(self.device, **fields)
-
-    def hit(self, kind: str, now_s: float, *, ends: bool = False) -> None:
-        if rule_of(kind).severity in _SEVERE:
-            waits = rule_of(kind).recovery != "clean" or ends
-            self.troubles.append(Trouble(kind, now_s, None if waits else now_s))
-
-    def mend(self, how: Mend, now_s: float) -> None:
-        for trouble in self.troubles:
-            wanted = rule_of(trouble.kind).recovery
-            if trouble.over_s is None and (how == "boot" or wanted == how):
-                trouble.over_s = now_s
-
-    def asked(self, now_s: float) -> None:
-        """A probe has looked, and was told or not."""
-        for trouble in self.troubles:
-            if trouble.over_s is not None and not trouble.is_seen_over:
-                trouble.is_seen_over = not self.device.fail
-                if self.device.fail and not trouble.kind.startswith("xid-"):
-                    trouble.over_s = now_s
-
-    def out_until_s(self) -> float:
-        """The longest that the table lets it be out for what happened to it."""
-        hold_s = min(DEFAULT_POLICY.clean_s * 2.0 ** len(self.troubles), DEFAULT_POLICY.clean_max_s)
-        ends = [float("inf") if t.over_s is None else t.over_s + hold_s for t in self.troubles]
-        return max(ends, default=0.0)
-
-    def has_fatal_evidence(self, now_s: float) -> bool:
-        return now_s <= self.out_until_s() and any(
-            rule_of(trouble.kind).severity == "fatal" for trouble in self.troubles
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -195,6 +144,7 @@ class Storm:
                 pci=f"{self._machine:08X}:{0x10 + slot:02X}:00.0",
                 numa=0,
                 fabric=_WELL,
+                remap=Remap(),
             )
         )
 
@@ -244,6 +194,11 @@ class Storm:
         board.hit("fabric-failed", self.now_s, ends=True)
         board.until_step = self._lasts(step)
 
+    def _rows(self, board: Board, step: int) -> None:
+        """A level that holds until a reset, whether or not anybody can ask for it meanwhile."""
+        board.change(remap=Remap(failure=True))
+        board.hit("remap-failure", self.now_s)
+
     def _foreign(self, board: Board, step: int) -> None:
         board.change(processes=(Process(pid=9_999, mib=10),))
         board.until_step = self._lasts(step)
@@ -267,7 +222,7 @@ class Storm:
         for one in self.boards:
             one.mend("boot", self.now_s)
             one.until_step = 0
-            one.change(lost=False, fail={}, processes=(), recovery=0, fabric=_WELL)
+            one.change(lost=False, fail={}, processes=(), recovery=0, fabric=_WELL, remap=Remap())
         self._restart(board, step)
 
     def _swap(self, board: Board, step: int) -> None:
@@ -287,6 +242,8 @@ class Storm:
         """The driver is loaded anew under the agent, which resets all devices that are on the bus."""
         self._generation += 1
         self._is_reset = self.record.state == "Ready"
+        for one in self.boards:
+            one.change(remap=Remap())
 
     def _vanish(self, board: Board, step: int) -> None:
         """The last is listed no more, until it is replaced at the next boot."""
@@ -344,6 +301,7 @@ class Storm:
         "lost": _lost,
         "recovery": _recovery,
         "fabric": _fabric,
+        "rows": _rows,
         "foreign": _foreign,
         "restart": _restart,
         "boot": _boots,

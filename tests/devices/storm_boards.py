@@ -1,0 +1,74 @@
+"""What is true in a storm around devices: what happened to each board, and what the table says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+from scheduler.inventory.health import DEFAULT_POLICY, Severity, rule_of
+from scheduler.inventory.scenario import Device
+
+_SEVERE: Final[frozenset[Severity]] = frozenset({"quarantine", "fatal"})
+Mend = Literal["reset", "boot"]
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What the table names. over_s: when it ended or was mended; None while it holds or waits for that.
+
+    is_seen_over: a level holds until a probe that could ask says otherwise.
+    """
+
+    kind: str
+    start_s: float
+    over_s: float | None = None
+    is_seen_over: bool = False
+
+
+@dataclass(slots=True)
+class Board:
+    """One GPU in its slot, and all that happened to it."""
+
+    device: Device
+    troubles: list[Trouble] = field(default_factory=list)
+    #: Ends at this step: errors that say nothing, levels, foreign processes.
+    until_step: int = 0
+
+    @property
+    def uuid(self) -> str:
+        return self.device.uuid
+
+    def change(self, **fields: object) -> None:
+        self.device = msgspec.structs.replace(self.device, **fields)
+
+    def hit(self, kind: str, now_s: float, *, ends: bool = False) -> None:
+        if rule_of(kind).severity in _SEVERE:
+            waits = rule_of(kind).recovery != "clean" or ends
+            self.troubles.append(Trouble(kind, now_s, None if waits else now_s))
+
+    def mend(self, how: Mend, now_s: float) -> None:
+        for trouble in self.troubles:
+            wanted = rule_of(trouble.kind).recovery
+            if trouble.over_s is None and (how == "boot" or wanted == how):
+                trouble.over_s = now_s
+
+    def asked(self, now_s: float) -> None:
+        """A probe has looked, and was told or not."""
+        for trouble in self.troubles:
+            if trouble.over_s is not None and not trouble.is_seen_over:
+                trouble.is_seen_over = not self.device.fail
+                if self.device.fail and not trouble.kind.startswith("xid-"):
+                    trouble.over_s = now_s
+
+    def out_until_s(self) -> float:
+        """The longest that the table lets it be out for what happened to it."""
+        hold_s = min(DEFAULT_POLICY.clean_s * 2.0 ** len(self.troubles), DEFAULT_POLICY.clean_max_s)
+        ends = [float("inf") if t.over_s is None else t.over_s + hold_s for t in self.troubles]
+        return max(ends, default=0.0)
+
+    def has_fatal_evidence(self, now_s: float) -> bool:
+        return now_s <= self.out_until_s() and any(
+            rule_of(trouble.kind).severity == "fatal" for trouble in self.troubles
+        )
