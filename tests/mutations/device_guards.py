@@ -123,6 +123,27 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
         test=NAMES,
     ),
     Mutation(
+        name="a claim on a device that nobody named is shown",
+        file="scheduler/cli/gpus.py",
+        old="for claim, count in claims.unnamed(told):",
+        new="for claim, count in ():",
+        test=DOCTOR,
+    ),
+    Mutation(
+        name="a pod whose devices nobody named is shown",
+        file="scheduler/cli/gpus.py",
+        old="missing = sum(asks.values()) - named[name]",
+        new="missing = 0",
+        test=DOCTOR,
+    ),
+    Mutation(
+        name="who has all its devices by name is not shown as holding others",
+        file="scheduler/cli/gpus.py",
+        old="missing = sum(asks.values()) - named[name]",
+        new="missing = sum(asks.values())",
+        test=DOCTOR,
+    ),
+    Mutation(
         name="more devices offered than there are is told",
         file="scheduler/cli/doctor.py",
         old="and _offered(node) > there",
