@@ -41,7 +41,7 @@ from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
 from tests.builders import node as node_object
 from tests.builders import pod as pod_object
-from tests.devices.storm_boards import Board
+from tests.devices.storm_boards import LINKS, PARTED, Board
 from tests.devices.storm_claims import Claims
 from tests.inventory.schema import problems, status_schema
 
@@ -78,14 +78,16 @@ class Outcome:
     failed_writes: int = 0
     #: Devices that are told and are nobody's any more.
     ghosts: int = 0
+    #: Neighbours over NVLink that are told apart, or told as such while a link is down.
+    wrong_islands: int = 0
     evictions: int = 0
     probes: int = 0
     story: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
-        wrong = self.wrong_evictions + self.wrong_bindings + self.failed_writes + self.ghosts
-        return not wrong and not self.lost_device_s
+        wrong = self.wrong_evictions + self.wrong_bindings + self.wrong_islands
+        return not wrong and not self.failed_writes and not self.ghosts and not self.lost_device_s
 
 
 class Storm:
@@ -145,6 +147,7 @@ class Storm:
                 numa=0,
                 fabric=_WELL,
                 remap=Remap(),
+                links=LINKS,
             )
         )
 
@@ -153,7 +156,7 @@ class Storm:
         for board in self.boards:
             if board.until_step and step >= board.until_step:
                 board.until_step = 0
-                board.change(fail={}, processes=(), fabric=_WELL, recovery=0)
+                board.change(fail={}, processes=(), fabric=_WELL, recovery=0, links=LINKS)
                 for trouble in board.troubles:
                     if trouble.over_s is None and rule_of(trouble.kind).recovery == "clean":
                         trouble.over_s = self.now_s
@@ -194,6 +197,10 @@ class Storm:
         board.hit("fabric-failed", self.now_s, ends=True)
         board.until_step = self._lasts(step)
 
+    def _link(self, board: Board, step: int) -> None:
+        board.change(links=PARTED)
+        board.until_step = self._lasts(step)
+
     def _rows(self, board: Board, step: int) -> None:
         """A level that holds until a reset, whether or not anybody can ask for it meanwhile."""
         board.change(remap=Remap(failure=True))
@@ -222,7 +229,9 @@ class Storm:
         for one in self.boards:
             one.mend("boot", self.now_s)
             one.until_step = 0
-            one.change(lost=False, fail={}, processes=(), recovery=0, fabric=_WELL, remap=Remap())
+            one.change(
+                lost=False, fail={}, processes=(), recovery=0, fabric=_WELL, remap=Remap(), links=LINKS
+            )
         self._restart(board, step)
 
     def _swap(self, board: Board, step: int) -> None:
@@ -301,6 +310,7 @@ class Storm:
         "lost": _lost,
         "recovery": _recovery,
         "fabric": _fabric,
+        "link": _link,
         "rows": _rows,
         "foreign": _foreign,
         "restart": _restart,
@@ -425,7 +435,7 @@ class Storm:
     def _is_holder(self, name: str, uuid: str) -> bool:
         """Where nobody can see what the pod really has, its annotation is all there is."""
         truth = self._pods.get(name)
-        answering = {b.uuid for b in self.boards if not b.device.fail and not b.device.lost}
+        answering = {b.uuid for b in self.boards if b.answers}
         return truth == uuid or not (self._has_kubelet or truth in answering)
 
     def _judge_loss(self) -> None:
@@ -441,12 +451,26 @@ class Storm:
                 if is_well and not is_given:
                     self.found.lost_device_s += self.now_s - since_s
                     self._tell(f"lost {board.uuid}: {told and told.state} {told and told.reason}")
+            self._judge_islands()
             ghosts = [uuid for uuid in self._told if self._known(uuid) is None]
             # While one does not tell who it is, it may be any that is absent.
             if ghosts and not any(board.device.fail for board in self.boards):
                 self.found.ghosts += len(ghosts)
                 self._tell(f"ghosts: {ghosts}")
             self._looked_s = self.now_s
+
+    def _judge_islands(self) -> None:
+        """Devices on one switch are neighbours unless a link is down, one is out, or one is cut."""
+        whole = [board for board in self.boards if not board.is_cut]
+        told = {self._told[board.uuid].island for board in whole if board.uuid in self._told}
+        is_quiet = all(
+            not board.until_step and not board.device.lost and not board.is_apart(self._looked_s)
+            for board in self.boards
+        )
+        is_parted = any(board.lacks_a_link and board.answers for board in whole)
+        if (is_quiet and len(whole) > 1 and (len(told) != 1 or told == {""})) or (is_parted and told != {""}):
+            self.found.wrong_islands += 1
+            self._tell(f"islands {told} where {'a link is down' if is_parted else 'none is'}")
 
     def _known(self, uuid: str) -> Board | None:
         return next((b for b in self.boards if b.uuid == uuid), self._gone.get(uuid))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
 
 from scheduler.inventory.health import DEFAULT_POLICY, Severity, rule_of
-from scheduler.inventory.scenario import Device
+from scheduler.inventory.scenario import Device, Link
 
 _SEVERE: Final[frozenset[Severity]] = frozenset({"quarantine", "fatal"})
+_UP: Final = Link()
+_DOWN: Final = Link(active=False, type=None)
+#: Of three links one is not connected by design.
+LINKS: Final = (_UP, _UP, _DOWN)
+PARTED: Final = (_UP, _DOWN, _DOWN)
 Mend = Literal["reset", "boot"]
 
 
@@ -35,6 +41,8 @@ class Board:
     troubles: list[Trouble] = field(default_factory=list)
     #: Ends at this step: errors that say nothing, levels, foreign processes.
     until_step: int = 0
+    #: When one of its links was down last, as far as anybody could see.
+    parted_s: float = -math.inf
 
     @property
     def uuid(self) -> str:
@@ -56,6 +64,8 @@ class Board:
 
     def asked(self, now_s: float) -> None:
         """A probe has looked, and was told or not."""
+        if self.lacks_a_link or (self.device.fail and self.is_apart(now_s)):
+            self.parted_s = now_s
         for trouble in self.troubles:
             if trouble.over_s is not None and not trouble.is_seen_over:
                 trouble.is_seen_over = not self.device.fail
@@ -67,6 +77,23 @@ class Board:
         hold_s = min(DEFAULT_POLICY.clean_s * 2.0 ** len(self.troubles), DEFAULT_POLICY.clean_max_s)
         ends = [float("inf") if t.over_s is None else t.over_s + hold_s for t in self.troubles]
         return max(ends, default=0.0)
+
+    @property
+    def answers(self) -> bool:
+        return not self.device.fail and not self.device.lost
+
+    @property
+    def is_cut(self) -> bool:
+        return self.device.mig is not None and self.device.mig.enabled
+
+    @property
+    def lacks_a_link(self) -> bool:
+        """A link that is not there by design lacks nobody."""
+        return self.device.links == PARTED
+
+    def is_apart(self, now_s: float) -> bool:
+        """Whether the table takes it from its neighbours: while it is out, and after a link was down."""
+        return now_s <= max(self.out_until_s(), self.parted_s + DEFAULT_POLICY.clean_s)
 
     def has_fatal_evidence(self, now_s: float) -> bool:
         return now_s <= self.out_until_s() and any(
