@@ -16,7 +16,8 @@ import msgspec
 
 from deploy.local.nvml.library import FakeLibrary
 from tests.benchmarks.figures import FOLDER
-from tests.devices.storm import Outcome, Storm
+from tests.devices.storm import Storm
+from tests.devices.storm_boards import Outcome
 
 SHOWN_MAX = 5
 

@@ -6,7 +6,7 @@ The truth is kept here, apart from both: what happened to each board, and who re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Final, cast
@@ -36,13 +36,13 @@ from scheduler.inventory.scenario import (
     Scenario,
 )
 from scheduler.kube.wire.inventory import GPUNode
-from scheduler.model.devices import DEVICES, WHOLE_GPU, Inventory
+from scheduler.model.devices import DEVICES, Inventory
 from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
-from tests.builders import node as node_object
 from tests.builders import pod as pod_object
-from tests.devices.storm_boards import LINKS, PARTED, Board
+from tests.devices.storm_boards import LINKS, PARTED, Board, Outcome
 from tests.devices.storm_claims import Claims
+from tests.devices.storm_replicas import Replicas
 from tests.inventory.schema import problems, status_schema
 
 T0: Final = 1_800_000_000.0
@@ -66,28 +66,6 @@ CALLS: Final = (
 XIDS: Final = (13, 31, 43, 63, 94, 48, 95, 119, 79, 145, 149, 999)
 PAUSES_S: Final = (5.0, 5.0, 5.0, 5.0, 70.0, 700.0, 7_000.0, 90_000.0, 200_000.0)
 _WELL: Final = Fabric(cluster="0" * 32)
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """Of one storm. story: what happened, step by step."""
-
-    wrong_evictions: int = 0
-    wrong_bindings: int = 0
-    lost_device_s: float = 0.0
-    failed_writes: int = 0
-    #: Devices that are told and are nobody's any more.
-    ghosts: int = 0
-    #: Neighbours over NVLink that are told apart, or told as such while a link is down.
-    wrong_islands: int = 0
-    evictions: int = 0
-    probes: int = 0
-    story: list[str] = field(default_factory=list)
-
-    @property
-    def is_clean(self) -> bool:
-        wrong = self.wrong_evictions + self.wrong_bindings + self.wrong_islands
-        return not wrong and not self.failed_writes and not self.ghosts and not self.lost_device_s
 
 
 class Storm:
@@ -118,7 +96,8 @@ class Storm:
         self._has_kubelet = self.rng.random() < 0.6
         self._is_probed = True
         self.state = ClusterState("stowplan")
-        self.state.set_node(node_object(NODE, gpu=GPUS))
+        self._replicas = Replicas(seed, self.state, NODE, GPUS)
+        self._replicas.offer()
         self._claims = Claims(self.state, NODE)
 
     def run(self) -> Outcome:
@@ -130,7 +109,10 @@ class Storm:
             if self._is_probed:
                 self._look()
             self._judge()
-            self._place()
+            if self._replicas.each == 1:
+                self._place()
+            elif self._is_probed:
+                self._place_replica()
         self._poll.close()
         return self.found
 
@@ -262,13 +244,14 @@ class Storm:
             self._gone[gone.uuid] = gone
 
     def _mig(self, board: Board, step: int) -> None:
-        """Cut or whole, while the agent stands aside and nothing runs."""
+        """Cut or whole, while the agent stands aside and nothing runs; what is shared stays whole."""
         self._claims.end()
         for name in list(self._pods):
             self._ends(name)
         is_cut = board.device.mig is not None and board.device.mig.enabled
         one = Instance(uuid=f"MIG-{board.uuid}-{step}", name="H100 MIG 7g.80gb", memory_mib=80_000)
-        board.change(mig=Mig(enabled=not is_cut, instances=() if is_cut else (one,)))
+        if self._replicas.each == 1:
+            board.change(mig=Mig(enabled=not is_cut, instances=() if is_cut else (one,)))
         self._poll.close()
         aside = DeviceReport(state="Paused", message="the agent steps aside")
         self.record = observed(self.record, aside, self.now_s)
@@ -276,9 +259,9 @@ class Storm:
 
     def _plugin(self, board: Board, step: int) -> None:
         """The device plugin restarts: nothing is allocatable for a moment."""
-        self.state.set_node(node_object(NODE, gpu=0))
+        self._replicas.offer(is_there=False)
         self._judge()
-        self.state.set_node(node_object(NODE, gpu=GPUS))
+        self._replicas.offer()
 
     def _hang(self, board: Board, step: int) -> None:
         self.record = hung(self.record, 30.0)
@@ -362,7 +345,7 @@ class Storm:
 
     def _object(self) -> GPUNode:
         grants = [
-            Grant(namespace="team", name=name, resource=WHOLE_GPU, ids=(uuid,))
+            Grant(namespace="team", name=name, resource=self._replicas.resource, ids=self._replicas.ids(uuid))
             for name, uuid in self._pods.items()
         ]
         return written_node(
@@ -406,11 +389,34 @@ class Storm:
             b.uuid for b in self.boards if b.uuid not in held and not b.device.lost and not b.device.mig
         ]
         given = self.rng.choice(choices) if choices and self.rng.random() < 0.5 else wished
+        self._starts(given, {DEVICES: wished})
+
+    def _place_replica(self) -> None:
+        """A pod for a part of a device, which the plugin chooses."""
+        if self._replicas.free() < 1:
+            return
+        claimed = self._claims.held.values()
+        choices = [
+            b.uuid
+            for b in self.boards
+            if b.uuid not in claimed and not b.device.lost and self._room(b.uuid) > 0
+        ]
+        if choices:
+            self._starts(self.rng.choice(choices), {})
+        else:
+            self.found.wrong_bindings += 1
+            self._tell("bound where no device has room")
+
+    def _room(self, uuid: str) -> int:
+        return self._replicas.room(uuid, self._pods.values())
+
+    def _starts(self, given: str, words: Mapping[str, str]) -> None:
         self._made += 1
         name = f"p{self._made}"
         self._pods[name] = given
-        words = {"stowplan.dev/gang": name, "stowplan.dev/gang-min-member": "1", DEVICES: wished}
-        pod = pod_object(name, gpu=1, node=NODE, uid=f"uid-{name}", phase="Running", annotations=words)
+        words = {"stowplan.dev/gang": name, "stowplan.dev/gang-min-member": "1", **words}
+        of = self._replicas.shape()
+        pod = pod_object(name, of=of, node=NODE, uid=f"uid-{name}", phase="Running", annotations=dict(words))
         self.state.set_pod(pod)
 
     def _ends(self, name: str) -> None:

@@ -99,3 +99,25 @@ class Board:
         return now_s <= self.out_until_s() and any(
             rule_of(trouble.kind).severity == "fatal" for trouble in self.troubles
         )
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """Of one storm. story: what happened, step by step."""
+
+    wrong_evictions: int = 0
+    wrong_bindings: int = 0
+    lost_device_s: float = 0.0
+    failed_writes: int = 0
+    #: Devices that are told and are nobody's any more.
+    ghosts: int = 0
+    #: Neighbours over NVLink that are told apart, or told as such while a link is down.
+    wrong_islands: int = 0
+    evictions: int = 0
+    probes: int = 0
+    story: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        wrong = self.wrong_evictions + self.wrong_bindings + self.wrong_islands
+        return not wrong and not self.failed_writes and not self.ghosts and not self.lost_device_s
