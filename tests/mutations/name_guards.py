@@ -61,8 +61,8 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="replicas of devices that are ill are not given",
         file="scheduler/devices/summary.py",
-        old="known.shared_by(resource) * len(well) - held",
-        new="known.shared_by(resource) * len(slots) - held",
+        old="known.shared_by(resource) * (len(well) - known.claimed) - held",
+        new="known.shared_by(resource) * (len(slots) - known.claimed) - held",
         test=EVERY_NAME,
     ),
     Mutation(
