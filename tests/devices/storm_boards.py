@@ -41,7 +41,8 @@ class Board:
     troubles: list[Trouble] = field(default_factory=list)
     #: Ends at this step: errors that say nothing, levels, foreign processes.
     until_step: int = 0
-    #: When one of its links was down last, as far as anybody could see.
+    #: Whether one of its links was down when that could be asked last, and when it was down last.
+    was_parted: bool = False
     parted_s: float = -math.inf
 
     @property
@@ -64,7 +65,9 @@ class Board:
 
     def asked(self, now_s: float) -> None:
         """A probe has looked, and was told or not."""
-        if self.lacks_a_link or (self.device.fail and self.is_apart(now_s)):
+        if self.lacks_a_link or self.answers:
+            self.was_parted = self.lacks_a_link
+        if self.was_parted:
             self.parted_s = now_s
         for trouble in self.troubles:
             if trouble.over_s is not None and not trouble.is_seen_over:

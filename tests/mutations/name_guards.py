@@ -135,4 +135,11 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         new="told = inventory.model",
         test=EVERY_NAME,
     ),
+    Mutation(
+        name="a GPU of another vendor counts in quotas",
+        file="scheduler/model/gpu_resources.py",
+        old='        "amd.com/gpu",\n',
+        new="",
+        test="tests/devices/test_other_vendors_are_counted_and_placed.py",
+    ),
 )
