@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
@@ -23,9 +24,12 @@ from scheduler.inventory.times import written
 from scheduler.kube import wire
 from scheduler.kube.transport import NotFound, Transport
 from scheduler.kube.wire.inventory import GPUHolder, GPUNode
-from scheduler.model.devices import DEVICES
+from scheduler.model.devices import DEVICES, Inventory
 from scheduler.model.devices import Holder as Claimed
-from scheduler.parse.devices import FRACTION, KAI_FRACTION, KAI_MEMORY, MEMORY
+from scheduler.model.gpu_resources import stands_on
+from scheduler.model.objects import Rejected
+from scheduler.parse.devices import FRACTION, KAI_FRACTION, KAI_MEMORY, MEMORY, parse_inventory
+from scheduler.parse.pod import skeleton
 
 PATH: Final = "/apis/stowplan.dev/v1alpha1/gpunodes"
 Use = Literal["free", "shared", "whole", "sick", "unknown", "foreign", "old", "mig"]
@@ -56,6 +60,15 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     difference: str = ""
 
 
+class Unnamed(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod, or a claim, that holds ``devices`` of its node; ``resource``: what a pod asks for."""
+
+    holder: str
+    by: Literal["claim", "request"]
+    devices: int
+    resource: str = ""
+
+
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     uuid: str
     model: str
@@ -71,6 +84,8 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """``unnamed``: who holds devices of which nobody says which; while they do, none is given by name."""
+
     node: str
     state: str
     probed: str
@@ -79,6 +94,7 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     driver: str
     picture: str
     devices: list[DeviceRow]
+    unnamed: list[Unnamed] = []
 
 
 def show(kubeconfig: Path | None, context: str | None, *, node: str | None, output: Output) -> None:
@@ -116,20 +132,26 @@ async def _ask(transport: Transport, now_s: float) -> tuple[list[NodeRow], str]:
 
 
 def _rows(found: Iterable[GPUNode], holders: Pods, claims: DeviceClaims, now_s: float) -> list[NodeRow]:
-    parsed = (parse(one) for one in sorted(found, key=lambda one: one.metadata.name))
-    return [_row(one, holders, claims, now_s) for one in parsed if not isinstance(one, Refused)]
+    parsed = ((one, parse(one)) for one in sorted(found, key=lambda one: one.metadata.name))
+    return [
+        _row(node, parse_inventory(one), holders, claims, now_s)
+        for one, node in parsed
+        if not isinstance(node, Refused)
+    ]
 
 
 class Pods:
     """Unfinished pods on nodes: what each wishes, and by whatever name evidence knows it."""
 
     def __init__(self, pods: Iterable[wire.Pod]) -> None:
+        self._on_node: dict[str, list[wire.Pod]] = {}
         self._by_uid: dict[str, wire.Pod] = {}
         self._by_name: dict[tuple[str, str], wire.Pod] = {}
         self._wished: dict[str, list[wire.Pod]] = {}
         for pod in pods:
             if pod.status.phase in ("Succeeded", "Failed"):
                 continue
+            self._on_node.setdefault(pod.spec.node_name, []).append(pod)
             self._by_uid[pod.metadata.uid] = pod
             self._by_name[pod.metadata.namespace, pod.metadata.name] = pod
             for uuid in _wishes(pod):
@@ -147,6 +169,18 @@ class Pods:
             + [_holder(pod) for pod in self._wished.get(uuid, ()) if pod.metadata.uid not in placed]
             for uuid, pods in seen.items()
         }
+
+    def unnamed(self, node: str, holders: Mapping[str, list[Holder]]) -> list[Unnamed]:
+        """Pods of the node that ask for more devices than anybody named."""
+        named = Counter(holder.pod for held in holders.values() for holder in held)
+        found = []
+        for pod in self._on_node.get(node, ()):
+            name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+            asks = {key: count for key, count in skeleton(pod).shape.requests if stands_on(key)}
+            missing = sum(asks.values()) - named[name]
+            if missing > 0:
+                found.append(Unnamed(holder=name, by="request", devices=missing, resource=", ".join(asks)))
+        return found
 
     def _seen(self, holders: Iterable[GPUHolder], claims: Iterable[Claimed]) -> dict[str, By]:
         """UIDs, some of pods that the API server does not know, and names of claims that no pod uses.
@@ -188,7 +222,9 @@ def _holder(pod: wire.Pod, *, by: By = "annotation", difference: str = "") -> Ho
     return Holder(pod=name, share=share, by=by, difference=difference)
 
 
-def _row(node: NodeInventory, pods: Pods, claims: DeviceClaims, now_s: float) -> NodeRow:
+def _row(
+    node: NodeInventory, told: Inventory | Rejected, pods: Pods, claims: DeviceClaims, now_s: float
+) -> NodeRow:
     is_fresh = node.state == "Ready" and node.is_fresh(now_s)
     holders = pods.on(node, claims)
     devices = [row for device in node.devices for row in _devices(device, holders, is_fresh=is_fresh)]
@@ -201,7 +237,14 @@ def _row(node: NodeInventory, pods: Pods, claims: DeviceClaims, now_s: float) ->
         driver=node.driver,
         picture="".join(SIGNS[device.use] for device in devices),
         devices=devices,
+        unnamed=[*_unnamed_claims(told, claims), *pods.unnamed(node.node, holders)],
     )
+
+
+def _unnamed_claims(told: Inventory | Rejected, claims: DeviceClaims) -> Iterable[Unnamed]:
+    if isinstance(told, Inventory):
+        for claim, count in claims.unnamed(told):
+            yield Unnamed(holder="/".join(claim.key), by="claim", devices=count)
 
 
 def _devices(
@@ -251,14 +294,15 @@ def _use(device: DeviceState, held: list[Holder], *, is_fresh: bool) -> Use:
 def _show_nodes(rows: list[NodeRow]) -> None:
     now_s = time.time()
     counted: tuple[Use, ...] = ("free", "shared", "whole", "sick", "unknown", "foreign")
-    columns = ["node", "state", "model", "devices", *counted, "probed"]
+    columns = ["node", "state", "model", "devices", *counted, "unnamed", "probed"]
     told = []
     for row in rows:
         uses = [device.use for device in row.devices]
         models = {device.model for device in row.devices if " MIG " not in device.model}
         counts = [str(uses.count(use)) for use in counted]
         model = models.pop() if len(models) == 1 else "mixed" if models else ""
-        told.append([row.node, row.state, model, row.picture, *counts, age(row.probed, now_s)])
+        unnamed = str(sum(one.devices for one in row.unnamed))
+        told.append([row.node, row.state, model, row.picture, *counts, unnamed, age(row.probed, now_s)])
     table(columns, told)
     if rows:
         print("  ".join(f"{sign} {use}" for use, sign in SIGNS.items()))
@@ -280,6 +324,10 @@ def _show_devices(row: NodeRow) -> None:
         for device in row.devices
     ]
     table(columns, told)
+    if row.unnamed:
+        print("nobody says which devices these hold, so that none is given by name here meanwhile:")
+    for one in row.unnamed:
+        print(f"  {one.holder} by {one.by}: {one.devices} {one.resource or 'devices'}")
 
 
 def _said(holder: Holder) -> str:

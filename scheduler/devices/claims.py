@@ -71,12 +71,16 @@ class DeviceClaims:
             replace(slot, holders=(*slot.holders, *held[slot.uuid])) if slot.uuid in held else slot
             for slot in told.slots
         )
-        unnamed = sum(
-            max(0, sum(not uuids for uuids in devices) - _seen(claim, told.slots))
+        return replace(told, slots=slots, unnamed_claims=sum(count for _, count in self.unnamed(told)))
+
+    def unnamed(self, told: Inventory) -> list[tuple[DeviceClaim, int]]:
+        """Claims that hold devices of the node which neither a slice nor the agent named, and how many."""
+        found = (
+            (claim, sum(not uuids for uuids in devices) - _seen(claim, told.slots))
             for claim, devices in self._held_on(told.node)
             if not all(devices)
         )
-        return replace(told, slots=slots, unnamed_claims=unnamed)
+        return [(claim, count) for claim, count in found if count > 0]
 
     def on(self, node: str) -> Mapping[str, Sequence[Holder]]:
         """What claims hold on a node, by UUID."""

@@ -12,7 +12,8 @@ from typing import Final
 
 from scheduler.devices.book import DeviceBook
 from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, Inventory
-from scheduler.model.gpu_names import family_of, model_of
+from scheduler.model.gpu_names import family_of as chip
+from scheduler.model.gpu_names import model_of
 from scheduler.model.gpu_resources import SHARED
 from scheduler.model.objects import Node
 from scheduler.model.platforms import (
@@ -38,7 +39,7 @@ _LABEL_MAX: Final = 63
 def disagreement(labels: Mapping[str, str], inventory: Inventory) -> str:
     """Where labels say something else than the devices themselves; empty where they do not."""
     told: list[str] = []
-    by_label, by_device = family_of(model_of(labels)), family_of(inventory.model)
+    by_label, by_device = chip(model_of(labels)), chip(inventory.model)
     if by_label and by_device and by_label != by_device:
         told.append(f"labels say {product_of(labels)}, NVML says {inventory.model}")
     # MIG's single strategy writes the instances' memory there.
@@ -55,8 +56,8 @@ def corrected(labels: Mapping[str, str], inventory: Inventory) -> Mapping[str, s
     A label that agrees stays as it is, so that a selector written for it still matches.
     """
     said: dict[str, str] = {}
-    families = family_of(labels.get(PRODUCT, "")), family_of(inventory.model)
-    if inventory.model and (not labels.get(PRODUCT) or (all(families) and families[0] != families[1])):
+    chips = chip(labels.get(PRODUCT, "")), chip(inventory.model)
+    if inventory.model and (not labels.get(PRODUCT) or (all(chips) and chips[0] != chips[1])):
         told = f"{inventory.model}{_cut_into(labels, inventory)}"
         said[PRODUCT] = re.sub(r"[^A-Za-z0-9_.-]+", "-", told)[:_LABEL_MAX].strip("-_.")
     memory = labels.get(MEMORY, "")

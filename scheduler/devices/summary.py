@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from binpacking.choice import MILLI, SIZE_MAX, Ask
 from scheduler.devices.arrays import UNLIMITED, Summary
-from scheduler.devices.evidence import Hold
+from scheduler.devices.evidence import CLAIMS, Hold
 from scheduler.model.devices import WHOLE_GPU, Inventory, Slot
 from scheduler.model.gpu_resources import SHARED, stands_on
 
@@ -36,12 +36,22 @@ class Known:
     def shared_by(self, resource: str) -> int:
         return self.replicas.get(resource, 1)
 
+    @property
+    def pods(self) -> list[Hold]:
+        """What pods hold, without what claims hold of which nobody says what it is: ``claimed`` of them."""
+        return [hold for uid, hold in self.holds.items() if uid != CLAIMS]
+
+    @property
+    def claimed(self) -> int:
+        """Each may be a device or any instance, and is held alone."""
+        return self.inventory.unnamed_claims
+
     def unnamed(self, resource: str, slots: Sequence[Slot]) -> int:
         """How many of these devices pods hold that nobody named."""
         mine = {slot.uuid for slot in slots}
         return sum(
             max(0, _asked(hold, (resource,)) - sum(uuid in mine for uuid in hold.devices))
-            for hold in self.holds.values()
+            for hold in self.pods
         )
 
 
@@ -104,7 +114,7 @@ def _count_mig(summary: Summary, known: Known) -> None:
             _count_replicas(summary, known, resource, slots)
             continue
         free = tuple(slot.uuid for slot in slots if known.is_well(slot) and slot.uuid not in held)
-        unknown = known.unnamed(resource, slots)
+        unknown = known.unnamed(resource, slots) + known.claimed
         summary.free[resource] = max(0, len(free) - unknown)
         summary.there[resource] = len(slots)
         summary.free_uuids[resource] = () if unknown else free
@@ -126,9 +136,9 @@ def _count_replicas(summary: Summary, known: Known, resource: str, slots: Sequen
     """Each of the devices counts as many times as pods may share it, under the plain name or its own."""
     well = {slot.uuid for slot in slots if known.is_well(slot)}
     names = (resource, resource + SHARED)
-    holds = [hold for hold in known.holds.values() if not hold.devices or well & set(hold.devices)]
+    holds = [hold for hold in known.pods if not hold.devices or well & set(hold.devices)]
     held = sum(_asked(hold, names) for hold in holds)
-    summary.free[resource] = max(0, known.shared_by(resource) * len(well) - held)
+    summary.free[resource] = max(0, known.shared_by(resource) * (len(well) - known.claimed) - held)
     summary.there[resource] = known.shared_by(resource) * len(slots)
 
 

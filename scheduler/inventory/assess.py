@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy, Rule, rule_of
@@ -90,9 +90,12 @@ def fatal_times(signs: Sequence[Sign], policy: HealthPolicy = DEFAULT_POLICY) ->
 
 def _health(signs: Sequence[Sign], now_s: float, policy: HealthPolicy) -> Health:
     outages = _outages(signs, now_s, policy)
-    if outages and now_s < outages[-1].end_s:
-        return _out(outages[-1])
-    return _noted(signs, now_s, policy)
+    noted = _noted(signs, now_s, policy)
+    if not outages or now_s >= outages[-1].end_s:
+        return noted
+    out = _out(outages[-1])
+    # What takes the neighbours apart does so whether or not the device itself is out.
+    return replace(out, isolated=True) if noted.isolated else out
 
 
 def _outages(signs: Sequence[Sign], now_s: float, policy: HealthPolicy) -> list[_Outage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -37,9 +38,11 @@ class History:
 
     signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)
 
-    def struck(self, uuid: str, kind: str, now_s: float) -> History:
-        """With one more sign on a device."""
-        return replace(self, signs={**self.signs, uuid: _added(self.signs.get(uuid, ()), kind, now_s)})
+    def struck(self, uuid: str, kind: str, now_s: float, *, has_held: bool = False) -> History:
+        """With one more sign on a device. has_held: it held when last asked, however long ago."""
+        new = Sign(kind=kind, first_s=now_s, last_s=now_s)
+        since_s = math.inf if has_held else COALESCE_S
+        return replace(self, signs={**self.signs, uuid: _joined(self.signs.get(uuid, ()), new, since_s)})
 
     def mended(self, uuids: Iterable[str], how: Mending, now_s: float) -> History:
         """After a reset of these devices or a boot of their node."""
@@ -76,14 +79,10 @@ class History:
         return replace(self, signs={uuid: kept for uuid, kept in self.signs.items() if uuid not in gone})
 
 
-def _added(signs: tuple[Sign, ...], kind: str, now_s: float) -> tuple[Sign, ...]:
-    return _joined(signs, Sign(kind=kind, first_s=now_s, last_s=now_s))
-
-
-def _joined(signs: tuple[Sign, ...], new: Sign) -> tuple[Sign, ...]:
-    """One that goes on stays one."""
-    for position, sign in enumerate(signs):
-        goes_on = sign.kind == new.kind and sign.mended_s is None and new.first_s - sign.last_s <= COALESCE_S
+def _joined(signs: tuple[Sign, ...], new: Sign, since_s: float = COALESCE_S) -> tuple[Sign, ...]:
+    """One that goes on stays one: the latest, of several."""
+    for position, sign in reversed(tuple(enumerate(signs))):
+        goes_on = sign.kind == new.kind and sign.mended_s is None and new.first_s - sign.last_s <= since_s
         if goes_on:
             longer = replace(
                 sign,
@@ -110,8 +109,13 @@ def _is_to_grade(sign: Sign, now_s: float) -> bool:
     return rule_of(sign.kind).is_graded and sign.mended_s is None and sign.last_s <= now_s
 
 
+def mends(how: Mending, kind: str) -> bool:
+    """Whether the table asks for this reset or boot."""
+    wanted = rule_of(kind).recovery
+    return wanted != "clean" and how in ("boot", wanted)
+
+
 def _mended(sign: Sign, how: Mending, now_s: float) -> Sign:
-    wanted = rule_of(sign.kind).recovery
-    if sign.mended_s is not None or sign.last_s > now_s or wanted == "clean":
+    if sign.mended_s is not None or sign.last_s > now_s or not mends(how, sign.kind):
         return sign
-    return replace(sign, mended_s=now_s) if how in ("boot", wanted) else sign
+    return replace(sign, mended_s=now_s)

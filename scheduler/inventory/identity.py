@@ -13,11 +13,8 @@ from typing import Final
 
 from scheduler.inventory.report import Device, DeviceReport, Nameless
 from scheduler.inventory.scenario import DEVICES_MAX
-from scheduler.inventory.troubles import NVLINK_DOWN, field_of, lacks_links, silent_fields
+from scheduler.inventory.troubles import AWAY, NVLINK_DOWN, UNREADABLE, field_of, lacks_links, silent_fields
 
-#: Told about a device that is listed but not readable.
-UNREADABLE: Final = "unreadable"
-AWAY: Final = frozenset({"lost", "missing", "reset-required", UNREADABLE})
 #: A device that is listed no more is forgotten after this long without a boot.
 FORGET_S: Final = 86_400.0
 #: Stands for the boot of whatever ran under this Node's name before.
@@ -60,7 +57,12 @@ def away(known: Mapping[str, Device], report: DeviceReport, is_gone: Mapping[str
 
 
 def silent(before: Device, index: int, troubles: tuple[str, ...], unanswered: tuple[str, ...]) -> Device:
-    """A device that tells nothing now. Who used it last is the best that is known of who holds it."""
+    """A device that tells nothing now. Who used it last is the best that is known of who holds it.
+
+    What held of one that could only not be asked still holds, as far as anybody knows.
+    """
+    if UNREADABLE in troubles:
+        troubles = (*troubles, *(kind for kind in before.troubles if kind not in AWAY))
     return replace(before, index=index, troubles=troubles, unanswered=unanswered)
 
 

@@ -12,6 +12,7 @@ from scheduler.inventory.record import Record
 from scheduler.inventory.report import Device, Memory, NodeState
 from scheduler.inventory.scenario import DEVICES_MAX, INSTANCES_MAX, LINKS_MAX
 from scheduler.inventory.times import read
+from scheduler.inventory.troubles import is_level
 from scheduler.kube.wire.inventory import GPUDevice, GPUHolder, GPUInstance, GPULinks, GPUNode, GPUSign
 
 TEXT_MAX = 512
@@ -134,7 +135,9 @@ def found_record(node: GPUNode) -> Record:
         links_best={device.uuid: best for device in devices if (best := _links_best(device.links))},
         held={device.uuid: pods for device in devices if (pods := _used_by(device.holders))},
         silent_s={uuid: since_s for uuid, since_s in silent.items() if since_s is not None},
-        devices={device.uuid: _known(device) for device in devices},
+        devices={
+            device.uuid: _known(device, signs[device.uuid], read(status.last_probe)) for device in devices
+        },
         history=History(signs={uuid: found for uuid, found in signs.items() if found}),
     )
 
@@ -192,9 +195,10 @@ def _instance(instance: GPUInstance, health: Health) -> InstanceState:
     )
 
 
-def _known(device: GPUDevice) -> Device:
+def _known(device: GPUDevice, signs: tuple[Sign, ...], probed_s: float | None) -> Device:
+    """Its troubles are those that held when it was asked last; whether they still do, the next probe says."""
     memory = Memory(total_bytes=_bounded(device.memory_bytes), used_bytes=0)
-    is_missing = any(sign.kind == "missing" and sign.mended is None for sign in device.signs or ())
+    held = (sign for sign in signs if sign.mended_s is None and sign.last_s == probed_s)
     return Device(
         index=device.index,
         uuid=device.uuid,
@@ -204,8 +208,7 @@ def _known(device: GPUDevice) -> Device:
         pci=device.pci,
         numa=device.numa,
         memory=memory if device.memory_bytes else None,
-        # Since when it is missing goes on; whether it still is, the next probe says.
-        troubles=("missing",) if is_missing and device.state == "Fatal" else (),
+        troubles=tuple(dict.fromkeys(sign.kind for sign in held if is_level(sign.kind))),
     )
 
 

@@ -13,7 +13,7 @@ from scheduler.inventory.nvml import Handle, Nvml
 from scheduler.inventory.reader import DeviceLost, DriverGone, Reader, Unanswered
 from scheduler.inventory.report import Device, DeviceReport, Nameless, NodeState
 from scheduler.inventory.scenario import DEVICES_MAX
-from scheduler.inventory.troubles import links_wanted, troubles
+from scheduler.inventory.troubles import links_wanted, nobody_may_look, troubles
 
 _MESSAGES: dict[int, tuple[NodeState, str]] = {
     nvml.LIBRARY_NOT_FOUND: ("NoDriver", "libnvidia-ml.so.1 is not here: no NVIDIA driver on this node"),
@@ -80,11 +80,11 @@ def _read(api: Nvml) -> DeviceReport:
         else:
             nameless.append(device)
     paired = [_paired(api, reader, device, handles) for device in devices]
-    wanted = links_wanted(paired)
+    wanted, closed = links_wanted(paired), nobody_may_look(paired)
     return DeviceReport(
         state="Ready" if count else "NoDevices",
         message="" if count else "the driver has no devices",
-        devices=tuple(_judged(device, wanted[device.uuid]) for device in paired),
+        devices=tuple(_judged(device, wanted[device.uuid], closed) for device in paired),
         nameless=tuple(nameless),
         lacking=tuple(sorted(reader.lacking)),
         odd=tuple(f"{call}: {code}" for call, code in sorted(reader.odd.items())),
@@ -126,9 +126,11 @@ def _without_answers(reader: Reader, index: int, uuid: str, pci: str, trouble: s
     return Device(index=index, uuid=uuid, pci=pci, troubles=(trouble,), unanswered=failures)
 
 
-def _judged(device: Device, wanted_links: int) -> Device:
+def _judged(device: Device, wanted_links: int, closed: bool) -> Device:
     """One that was lost meanwhile has its trouble already."""
-    return device if device.troubles else replace(device, troubles=troubles(device, wanted_links))
+    if device.troubles:
+        return device
+    return replace(device, troubles=troubles(device, wanted_links, is_closed=closed))
 
 
 def _paired(api: Nvml, reader: Reader, device: Device, handles: Sequence[Handle | None]) -> Device:

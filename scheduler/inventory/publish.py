@@ -10,14 +10,13 @@ from scheduler.inventory.assess import HEALTHY, Health, assess, unknown
 from scheduler.inventory.health import DEFAULT_POLICY, HealthPolicy
 from scheduler.inventory.history import Sign
 from scheduler.inventory.holders import Holders, holders
-from scheduler.inventory.identity import AWAY
 from scheduler.inventory.pod_resources import Grant
 from scheduler.inventory.processes import Owner, asked_once, held, unknown_owner
 from scheduler.inventory.record import Record, observed
 from scheduler.inventory.report import Device, DeviceReport, Instance
 from scheduler.inventory.scenario import INSTANCES_MAX
 from scheduler.inventory.times import written
-from scheduler.inventory.troubles import links_up
+from scheduler.inventory.troubles import AWAY, links_up
 from scheduler.kube.wire.base import Metadata
 from scheduler.kube.wire.inventory import (
     GPUDevice,

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scheduler.inventory.health import rule_of
-from scheduler.inventory.history import History
+from scheduler.inventory.history import History, Mending, mends
 from scheduler.inventory.identity import (
     ANOTHER_NODE,
-    AWAY,
     FORGET_S,
     away,
     bounded,
@@ -19,7 +18,7 @@ from scheduler.inventory.identity import (
 )
 from scheduler.inventory.nvml import RECOVERY_NONE
 from scheduler.inventory.report import Device, DeviceReport, NodeState
-from scheduler.inventory.troubles import links_up
+from scheduler.inventory.troubles import AWAY, links_up
 
 #: States in which the probe said something certain about the node's devices.
 _CERTAIN = frozenset({"Ready", "NoDevices", "NoDriver"})
@@ -74,12 +73,15 @@ def observed(record: Record, report: DeviceReport, now_s: float) -> Record:
     if report.state != "Ready":
         return told
     record = _renamed(record, report)
-    seen = _all_known(record, report, now_s)
-    history = _mended(record, report, seen, now_s)
+    is_new_driver = _is_new_driver(record, report)
+    seen = _all_known(record, report, now_s, is_new_driver=is_new_driver)
+    history = _mended(record, seen, now_s, is_new_driver=is_new_driver)
     for device in seen.values():
+        before = record.devices.get(device.uuid)
+        held = () if before is None else before.troubles
         for trouble in device.troubles:
             if rule_of(trouble).severity != "unknown":
-                history = history.struck(device.uuid, trouble, now_s)
+                history = history.struck(device.uuid, trouble, now_s, has_held=trouble in held)
         if device.recovery == RECOVERY_NONE and not AWAY & set(device.troubles):
             history = history.graded(device.uuid, now_s)
     return replace(
@@ -138,6 +140,7 @@ def resumed(found: Record, boot_id: str, now_s: float, node_uid: str = "") -> Re
     rebooted = bool(found.boot_id) and found.boot_id != boot_id
     is_other = bool(found.node_uid) and bool(node_uid) and found.node_uid != node_uid
     history = found.history.mended(found.devices, "boot", now_s) if rebooted else found.history
+    devices = _after(found.devices, "boot") if rebooted else found.devices
     seen_in = dict.fromkeys(found.devices, ANOTHER_NODE if is_other else found.boot_id)
     if not is_other:
         seen_in.update(found.seen_in)
@@ -147,17 +150,21 @@ def resumed(found: Record, boot_id: str, now_s: float, node_uid: str = "") -> Re
         message=_NOT_PROBED,
         boot_id=boot_id,
         node_uid=node_uid or found.node_uid,
+        devices=devices,
         history=history,
         seen_in={uuid: boot for uuid, boot in seen_in.items() if boot not in ("", boot_id)},
         probed_s=found.probed_s,
     )
 
 
-def _all_known(record: Record, report: DeviceReport, now_s: float) -> dict[str, Device]:
+def _all_known(
+    record: Record, report: DeviceReport, now_s: float, *, is_new_driver: bool
+) -> dict[str, Device]:
     """What the probe saw, with what it could not ask as it was, and those that are away."""
+    known = _after(record.devices, "reset") if is_new_driver else record.devices
     seen: dict[str, Device] = {}
     for device in report.devices:
-        before = record.devices.get(device.uuid)
+        before = known.get(device.uuid)
         if AWAY & set(device.troubles) and not device.model and before is not None:
             seen[device.uuid] = silent(before, device.index, device.troubles, device.unanswered)
         elif "lost" in device.troubles or "reset-required" in device.troubles:
@@ -169,7 +176,7 @@ def _all_known(record: Record, report: DeviceReport, now_s: float) -> dict[str, 
     is_gone = {
         uuid: uuid in record.seen_in or now_s - since_s >= FORGET_S for uuid, since_s in missing_s.items()
     }
-    seen.update({device.uuid: device for device in away(record.devices, report, is_gone)})
+    seen.update({device.uuid: device for device in away(known, report, is_gone)})
     return bounded(seen, missing_s)
 
 
@@ -215,10 +222,24 @@ def _up(device: Device | None) -> int:
     return 0 if device is None else links_up(device)
 
 
-def _mended(record: Record, report: DeviceReport, seen: Mapping[str, Device], now_s: float) -> History:
-    """A driver loaded anew resets all devices; one that was away and is back was reset alone."""
+def _after(devices: Mapping[str, Device], how: Mending) -> dict[str, Device]:
+    """What held before a reset or a boot that mends it holds again only once that is told."""
+    return {
+        uuid: replace(
+            device,
+            troubles=tuple(kind for kind in device.troubles if kind in AWAY or not mends(how, kind)),
+        )
+        for uuid, device in devices.items()
+    }
+
+
+def _is_new_driver(record: Record, report: DeviceReport) -> bool:
     is_other_version = bool(report.driver) and report.driver != record.driver
-    is_new_driver = bool(record.driver) and (is_other_version or (report.opened and _was_open(record)))
+    return bool(record.driver) and (is_other_version or (report.opened and _was_open(record)))
+
+
+def _mended(record: Record, seen: Mapping[str, Device], now_s: float, *, is_new_driver: bool) -> History:
+    """A driver loaded anew resets all devices; one that was away and is back was reset alone."""
     back = [
         uuid
         for uuid, device in seen.items()

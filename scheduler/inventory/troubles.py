@@ -9,6 +9,9 @@ from scheduler.inventory import nvml
 from scheduler.inventory.report import Device, Fabric
 
 NVLINK_DOWN: Final = "nvlink-down"
+#: Told about a device that is listed but not readable.
+UNREADABLE: Final = "unreadable"
+AWAY: Final = frozenset({"lost", "missing", "reset-required", UNREADABLE})
 #: nvmlDeviceGpuRecoveryAction_t (nvml.h) to kinds of the health table; 0 asks for nothing.
 RECOVERY: Final[Mapping[int, str]] = {
     1: "recovery-reset",
@@ -86,7 +89,7 @@ _FIELD_OF: Final[Mapping[str, str]] = {
     "fabric-degraded": "fabric",
     NVLINK_DOWN: "links",
 }
-_PROCESSES: Final = frozenset(call for call in VITAL if "Processes" in call)
+_MAY_NOT_LOOK: Final = frozenset(f"{call}: {nvml.NO_PERMISSION}" for call in VITAL if "Processes" in call)
 #: From 0 to 3 the two low bits of a pair in the health mask; the configuration takes four.
 _PAIR, _NIBBLE = 0x3, 0xF
 #: "Not supported" and "correct".
@@ -116,12 +119,15 @@ def lacks_links(device: Device, wanted: int) -> bool:
     return wanted > 0 and not device.mig_enabled and links_up(device) < wanted
 
 
-def troubles(device: Device, wanted_links: int) -> tuple[str, ...]:
-    """The levels that hold; events come from the event set. wanted_links: NVLinks that should be up."""
+def troubles(device: Device, wanted_links: int, *, is_closed: bool = False) -> tuple[str, ...]:
+    """The levels that hold; events come from the event set.
+
+    wanted_links: NVLinks that should be up. is_closed: nobody here may look at processes of any device.
+    """
     remap, retired, ecc = device.remap, device.retired, device.ecc
     action = device.recovery or nvml.RECOVERY_NONE
     found = {
-        "unreadable": is_unknown(device) or (device.memory is None and not device.model),
+        "unreadable": is_unknown(device, is_closed=is_closed) or (device.memory is None and not device.model),
         "remap-failure": remap is not None and remap.failure,
         "remap-pending": remap is not None and remap.pending,
         "retired-pending": retired is not None and retired.pending,
@@ -148,14 +154,29 @@ def field_of(kind: str) -> str:
     return _FIELD_OF.get(kind, "recovery" if kind.startswith("recovery-") else "")
 
 
-def is_unknown(device: Device) -> bool:
-    """Whether what decides about the device could not be asked."""
-    return any(_is_vital(*failure.split(": ", 1)) for failure in device.unanswered)
+def is_level(kind: str) -> bool:
+    """Whether each probe tells it anew for as long as it holds; an event is told once."""
+    return kind in AWAY or bool(field_of(kind))
 
 
-def _is_vital(call: str, code: str) -> bool:
-    # Some containers may never look at processes; that is so by design and told as an odd call.
-    return call in VITAL and not (call in _PROCESSES and code == str(nvml.NO_PERMISSION))
+def is_unknown(device: Device, *, is_closed: bool = False) -> bool:
+    """Whether what decides about the device could not be asked.
+
+    Some containers may never look at processes, and of a device that is cut into MIG instances few may: that
+    is so by design, and told as an odd call. Where others of the node answer, it is not.
+    """
+    is_by_design = is_closed or bool(device.mig_enabled)
+    hidden = _forbidden(device) if is_by_design else ()
+    return any(failure.split(": ", 1)[0] in VITAL for failure in device.unanswered if failure not in hidden)
+
+
+def nobody_may_look(devices: Sequence[Device]) -> bool:
+    """Whether of each device that answers at all nobody may see the processes."""
+    return all(_forbidden(device) for device in devices if not device.troubles)
+
+
+def _forbidden(device: Device) -> tuple[str, ...]:
+    return tuple(failure for failure in device.unanswered if failure in _MAY_NOT_LOOK)
 
 
 def _of_fabric(fabric: Fabric | None) -> Mapping[str, bool]:

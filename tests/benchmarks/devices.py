@@ -16,7 +16,8 @@ import msgspec
 
 from deploy.local.nvml.library import FakeLibrary
 from tests.benchmarks.figures import FOLDER
-from tests.devices.storm import Outcome, Storm
+from tests.devices.storm import Storm
+from tests.devices.storm_boards import Outcome
 
 SHOWN_MAX = 5
 
@@ -30,6 +31,7 @@ class Devices(msgspec.Struct, frozen=True, kw_only=True):
     lost_device_hours: float
     failed_writes: int
     ghosts: int
+    wrong_islands: int
     evictions: int
     probes: int
     seconds: float
@@ -56,6 +58,7 @@ def main() -> int:
         lost_device_hours=round(sum(one.lost_device_s for one in found) / 3600, 3),
         failed_writes=sum(one.failed_writes for one in found),
         ghosts=sum(one.ghosts for one in found),
+        wrong_islands=sum(one.wrong_islands for one in found),
         evictions=sum(one.evictions for one in found),
         probes=sum(one.probes for one in found),
         seconds=round(time.perf_counter() - began_s, 1),

@@ -6,17 +6,17 @@ The truth is kept here, apart from both: what happened to each board, and who re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import msgspec
 import pynvml
 
 from deploy.local.nvml.library import FakeLibrary, FakeNode
 from scheduler.inventory.events import EventPoll
-from scheduler.inventory.health import DEFAULT_POLICY, Severity, rule_of
+from scheduler.inventory.health import rule_of
 from scheduler.inventory.nvml import Nvml
 from scheduler.inventory.parse import found_record
 from scheduler.inventory.pod_resources import Grant
@@ -24,14 +24,25 @@ from scheduler.inventory.probe import probe
 from scheduler.inventory.publish import written_node
 from scheduler.inventory.record import Record, hung, observed, resumed, struck
 from scheduler.inventory.report import DeviceReport
-from scheduler.inventory.scenario import Device, Driver, Event, Fabric, Instance, Mig, Process, Scenario
+from scheduler.inventory.scenario import (
+    Device,
+    Driver,
+    Event,
+    Fabric,
+    Instance,
+    Mig,
+    Process,
+    Remap,
+    Scenario,
+)
 from scheduler.kube.wire.inventory import GPUNode
-from scheduler.model.devices import DEVICES, WHOLE_GPU, Inventory
+from scheduler.model.devices import DEVICES, Inventory
 from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
-from tests.builders import node as node_object
 from tests.builders import pod as pod_object
+from tests.devices.storm_boards import LINKS, PARTED, Board, Outcome
 from tests.devices.storm_claims import Claims
+from tests.devices.storm_replicas import Replicas
 from tests.inventory.schema import problems, status_schema
 
 T0: Final = 1_800_000_000.0
@@ -54,89 +65,7 @@ CALLS: Final = (
 )
 XIDS: Final = (13, 31, 43, 63, 94, 48, 95, 119, 79, 145, 149, 999)
 PAUSES_S: Final = (5.0, 5.0, 5.0, 5.0, 70.0, 700.0, 7_000.0, 90_000.0, 200_000.0)
-_SEVERE: Final[frozenset[Severity]] = frozenset({"quarantine", "fatal"})
 _WELL: Final = Fabric(cluster="0" * 32)
-Mend = Literal["reset", "boot"]
-
-
-@dataclass(slots=True)
-class Trouble:
-    """What the table names. over_s: when it ended or was mended; None while it holds or waits for that.
-
-    is_seen_over: a level holds until a probe that could ask says otherwise.
-    """
-
-    kind: str
-    start_s: float
-    over_s: float | None = None
-    is_seen_over: bool = False
-
-
-@dataclass(slots=True)
-class Board:
-    """One GPU in its slot, and all that happened to it."""
-
-    device: Device
-    troubles: list[Trouble] = field(default_factory=list)
-    #: Ends at this step: errors that say nothing, levels, foreign processes.
-    until_step: int = 0
-
-    @property
-    def uuid(self) -> str:
-        return self.device.uuid
-
-    def change(self, **fields: object) -> None:
-        self.device = msgspec.structs.replace(self.device, **fields)
-
-    def hit(self, kind: str, now_s: float, *, ends: bool = False) -> None:
-        if rule_of(kind).severity in _SEVERE:
-            waits = rule_of(kind).recovery != "clean" or ends
-            self.troubles.append(Trouble(kind, now_s, None if waits else now_s))
-
-    def mend(self, how: Mend, now_s: float) -> None:
-        for trouble in self.troubles:
-            wanted = rule_of(trouble.kind).recovery
-            if trouble.over_s is None and (how == "boot" or wanted == how):
-                trouble.over_s = now_s
-
-    def asked(self, now_s: float) -> None:
-        """A probe has looked, and was told or not."""
-        for trouble in self.troubles:
-            if trouble.over_s is not None and not trouble.is_seen_over:
-                trouble.is_seen_over = not self.device.fail
-                if self.device.fail and not trouble.kind.startswith("xid-"):
-                    trouble.over_s = now_s
-
-    def out_until_s(self) -> float:
-        """The longest that the table lets it be out for what happened to it."""
-        hold_s = min(DEFAULT_POLICY.clean_s * 2.0 ** len(self.troubles), DEFAULT_POLICY.clean_max_s)
-        ends = [float("inf") if t.over_s is None else t.over_s + hold_s for t in self.troubles]
-        return max(ends, default=0.0)
-
-    def has_fatal_evidence(self, now_s: float) -> bool:
-        return now_s <= self.out_until_s() and any(
-            rule_of(trouble.kind).severity == "fatal" for trouble in self.troubles
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """Of one storm. story: what happened, step by step."""
-
-    wrong_evictions: int = 0
-    wrong_bindings: int = 0
-    lost_device_s: float = 0.0
-    failed_writes: int = 0
-    #: Devices that are told and are nobody's any more.
-    ghosts: int = 0
-    evictions: int = 0
-    probes: int = 0
-    story: list[str] = field(default_factory=list)
-
-    @property
-    def is_clean(self) -> bool:
-        wrong = self.wrong_evictions + self.wrong_bindings + self.failed_writes + self.ghosts
-        return not wrong and not self.lost_device_s
 
 
 class Storm:
@@ -167,7 +96,8 @@ class Storm:
         self._has_kubelet = self.rng.random() < 0.6
         self._is_probed = True
         self.state = ClusterState("stowplan")
-        self.state.set_node(node_object(NODE, gpu=GPUS))
+        self._replicas = Replicas(seed, self.state, NODE, GPUS)
+        self._replicas.offer()
         self._claims = Claims(self.state, NODE)
 
     def run(self) -> Outcome:
@@ -179,7 +109,10 @@ class Storm:
             if self._is_probed:
                 self._look()
             self._judge()
-            self._place()
+            if self._replicas.each == 1:
+                self._place()
+            elif self._is_probed:
+                self._place_replica()
         self._poll.close()
         return self.found
 
@@ -195,6 +128,8 @@ class Storm:
                 pci=f"{self._machine:08X}:{0x10 + slot:02X}:00.0",
                 numa=0,
                 fabric=_WELL,
+                remap=Remap(),
+                links=LINKS,
             )
         )
 
@@ -203,7 +138,7 @@ class Storm:
         for board in self.boards:
             if board.until_step and step >= board.until_step:
                 board.until_step = 0
-                board.change(fail={}, processes=(), fabric=_WELL, recovery=0)
+                board.change(fail={}, processes=(), fabric=_WELL, recovery=0, links=LINKS)
                 for trouble in board.troubles:
                     if trouble.over_s is None and rule_of(trouble.kind).recovery == "clean":
                         trouble.over_s = self.now_s
@@ -244,6 +179,15 @@ class Storm:
         board.hit("fabric-failed", self.now_s, ends=True)
         board.until_step = self._lasts(step)
 
+    def _link(self, board: Board, step: int) -> None:
+        board.change(links=PARTED)
+        board.until_step = self._lasts(step)
+
+    def _rows(self, board: Board, step: int) -> None:
+        """A level that holds until a reset, whether or not anybody can ask for it meanwhile."""
+        board.change(remap=Remap(failure=True))
+        board.hit("remap-failure", self.now_s)
+
     def _foreign(self, board: Board, step: int) -> None:
         board.change(processes=(Process(pid=9_999, mib=10),))
         board.until_step = self._lasts(step)
@@ -267,7 +211,9 @@ class Storm:
         for one in self.boards:
             one.mend("boot", self.now_s)
             one.until_step = 0
-            one.change(lost=False, fail={}, processes=(), recovery=0, fabric=_WELL)
+            one.change(
+                lost=False, fail={}, processes=(), recovery=0, fabric=_WELL, remap=Remap(), links=LINKS
+            )
         self._restart(board, step)
 
     def _swap(self, board: Board, step: int) -> None:
@@ -287,6 +233,8 @@ class Storm:
         """The driver is loaded anew under the agent, which resets all devices that are on the bus."""
         self._generation += 1
         self._is_reset = self.record.state == "Ready"
+        for one in self.boards:
+            one.change(remap=Remap())
 
     def _vanish(self, board: Board, step: int) -> None:
         """The last is listed no more, until it is replaced at the next boot."""
@@ -296,13 +244,14 @@ class Storm:
             self._gone[gone.uuid] = gone
 
     def _mig(self, board: Board, step: int) -> None:
-        """Cut or whole, while the agent stands aside and nothing runs."""
+        """Cut or whole, while the agent stands aside and nothing runs; what is shared stays whole."""
         self._claims.end()
         for name in list(self._pods):
             self._ends(name)
         is_cut = board.device.mig is not None and board.device.mig.enabled
         one = Instance(uuid=f"MIG-{board.uuid}-{step}", name="H100 MIG 7g.80gb", memory_mib=80_000)
-        board.change(mig=Mig(enabled=not is_cut, instances=() if is_cut else (one,)))
+        if self._replicas.each == 1:
+            board.change(mig=Mig(enabled=not is_cut, instances=() if is_cut else (one,)))
         self._poll.close()
         aside = DeviceReport(state="Paused", message="the agent steps aside")
         self.record = observed(self.record, aside, self.now_s)
@@ -310,9 +259,9 @@ class Storm:
 
     def _plugin(self, board: Board, step: int) -> None:
         """The device plugin restarts: nothing is allocatable for a moment."""
-        self.state.set_node(node_object(NODE, gpu=0))
+        self._replicas.offer(is_there=False)
         self._judge()
-        self.state.set_node(node_object(NODE, gpu=GPUS))
+        self._replicas.offer()
 
     def _hang(self, board: Board, step: int) -> None:
         self.record = hung(self.record, 30.0)
@@ -344,6 +293,8 @@ class Storm:
         "lost": _lost,
         "recovery": _recovery,
         "fabric": _fabric,
+        "link": _link,
+        "rows": _rows,
         "foreign": _foreign,
         "restart": _restart,
         "boot": _boots,
@@ -394,7 +345,7 @@ class Storm:
 
     def _object(self) -> GPUNode:
         grants = [
-            Grant(namespace="team", name=name, resource=WHOLE_GPU, ids=(uuid,))
+            Grant(namespace="team", name=name, resource=self._replicas.resource, ids=self._replicas.ids(uuid))
             for name, uuid in self._pods.items()
         ]
         return written_node(
@@ -438,11 +389,34 @@ class Storm:
             b.uuid for b in self.boards if b.uuid not in held and not b.device.lost and not b.device.mig
         ]
         given = self.rng.choice(choices) if choices and self.rng.random() < 0.5 else wished
+        self._starts(given, {DEVICES: wished})
+
+    def _place_replica(self) -> None:
+        """A pod for a part of a device, which the plugin chooses."""
+        if self._replicas.free() < 1:
+            return
+        claimed = self._claims.held.values()
+        choices = [
+            b.uuid
+            for b in self.boards
+            if b.uuid not in claimed and not b.device.lost and self._room(b.uuid) > 0
+        ]
+        if choices:
+            self._starts(self.rng.choice(choices), {})
+        else:
+            self.found.wrong_bindings += 1
+            self._tell("bound where no device has room")
+
+    def _room(self, uuid: str) -> int:
+        return self._replicas.room(uuid, self._pods.values())
+
+    def _starts(self, given: str, words: Mapping[str, str]) -> None:
         self._made += 1
         name = f"p{self._made}"
         self._pods[name] = given
-        words = {"stowplan.dev/gang": name, "stowplan.dev/gang-min-member": "1", DEVICES: wished}
-        pod = pod_object(name, gpu=1, node=NODE, uid=f"uid-{name}", phase="Running", annotations=words)
+        words = {"stowplan.dev/gang": name, "stowplan.dev/gang-min-member": "1", **words}
+        of = self._replicas.shape()
+        pod = pod_object(name, of=of, node=NODE, uid=f"uid-{name}", phase="Running", annotations=dict(words))
         self.state.set_pod(pod)
 
     def _ends(self, name: str) -> None:
@@ -467,7 +441,7 @@ class Storm:
     def _is_holder(self, name: str, uuid: str) -> bool:
         """Where nobody can see what the pod really has, its annotation is all there is."""
         truth = self._pods.get(name)
-        answering = {b.uuid for b in self.boards if not b.device.fail and not b.device.lost}
+        answering = {b.uuid for b in self.boards if b.answers}
         return truth == uuid or not (self._has_kubelet or truth in answering)
 
     def _judge_loss(self) -> None:
@@ -483,12 +457,26 @@ class Storm:
                 if is_well and not is_given:
                     self.found.lost_device_s += self.now_s - since_s
                     self._tell(f"lost {board.uuid}: {told and told.state} {told and told.reason}")
+            self._judge_islands()
             ghosts = [uuid for uuid in self._told if self._known(uuid) is None]
             # While one does not tell who it is, it may be any that is absent.
             if ghosts and not any(board.device.fail for board in self.boards):
                 self.found.ghosts += len(ghosts)
                 self._tell(f"ghosts: {ghosts}")
             self._looked_s = self.now_s
+
+    def _judge_islands(self) -> None:
+        """Devices on one switch are neighbours unless a link is down, one is out, or one is cut."""
+        whole = [board for board in self.boards if not board.is_cut]
+        told = {self._told[board.uuid].island for board in whole if board.uuid in self._told}
+        is_quiet = all(
+            not board.until_step and not board.device.lost and not board.is_apart(self._looked_s)
+            for board in self.boards
+        )
+        is_parted = any(board.lacks_a_link and board.answers for board in whole)
+        if (is_quiet and len(whole) > 1 and (len(told) != 1 or told == {""})) or (is_parted and told != {""}):
+            self.found.wrong_islands += 1
+            self._tell(f"islands {told} where {'a link is down' if is_parted else 'none is'}")
 
     def _known(self, uuid: str) -> Board | None:
         return next((b for b in self.boards if b.uuid == uuid), self._gone.get(uuid))

@@ -17,7 +17,7 @@ from scheduler.devices.evidence import CLAIMS
 from scheduler.kube.wire.resource import ResourceClaim, ResourceSlice
 from scheduler.live.device_claims import DeviceClaimFeed, DeviceSliceFeed
 from scheduler.model.devices import WHOLE_GPU, DeviceAsk, Holder, Inventory, Slot
-from scheduler.model.objects import Rejected
+from scheduler.model.objects import CPU, PODS, Rejected
 from scheduler.state import ClusterState
 from simulations.faults import server as api
 from simulations.faults.agents import Agents
@@ -233,6 +233,37 @@ def test_what_the_kubelet_named_is_not_counted_as_unnamed_too(by: Holder) -> Non
     assert cluster.state.devices.holders("n0")[CLAIMS].count == 1
     cluster.report("n0", seen=[(2, by)], probed_s=T0 + 5)
     assert cluster.rooms()["n0"] == [True, True, False]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    each=st.sampled_from([1, 4]),
+    name=st.sampled_from([WHOLE_GPU, "nvidia.com/mig-1g.10gb"]),
+    is_plain=st.booleans(),
+    unnamed=st.integers(0, DEVICES),
+)
+def test_a_claim_that_nobody_named_holds_a_device_or_instance_alone(
+    each: int, name: str, is_plain: bool, unnamed: int
+) -> None:
+    """Of replicas it takes as many as are of one; which it is nobody knows, so that none is given by name.
+
+    is_plain: instances are counted as devices (MIG's single strategy).
+    """
+    cluster = Cluster()
+    at, asked = NODES[0], WHOLE_GPU if is_plain else name
+    labels = {f"{asked}.replicas": str(each)} if each > 1 else {}
+    cluster.state.set_node(node(at, labels=labels, allocatable={CPU: 9_000, PODS: 99, asked: each * DEVICES}))
+    told = [
+        Slot(uuid=f"{at}-{i}", resource=name, memory_bytes=10 << 30, is_usable=True) for i in range(DEVICES)
+    ]
+    cluster.state.set_inventory(Inventory(node=at, is_ready=True, probed_s=T0, slots=tuple(told)))
+    cluster.put(*(claim_of(f"c{i}", [(at, i)]) for i in range(unnamed)))
+    snapshot = cluster.state.snapshot()
+    assert snapshot.free[0, snapshot.resources.index(asked)] == each * (DEVICES - unnamed)
+    assert snapshot.devices is not None
+    if asked != WHOLE_GPU:
+        by_name = snapshot.devices.free_slots.get(name, {}).get(0, ())
+        assert len(by_name) == (DEVICES if not unnamed and each == 1 else 0)
 
 
 def test_an_instance_made_for_a_claim_holds_its_whole_device() -> None:

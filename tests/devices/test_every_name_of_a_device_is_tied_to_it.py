@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduler.model.devices import DEVICES, WHOLE_GPU, Holder, Inventory, Slot
@@ -152,6 +152,7 @@ def test_a_limit_holds_for_replicas(resource: str) -> None:
     st.integers(1, 4),
     st.booleans(),
 )
+@example("single", False, 2, 0, 1, True)
 def test_instances_go_as_far_as_they_are_well_and_shared(
     strategy: str, has_own_name: bool, well: int, sick: int, replicas: int, is_seen: bool
 ) -> None:

@@ -133,6 +133,38 @@ def test_gpus_and_doctor_tell_what_claims_hold(
     assert finding["detail"].startswith("resource.k8s.io/v1; ")
 
 
+def test_gpus_tells_who_holds_devices_that_nobody_named(
+    hardware: Hardware, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A claim on a device that no slice tells of, and another scheduler's pod that asks for two devices."""
+    node = reported(hardware)
+    stand, where = hardware.stand, ["--kubeconfig", hardware.stand.kubeconfig()]
+    claim(hardware, "mine", node, "gpu-1")
+    claim(hardware, "early", node, "gpu-7")
+    ask = {"limits": {"nvidia.com/gpu": "2", "nvidia.com/mig-1g.10gb": "1", "example.com/other": "4"}}
+    spec = {"nodeName": node, "containers": [{"name": "c", "image": "i", "resources": ask}]}
+    hardware.put(f"/api/v1/namespaces/{stand.namespace}/pods", "theirs", {"spec": spec})
+    _, out, _ = told(["gpus", node, *where, "-o", "json"], capsys)
+    early, theirs = f"{stand.namespace}/early", f"{stand.namespace}/theirs"
+    [row] = json.loads(out)
+    assert row["unnamed"] == [
+        {"holder": early, "by": "claim", "devices": 1, "resource": ""},
+        {
+            "holder": theirs,
+            "by": "request",
+            "devices": 3,
+            "resource": "nvidia.com/gpu, nvidia.com/mig-1g.10gb",
+        },
+    ]
+    _, out, _ = told(["gpus", node, *where], capsys)
+    assert f"{early} by claim: 1 devices" in out
+    assert f"{theirs} by request: 3 nvidia.com/gpu, nvidia.com/mig-1g.10gb" in out
+    wish = {"metadata": {"annotations": {"stowplan.dev/devices": f"GPU-{node}-0"}}}
+    stand.patch(f"/api/v1/namespaces/{stand.namespace}/pods/theirs", wish)
+    _, out, _ = told(["gpus", node, *where, "-o", "json"], capsys)
+    assert [one["devices"] for one in json.loads(out)[0]["unnamed"]] == [1, 2]
+
+
 def test_who_may_not_read_claims_is_told_what_follows(
     hardware: Hardware, capsys: pytest.CaptureFixture[str]
 ) -> None:

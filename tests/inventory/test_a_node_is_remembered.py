@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pynvml
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.nvml.library import FakeNode, shipped
 from scheduler.inventory.health import TABLE
-from scheduler.inventory.nvml import GPU_IS_LOST
+from scheduler.inventory.nvml import GPU_IS_LOST, RESET_REQUIRED, UNKNOWN
 from scheduler.inventory.parse import NodeInventory, Refused, found_record, parse
 from scheduler.inventory.probe import probe
 from scheduler.inventory.publish import gpu_node, meaning, written_node
 from scheduler.inventory.record import Record, cleared, hung, observed, resumed, struck
 from scheduler.inventory.report import Device, DeviceReport, Memory
-from scheduler.inventory.scenario import Link
+from scheduler.inventory.scenario import Link, Remap
 from scheduler.kube.wire.base import Metadata
 from scheduler.kube.wire.inventory import GPUDevice, GPUInstance, GPUNode, GPUNodeStatus, GPUSign
 from tests.inventory.scenes import alter, changed
@@ -89,6 +89,61 @@ def test_a_start_of_the_agent_is_no_reset(node: FakeNode, fresh: Record) -> None
     found = resumed(found_record(written_node(sick, "n", T0 + 2)), "b1", T0 + 3)
     started = observed(found, replace(probe(pynvml), opened=True), T0 + 9_000)
     assert 1 not in _usable(started, T0 + 9_000)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    level=st.sampled_from([{"recovery": 1}, {"recovery": 4}, {"remap": Remap(failure=True)}, {"lost": True}]),
+    pauses_s=st.lists(st.sampled_from([5, 61, 700, 7_000, 100_000]), min_size=1, max_size=9),
+    begun_anew=st.lists(st.booleans(), min_size=9, max_size=9),
+)
+def test_what_holds_at_each_look_is_one_outage_however_far_apart_they_are(
+    node: FakeNode, level: dict[str, object], pauses_s: list[int], begun_anew: list[bool]
+) -> None:
+    """Looks are far apart where agents start anew, step aside or wait for a call."""
+    node.play(shipped("h100-nvswitch").expanded("n"))
+    record = observed(Record(boot_id="b1"), probe(pynvml), T0)
+    alter(node, 3, **level)
+    now_s = T0 + 5
+    record = observed(record, probe(pynvml), now_s)
+    first = (written_node(record, "n", now_s).status.devices or ())[3]
+    for pause_s, is_new in zip(pauses_s, begun_anew, strict=False):
+        if is_new:
+            record = resumed(found_record(written_node(record, "n", now_s)), "b1", now_s)
+        now_s += pause_s
+        record = observed(record, probe(pynvml), now_s)
+        told = (written_node(record, "n", now_s).status.devices or ())[3]
+        assert (told.state, told.since, told.fatal_since) == (first.state, first.since, first.fatal_since)
+    if "recovery" in level:
+        alter(node, 3, recovery=0)
+        record = observed(record, probe(pynvml), now_s + 601)
+        assert 3 in _usable(record, now_s + 601)
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["one agent", "stopped for it"])
+def test_who_asked_for_a_reset_and_answers_again_had_it(node: FakeNode, fresh: Record, is_new: bool) -> None:
+    """An agent that holds NVML open has to be stopped for the reset of a single GPU."""
+    alter(node, 3, fail={"nvmlDeviceGetName": RESET_REQUIRED})
+    record = observed(struck(fresh, ["GPU-n-3"], "xid-95", T0 + 1), probe(pynvml), T0 + 5)
+    if is_new:
+        record = resumed(found_record(written_node(record, "n", T0 + 6)), "b1", T0 + 60)
+    alter(node, 3, fail={})
+    record = observed(record, probe(pynvml), T0 + 61)
+    assert 3 not in _usable(record, T0 + 61)
+    assert 3 in _usable(observed(record, probe(pynvml), T0 + 662), T0 + 662)
+
+
+def test_what_a_boot_mended_is_not_held_against_a_device_that_cannot_tell(
+    node: FakeNode, fresh: Record
+) -> None:
+    alter(node, 3, remap=Remap(failure=True))
+    record = observed(fresh, probe(pynvml), T0 + 5)
+    alter(node, 3, remap=Remap(), fail={"nvmlDeviceGetRemappedRows": UNKNOWN})
+    record = resumed(found_record(written_node(record, "n", T0 + 6)), "b2", T0 + 60)
+    record = observed(record, probe(pynvml), T0 + 61)
+    alter(node, 3, fail={})
+    record = observed(record, probe(pynvml), T0 + 661)
+    assert 3 in _usable(record, T0 + 661)
 
 
 def test_an_admins_word_returns_a_device_at_once(node: FakeNode, fresh: Record) -> None:

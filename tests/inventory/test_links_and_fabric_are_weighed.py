@@ -80,6 +80,22 @@ def test_on_a_switch_the_peers_tell_at_first_sight(node: FakeNode) -> None:
     assert not any(device.island for device in told)
 
 
+@pytest.mark.parametrize("kind", ["xid-48", "xid-79", "xid-999", "recovery-drain"])
+def test_a_link_that_is_down_parts_the_neighbours_of_a_sick_device_too(node: FakeNode, kind: str) -> None:
+    """No trouble makes a device a better neighbour, before it, beside it or after it."""
+    links = node.scenario.devices[2].links
+    record = struck(observed(Record(), probe(pynvml), T0), ["GPU-n-2"], kind, T0 + 1)
+    assert {device.island for device in _told(record, T0 + 1)} == {"0"}
+    alter(node, 2, links=(changed(links[0], active=False), *links[1:]))
+    for later_s in (5, 30, 700):
+        record = observed(record, probe(pynvml), T0 + later_s)
+        assert not any(device.island for device in _told(record, T0 + later_s))
+    alter(node, 2, links=links)
+    assert {device.island for device in _told(observed(record, probe(pynvml), T0 + 1_301), T0 + 1_301)} == {
+        "0"
+    }
+
+
 @pytest.mark.parametrize("status", [17, 27, nvml.UNKNOWN])
 def test_a_registration_that_failed_is_not_completed(node: FakeNode, status: int) -> None:
     for index in range(8):

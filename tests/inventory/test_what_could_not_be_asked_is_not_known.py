@@ -14,7 +14,7 @@ from scheduler.inventory.parse import NodeInventory, found_record, parse
 from scheduler.inventory.probe import probe
 from scheduler.inventory.publish import written_node
 from scheduler.inventory.record import Record, observed, resumed, struck
-from scheduler.inventory.scenario import Process, Remap
+from scheduler.inventory.scenario import Mig, Process, Remap
 from scheduler.kube.wire.inventory import GPUDevice
 from tests.inventory.scenes import alter, changed
 
@@ -89,10 +89,11 @@ def test_what_is_known_against_it_stays(node: FakeNode, fresh: Record) -> None:
     assert (told.state, told.reason.split(":")[0]) == ("Fatal", "xid-79")
 
 
-def test_a_level_that_held_still_holds_while_nobody_can_ask(node: FakeNode, fresh: Record) -> None:
+@pytest.mark.parametrize("call", ["nvmlDeviceGetRemappedRows", "nvmlDeviceGetUUID"])
+def test_a_level_that_held_still_holds_while_nobody_can_ask(node: FakeNode, fresh: Record, call: str) -> None:
     alter(node, 3, remap=Remap(pending=True))
     record = observed(fresh, probe(pynvml), T0 + 5)
-    alter(node, 3, fail={"nvmlDeviceGetRemappedRows": nvml.TIMEOUT})
+    alter(node, 3, fail={call: nvml.TIMEOUT})
     for later_s in range(10, 2_000, 30):
         record = observed(record, probe(pynvml), T0 + later_s)
     assert _told(record, T0 + 1_990)[3].state == "Quarantined"
@@ -134,3 +135,37 @@ def test_named_evidence_is_fatal(node: FakeNode, fresh: Record, call: str, code:
     alter(node, 3, fail={call: code})
     states = [device.state for device in _told(observed(fresh, probe(pynvml), T0 + 5), T0 + 5)]
     assert states == ["Healthy"] * 3 + ["Fatal"] + ["Healthy"] * 4
+
+
+@pytest.mark.parametrize("call", ["nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetUUID"])
+def test_a_reset_that_nobody_can_ask_about_is_a_reset(node: FakeNode, fresh: Record, call: str) -> None:
+    """The row that had failed is gone with the driver that was loaded anew while the device was silent."""
+    alter(node, 3, remap=Remap(failure=True))
+    record = observed(fresh, probe(pynvml), T0 + 5)
+    fatal_since = _told(record, T0 + 5)[3].fatal_since
+    alter(node, 3, remap=Remap(), fail={call: nvml.TIMEOUT, "nvmlDeviceGetRemappedRows": nvml.TIMEOUT})
+    for later_s in range(10, 2_000, 30):
+        record = observed(record, probe(pynvml), T0 + later_s)
+        assert _told(record, T0 + later_s)[3].fatal_since == fatal_since
+    driver = node.scenario.driver
+    node.play(changed(node.scenario, driver=changed(driver, generation=driver.generation + 1)))
+    record = observed(record, probe(pynvml), T0 + 2_000)
+    alter(node, 3, fail={})
+    record = observed(record, probe(pynvml), T0 + 2_010)
+    assert 3 not in _usable(record, T0 + 2_010)
+    assert 3 in _usable(observed(record, probe(pynvml), T0 + 2_601), T0 + 2_601)
+
+
+@pytest.mark.parametrize(
+    "call", ["nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3"]
+)
+@pytest.mark.parametrize("of", ["one", "all", "one cut into instances"])
+def test_who_may_look_at_no_process_knows_all_devices(node: FakeNode, call: str, of: str) -> None:
+    """By design that is so on a whole node, or of a device in MIG mode, and not of one among others."""
+    forbidden = range(8) if of == "all" else (3,)
+    for index in forbidden:
+        alter(node, index, fail={call: nvml.NO_PERMISSION})
+    if of == "one cut into instances":
+        alter(node, 3, mig=Mig(enabled=True))
+    states = [device.state for device in _told(observed(Record(), probe(pynvml), T0), T0)]
+    assert states.count("Unknown") == (1 if of == "one" else 0)

@@ -61,8 +61,8 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="replicas of devices that are ill are not given",
         file="scheduler/devices/summary.py",
-        old="known.shared_by(resource) * len(well) - held",
-        new="known.shared_by(resource) * len(slots) - held",
+        old="known.shared_by(resource) * (len(well) - known.claimed) - held",
+        new="known.shared_by(resource) * (len(slots) - known.claimed) - held",
         test=EVERY_NAME,
     ),
     Mutation(
@@ -134,5 +134,12 @@ NAME_GUARDS: tuple[Mutation, ...] = (
         old='told = f"{inventory.model}{_cut_into(labels, inventory)}"',
         new="told = inventory.model",
         test=EVERY_NAME,
+    ),
+    Mutation(
+        name="a GPU of another vendor counts in quotas",
+        file="scheduler/model/gpu_resources.py",
+        old='        "amd.com/gpu",\n',
+        new="",
+        test="tests/devices/test_other_vendors_are_counted_and_placed.py",
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutations.guards import Mutation
 
+REMEMBERED = "tests/inventory/test_a_node_is_remembered.py"
 NOT_ASKED = "tests/inventory/test_what_could_not_be_asked_is_not_known.py"
 GONE = "tests/inventory/test_hardware_that_is_gone_is_forgotten.py"
 HELD = "tests/devices/test_what_is_held_decides.py"
@@ -202,5 +203,89 @@ TRUTH_GUARDS: tuple[Mutation, ...] = (
         old="        if device.recovery == RECOVERY_NONE and",
         new="        if False and",
         test=LINKS,
+    ),
+    Mutation(
+        name="what held at the last look and holds at this one is one outage",
+        file="scheduler/inventory/record.py",
+        old="has_held=trouble in held",
+        new="has_held=False",
+        test=REMEMBERED,
+    ),
+    Mutation(
+        name="an agent that starts knows what held when the last one looked",
+        file="scheduler/inventory/parse.py",
+        old="sign.kind for sign in held if is_level(sign.kind)",
+        new='sign.kind for sign in held if sign.kind == "missing"',
+        test=REMEMBERED,
+    ),
+    Mutation(
+        name="a device that is silent is as sick as it was",
+        file="scheduler/inventory/identity.py",
+        old="    if UNREADABLE in troubles:",
+        new="    if False:",
+        test=NOT_ASKED,
+    ),
+    Mutation(
+        name="what a reset mends does not hold again because nobody can ask",
+        file="scheduler/inventory/record.py",
+        old='_after(record.devices, "reset") if is_new_driver else record.devices',
+        new="record.devices",
+        test=NOT_ASKED,
+    ),
+    Mutation(
+        name="what a boot mends does not hold again because nobody can ask",
+        file="scheduler/inventory/record.py",
+        old='_after(found.devices, "boot") if rebooted else found.devices',
+        new="found.devices",
+        test=REMEMBERED,
+    ),
+    Mutation(
+        name="one device whose processes nobody may see is not known",
+        file="scheduler/inventory/troubles.py",
+        old="is_by_design = is_closed or bool(device.mig_enabled)",
+        new="is_by_design = True",
+        test=NOT_ASKED,
+    ),
+    Mutation(
+        name="where nobody may see processes all devices are known",
+        file="scheduler/inventory/troubles.py",
+        old="is_by_design = is_closed or bool(device.mig_enabled)",
+        new="is_by_design = False",
+        test=NOT_ASKED,
+    ),
+    Mutation(
+        name="a link that is down parts the neighbours of a sick device too",
+        file="scheduler/inventory/assess.py",
+        old="replace(out, isolated=True) if noted.isolated else out",
+        new="out",
+        test=LINKS,
+    ),
+    Mutation(
+        name="a link that is down parts the neighbours of a sick device too (storms)",
+        file="scheduler/inventory/assess.py",
+        old="replace(out, isolated=True) if noted.isolated else out",
+        new="out",
+        test=STORMS,
+    ),
+    Mutation(
+        name="links that a board lacks by design are no trouble (storms)",
+        file="scheduler/inventory/troubles.py",
+        old="max(most.get(device.model, 0), links_up(device))",
+        new="max(most.get(device.model, 0), len(device.links))",
+        test=STORMS,
+    ),
+    Mutation(
+        name="links that were up are missed (storms)",
+        file="scheduler/inventory/troubles.py",
+        old="return wanted > 0 and not device.mig_enabled and",
+        new="return False and",
+        test=STORMS,
+    ),
+    Mutation(
+        name="what a reset mends does not hold again because nobody can ask (storms)",
+        file="scheduler/inventory/record.py",
+        old='_after(record.devices, "reset") if is_new_driver else record.devices',
+        new="record.devices",
+        test=STORMS,
     ),
 )
