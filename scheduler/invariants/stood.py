@@ -10,10 +10,13 @@ from scheduler.invariants.world import Asked, Change, World
 
 #: A size that was asked less than this before a first Binding may be the one that was decided on.
 VIEW_S: Final = 10.0
+#: A Binding that lands so shortly after the last member left was on its way when the gang still stood.
+UNDER_WAY_S: Final = 1.0
 
 
 class Stood:
-    """Gangs that stood whole at some revision, and of which some member holds its node ever since.
+    """Gangs that stood whole at some revision, and of which some member holds its node ever since, but for
+    less than a Binding may be under way.
 
     ``by``: the minimum by which each stood last. ``begun``: what was asked of each when the first of those
     who hold nodes was bound. Who begins is bound by that: what is asked between two Bindings is for later.
@@ -25,6 +28,8 @@ class Stood:
         self.by: dict[GangRef, int] = {}
         self.begun: dict[GangRef, Asked] = {}
         self._view_s = view_s
+        #: By what each stood whose members all left, and when the last of them did.
+        self._was: dict[GangRef, tuple[float, int, Asked]] = {}
         #: Of gangs that hold no node: what was asked lately, and until when; of what is asked now, for ever.
         self._lately: dict[GangRef, list[tuple[float, Asked]]] = {}
 
@@ -32,12 +37,16 @@ class Stood:
         """Look at a gang that changed; how many members it is short of its minimum while some hold nodes."""
         members, asked = world.members(ref), world.asked(ref)
         if not any(pod.holds for pod in members):
-            self.by.pop(ref, None)
-            self.begun.pop(ref, None)
+            by, begun = self.by.pop(ref, None), self.begun.pop(ref, None)
+            if by is not None and begun is not None:
+                self._was[ref] = now_s, by, begun
             # A pod's own word is for its own run, and so is that of an object whose pods are all gone.
             is_said_of_all = members and not any(pod.minimum for pod in members)
             self._ask(ref, asked if is_said_of_all else None, now_s)
             return 0
+        was = self._was.pop(ref, None)
+        if was is not None and now_s < was[0] + UNDER_WAY_S:
+            _, self.by[ref], self.begun[ref] = was
         if asked is None:
             return 0
         if ref not in self.begun:

@@ -399,3 +399,37 @@ def test_what_was_asked_of_another_run_of_that_name_counts_for_no_later_one(
         told.bind(uid, "n0")
     told.now_s += 1000.0
     assert "INV2" in _judged(told.history())
+
+
+@few
+@given(
+    seed=SEEDS,
+    size=st.integers(3, 5),
+    after_s=st.floats(0.0, 0.7) | st.floats(1.5, 5.0),
+    comes_s=st.floats(12.0, 20.0),
+)
+def test_a_binding_that_was_on_its_way_when_all_others_left_is_of_the_gang_that_stood(
+    seed: int, size: int, after_s: float, comes_s: float
+) -> None:
+    """Its lost members come again one by one; who is bound later than that begins the gang anew."""
+    told = honest(seed)
+    told.node("n0", 64)
+    ref, uids = told.gang("drained", size)
+    told.claim(ref, dict.fromkeys(uids, "n0"))
+    for uid in uids:
+        told.bind(uid, "n0")
+    told.claim(ref, dict.fromkeys(uids, "n0"), "Bound")
+    told.now_s += 100.0
+    more = told.pod("more", gang=ref, minimum=size)
+    for uid in uids:
+        told.remove(uid)
+    told.now_s += after_s
+    told.claim(ref, {more: "n0"})
+    told.bind(more, "n0")
+    told.now_s += comes_s
+    for number in range(size - 1):
+        again = told.pod(f"again-{number}", gang=ref, minimum=size)
+        told.claim(ref, {again: "n0"})
+        told.bind(again, "n0")
+    told.now_s += 1000.0
+    assert ("INV2" in _judged(told.history())) is (after_s > 1.0)
