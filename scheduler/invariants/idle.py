@@ -9,7 +9,7 @@ that others wait for; and whoever has the highest priority of all that wait may 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +26,8 @@ LATE_S: Final = 6.0
 #: Bindings so near to each other are one queue, and one so long keeps others waiting.
 NEXT_S: Final = 3.0
 BUSY_S: Final = 10.0
+#: Dialects whose objects tell how many members did their work, whoever looks.
+TELLING: Final = frozenset({"job", "jobset", "trainjob"})
 Span = tuple[float, float]
 #: A gang, or a pod that starts by itself by its UID.
 Who = GangRef | str
@@ -39,6 +41,8 @@ class _Referee:
     preempts: whether priority alone has others evicted. refused: when every eviction was refused, and
     nobody's room was for others. ``led_s``: since when the leader of today leads.
     ``once``: gangs that were evicted before, and may not be for the same beneficiary again.
+    ``unwatched``: how many members of each did their work and were deleted while nobody led: who leads next
+    cannot know.
     """
 
     strangers: Collection[str]
@@ -49,14 +53,23 @@ class _Referee:
     once: set[GangRef] = field(default_factory=set)
     led_s: float = 0.0
     epoch: int = 0
+    unwatched: Counter[GangRef] = field(default_factory=Counter)
+    #: Those since the leader was heard of last.
+    done: list[GangRef] = field(default_factory=list)
 
     def take(self, world: World, change: Change) -> None:
         self.lives.take(world, change)
         if change.pod is not None and change.pod.is_evicted and change.pod.gang is not None:
             self.once.add(change.pod.gang)
+        before = change.before
+        if before is not None and before.gang is not None and change.pod is None:
+            self.done += [before.gang] * (before.phase == "Succeeded" and before.gang.dialect not in TELLING)
         epoch = world.lease.epoch if world.lease is not None else self.epoch
         if epoch != self.epoch:
             self.epoch, self.led_s = epoch, change.entry.at_s
+            self.unwatched.update(self.done)
+        if change.entry.kind == "Lease":
+            self.done.clear()
 
     def turns_s(self, world: World, now_s: float) -> float:
         """When time alone next changes what there is room for."""
@@ -91,7 +104,8 @@ class _Referee:
         first = self._first(world, waiting) if may_evict else None
         found: dict[Who, str] = {}
         for who, pods in waiting.items():
-            asked = _asked(world, self.lives, who, pods)
+            unwatched = self.unwatched[who] if isinstance(who, GangRef) else 0
+            asked = _asked(world, self.lives, who, pods, unwatched)
             if not asked:
                 continue
             room = _beside(free, holds, who)
@@ -249,7 +263,9 @@ def _untroubled(from_s: float, to_s: float, troubles: Sequence[Span]) -> float:
     return max(longest, to_s - at_s)
 
 
-def _asked(world: World, lives: Lives, who: Who, pods: Sequence[PodVersion]) -> list[PodVersion]:
+def _asked(
+    world: World, lives: Lives, who: Who, pods: Sequence[PodVersion], unwatched: int
+) -> list[PodVersion]:
     """The pods with which a gang, or a pod, starts or goes on; none where it is not for this judge to say."""
     if not all(pod.is_plain and pod.share is None for pod in pods):
         return []
@@ -263,7 +279,7 @@ def _asked(world: World, lives: Lives, who: Who, pods: Sequence[PodVersion]) -> 
         # Where members carry several sizes, whose word counts is not for this judge: none starts with less.
         most = max((pod.minimum for pod in world.there(who) if not pod.together), default=0)
         stand = sum(pod.stands for pod in world.members(who))
-        need = max(1, world.missing(who, lambda pod: pod.stands) or 0, most - stand)
+        need = max(1, (world.missing(who, lambda pod: pod.stands) or 0) + unwatched, most - stand + unwatched)
     else:
         # Each that comes in the place of a lost member, or in addition, starts as it comes.
         need = 1

@@ -132,6 +132,9 @@ class Chronicle:
 
     def take_over(self) -> None:
         self.epoch += 1
+        self.renew()
+
+    def renew(self) -> None:
         self.write("Lease", "stowplan", LeaseVersion(holder=f"leader-{self.epoch}", epoch=self.epoch))
 
 

@@ -369,20 +369,6 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
         test=JUDGED,
     ),
     Mutation(
-        name="a Binding that was on its way when all others left is of the gang that stood",
-        file="scheduler/invariants/stood.py",
-        old="            _, self.by[ref], self.begun[ref] = was\n",
-        new="            pass\n",
-        test=JUDGED,
-    ),
-    Mutation(
-        name="who is bound long after all others left begins the gang anew",
-        file="scheduler/invariants/stood.py",
-        old="now_s < was[0] + UNDER_WAY_S",
-        new="True",
-        test=JUDGED,
-    ),
-    Mutation(
         name="what was asked long before a gang was bound is not counted on",
         file="scheduler/invariants/stood.py",
         old=" if until_s > now_s - self._view_s]\n            self.begun",

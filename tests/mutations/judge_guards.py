@@ -7,9 +7,38 @@ from tests.mutations.guards import Mutation
 OTHERS = "tests/usefulness/test_room_that_is_others_is_nobodys.py"
 EXCUSED = "tests/usefulness/test_who_loses_the_room_to_others_is_excused.py"
 NEWEST = "tests/usefulness/test_the_newest_members_say_what_is_asked.py"
+SEEN = "tests/faults/test_every_violation_is_seen.py"
 HARM = "tests/usefulness/test_harm_and_a_loss_for_good_are_seen.py"
 
 JUDGE_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="a Binding that was on its way when all others left is of the gang that stood",
+        file="scheduler/invariants/stood.py",
+        old="            _, self.by[ref], self.begun[ref] = was\n",
+        new="            pass\n",
+        test=SEEN,
+    ),
+    Mutation(
+        name="who is bound long after all others left begins the gang anew",
+        file="scheduler/invariants/stood.py",
+        old="now_s < was[0] + UNDER_WAY_S",
+        new="True",
+        test=SEEN,
+    ),
+    Mutation(
+        name="who did its work and was deleted while nobody led is known to no later leader",
+        file="scheduler/invariants/idle.py",
+        old="            self.unwatched.update(self.done)\n",
+        new="",
+        test="tests/usefulness/test_each_idle_hole_is_seen.py",
+    ),
+    Mutation(
+        name="who did its work and was deleted before a leader was heard of is known to the next",
+        file="scheduler/invariants/idle.py",
+        old="            self.done.clear()\n",
+        new="            pass\n",
+        test="tests/usefulness/test_each_idle_hole_is_seen.py",
+    ),
     Mutation(
         name="where it displaces as well a higher priority goes first",
         file="scheduler/invariants/evictions.py",

@@ -120,6 +120,7 @@ def a_retry_of_a_gang_whose_others_are_done(told: Chronicle) -> None:
     told.place(ref, uids, "n0")
     told.change(replace(told.pods[uids[0]], phase="Succeeded"))
     told.remove(uids[0])
+    told.renew()
     told.take_over()
     told.change(replace(told.pods[uids[1]], phase="Failed"))
     told.pod("bare-again", gang=ref, minimum=2, gpus=2)
@@ -267,6 +268,17 @@ def a_later_run_of_which_a_new_leader_finds_room_for_some(told: Chronicle) -> No
     told.pod("last", gpus=8)
 
 
+def a_retry_of_a_gang_of_which_one_was_done_and_gone_while_nobody_led(told: Chronicle) -> None:
+    ref, uids = told.gang("bare", 2, gpus=2)
+    told.place(ref, uids, "n0")
+    told.renew()
+    told.change(replace(told.pods[uids[0]], phase="Succeeded"))
+    told.remove(uids[0])
+    told.take_over()
+    told.change(replace(told.pods[uids[1]], phase="Failed"))
+    told.pod("bare-again", gang=ref, minimum=2, gpus=2)
+
+
 def a_higher_priority_whose_gang_did_its_work_without_it(told: Chronicle) -> None:
     """As many as the gang needs have succeeded: nobody is evicted for one beyond them."""
     ref, uids = told.gang("done", 2, gpus=8)
@@ -283,6 +295,7 @@ def a_higher_priority_whose_gang_did_its_work_without_it(told: Chronicle) -> Non
 
 REASONS = (
     a_higher_priority_whose_gang_did_its_work_without_it,
+    a_retry_of_a_gang_of_which_one_was_done_and_gone_while_nobody_led,
     room_of_a_lost_member_while_another_still_leaves,
     a_later_run_of_which_a_new_leader_finds_room_for_some,
     a_higher_priority_beside_another_of_its_own,
