@@ -238,7 +238,7 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
         pod
         for one in (who, *mates)
         for pod in first.waiting[one]
-        if pod.uid in bound or one in mates or _was_cut_short(cases, one, first)
+        if pod.uid in bound or one in mates or _was_cut_short(cases, one, together)
     ]
     if not need or not all(pod.is_plain and pod.share is None for pod in need):
         return
@@ -261,9 +261,14 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
             yield Violation("INV17", spared.revision, f"{text} and had them without")
 
 
-def _was_cut_short(cases: Cases, who: Who, first: Case) -> bool:
-    """Whether some of it was deleted while it started: then it had asked for more than what was bound."""
-    return any(whose == who and 0.0 <= at_s - first.at_s <= START_S for at_s, whose, _ in cases.ended)
+def _was_cut_short(cases: Cases, who: Who, together: Sequence[Case]) -> bool:
+    """Whether some of it was deleted, or evicted in its turn, while it started: then it had asked for more than
+    what was bound.
+    """
+    from_s, gone_s = together[0].at_s, max(case.gone_s for case in together)
+    cut = [at_s for at_s, whose, _ in cases.ended if whose == who]
+    cut += [case.at_s for case in cases.closed if case.who == who]
+    return any(from_s <= at_s <= gone_s + START_S for at_s in cut)
 
 
 def _promised(

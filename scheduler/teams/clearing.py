@@ -96,9 +96,7 @@ class Clearer:
         later = self._packing.free + self._coming - asked
         if len(nodes) < max(1, gang.need) or gang.tears(nodes) or ((later < 0) & (asked > 0)).any():
             return
-        left = np.minimum(self._packing.free, later)
-        self._promises[gang.key] = _Promise(nodes=nodes, asked=asked, held=self._packing.free - left)
-        self._packing.free[:], self._coming = left, later - left
+        self._promises[gang.key] = _Promise(nodes=nodes, asked=asked, held=self._hold(asked))
 
     def kept(self, gang: PendingGang) -> tuple[Mapping[str, str], bool] | None:
         """The nodes promised to the gang, and whether all is free by now, in which case they are taken."""
@@ -391,12 +389,22 @@ class Clearer:
         return packing
 
     def _promise(self, gang: Gang, placement: Placement, released: NDArray[np.int64]) -> None:
-        """From now on free is only what is free whether or not the others have left."""
-        later = self._packing.free + self._coming + released
+        """From now on what it asks is there for nobody else."""
+        asked = np.zeros_like(self._coming)
         for role, where in zip(gang.roles, placement, strict=True):
-            later[where.nodes] -= where.counts[:, None] * role.request
-        self._packing.free[:] = np.minimum(self._packing.free, later)
-        self._coming = later - self._packing.free
+            asked[where.nodes] += where.counts[:, None] * role.request
+        self._coming = self._coming + released
+        self._hold(asked)
+
+    def _hold(self, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64[N, R]: so much of it as is free by now, taken; the rest is taken of what is coming.
+
+        In this order: who leaves may take long, and whoever comes meanwhile would take what is free.
+        """
+        held = np.clip(self._packing.free, 0, asked)
+        self._packing.free -= held
+        self._coming = self._coming - (asked - held)
+        return held
 
 
 def _move(packing: Packing, candidate: Candidate, sign: int) -> None:
