@@ -262,8 +262,8 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
 
 
 def _was_cut_short(cases: Cases, who: Who, together: Sequence[Case]) -> bool:
-    """Whether some of it was deleted, or evicted in its turn, while it started: then it had asked for more than
-    what was bound.
+    """Whether some of it was deleted, or evicted in its turn, while it started: then it had asked for more
+    than what was bound.
     """
     from_s, gone_s = together[0].at_s, max(case.gone_s for case in together)
     cut = [at_s for at_s, whose, _ in cases.ended if whose == who]

@@ -7,10 +7,25 @@ from tests.mutations.guards import Mutation
 OTHERS = "tests/usefulness/test_room_that_is_others_is_nobodys.py"
 EXCUSED = "tests/usefulness/test_who_loses_the_room_to_others_is_excused.py"
 NEWEST = "tests/usefulness/test_the_newest_members_say_what_is_asked.py"
+NO_MORE = "tests/usefulness/test_who_needs_the_room_no_more_is_excused.py"
 SEEN = "tests/faults/test_every_violation_is_seen.py"
 HARM = "tests/usefulness/test_harm_and_a_loss_for_good_are_seen.py"
 
 JUDGE_GUARDS: tuple[Mutation, ...] = (
+    Mutation(
+        name="who was evicted in its turn while it started had asked for more than was bound",
+        file="scheduler/invariants/evictions.py",
+        old="    cut += [case.at_s for case in cases.closed if case.who == who]\n",
+        new="",
+        test=NO_MORE,
+    ),
+    Mutation(
+        name="who starts has its time from when the last of its victims is gone",
+        file="scheduler/invariants/evictions.py",
+        old="from_s <= at_s <= gone_s + START_S for at_s in cut",
+        new="from_s <= at_s <= from_s + START_S for at_s in cut",
+        test=NO_MORE,
+    ),
     Mutation(
         name="a Binding that was on its way when all others left is of the gang that stood",
         file="scheduler/invariants/stood.py",

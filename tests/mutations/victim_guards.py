@@ -14,6 +14,15 @@ COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
 
 VICTIM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="what is promised is held of what is free first",
+        file="scheduler/teams/clearing.py",
+        old="        held = np.clip(self._packing.free, 0, asked)\n",
+        new="        held = np.clip(self._packing.free, 0, asked) - np.minimum(\n"
+        "            np.clip(self._packing.free, 0, asked), np.maximum(self._coming, 0)\n"
+        "        )\n",
+        test="tests/teams/test_room_that_is_made_stays_promised.py",
+    ),
+    Mutation(
         name="nobody joins a gang that is being evicted",
         file="scheduler/cycles.py",
         old="        self._keep_out()\n",

@@ -136,6 +136,10 @@ class Living:
             if key[0] == namespace and _stays(stored.read())
         }
 
+    def node_of(self, name: str, namespace: str) -> str:
+        """The node of a pod that is there, empty while it waits."""
+        return str(self.store.at(api.PODS).objects[namespace, name].read()["spec"].get("nodeName", ""))
+
     def told(self, name: str, namespace: str) -> str:
         """The message of PodScheduled=False."""
         stored = self.store.at(api.PODS).objects.get((namespace, name))

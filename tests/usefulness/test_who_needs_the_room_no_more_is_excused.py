@@ -89,3 +89,27 @@ def test_who_finds_other_room_before_a_broken_gang_is_gone(
         told.remove(stays)
         told.bind(wants, "n10")
     assert (_found(told) == []) is (is_early and was_there and asks == 16)
+
+
+@few
+@given(seed=SEEDS, takes_s=st.floats(0.0, 300.0), is_evicted=st.booleans())
+def test_a_gang_that_is_evicted_in_its_turn_while_it_starts(
+    seed: int, takes_s: float, is_evicted: bool
+) -> None:
+    """Its victim takes its time to go, and a higher priority comes before the gang has all its places."""
+    told = _begun(seed)
+    victim = told.pod("victim", gpus=16)
+    told.bind(victim, "n8")
+    _, uids = told.gang("urgent", 2, gpus=16)
+    told.evict(
+        victim, "preempted for gang team/urgent of the same team a, which has priority 100", leaves=False
+    )
+    told.now_s += takes_s
+    told.remove(victim)
+    told.bind(uids[0], "n9")
+    if is_evicted:
+        other, more = told.pod("other", gpus=16), told.pod("more", gpus=16)
+        told.bind(other, "n8")
+        told.evict(uids[0], "preempted for pod team/more of the same team a, which has priority 200")
+        told.bind(more, "n9")
+    assert (_found(told) == []) is is_evicted
