@@ -71,6 +71,8 @@ class Teams:
     #: int64[N, R]: held by pods that are on their way out.
     leaving: NDArray[np.int64]
     leaving_pods: int = 0
+    #: float64[N]: by when those of each node are to be gone, infinite where nobody knows; empty: of none.
+    leaving_by_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     #: Room was made for these, first come first: node by pod UID. They come before all who have nothing.
     nominated: Mapping[GangKey, Mapping[str, str]] = field(default_factory=dict)
     #: UIDs of pods whose eviction was refused of late, and of those that are on their way out.

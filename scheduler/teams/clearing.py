@@ -28,6 +28,8 @@ Placement = tuple[RolePlacement, ...]
 Mask = NDArray[np.bool_]
 #: Sets of victims that turn out to be more than is owed, before the search for others is given up.
 BARRED_MAX = 16
+#: Who is to be gone so shortly after the last of the others delays nobody.
+IN_TIME_S = 5.0
 #: Victims of the order without whom it is tried.
 SPARED_MAX = 64
 #: Shared devices that are tried, the cheapest first.
@@ -73,6 +75,9 @@ class Clearer:
         self._coming = np.zeros_like(packing.free)
         leaving = allowance.teams.leaving
         self._coming[:, : leaving.shape[1]] = leaving
+        #: float64[N]: by when it is there.
+        self._by_s = np.full(len(packing.free), np.inf)
+        self._by_s[: len(allowance.teams.leaving_by_s)] = allowance.teams.leaving_by_s
         self._gpu = translation.gpu_column
         devices = translation.snapshot.devices
         if devices is not None and self._gpu is not None:
@@ -394,14 +399,23 @@ class Clearer:
         for role, where in zip(gang.roles, placement, strict=True):
             asked[where.nodes] += where.counts[:, None] * role.request
         self._coming = self._coming + released
+        self._by_s[released.any(axis=1)] = np.inf
         self._hold(asked)
 
     def _hold(self, asked: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64[N, R]: so much of it as is free by now, taken; the rest is taken of what is coming.
 
-        In this order: who leaves may take long, and whoever comes meanwhile would take what is free.
+        What is coming to a node comes before what is free there only where that is there in time, since the
+        rest of what is asked is still to come to other nodes: else whoever comes would delay it.
         """
-        held = np.clip(self._packing.free, 0, asked)
+        there = np.clip(self._packing.free, 0, asked)
+        late = np.where((there < asked).any(axis=1), self._by_s, -np.inf)
+        last = int(late.argmax()) if len(late) else 0
+        others_s = np.full(len(late), late.max(initial=-np.inf))
+        others_s[last : last + 1] = np.delete(late, last).max(initial=-np.inf)
+        is_in_time = self._by_s <= others_s + IN_TIME_S
+        coming = np.where(is_in_time[:, None], np.maximum(self._coming, 0), 0)
+        held = np.minimum(there, np.maximum(asked - coming, 0))
         self._packing.free -= held
         self._coming = self._coming - (asked - held)
         return held

@@ -341,7 +341,7 @@ class Roll:
             self._look(key)
         self._dirty.clear()
         self._spared = {uid: until_s for uid, until_s in self._spared.items() if until_s > at_s}
-        leaving, self._freed = self._on_their_way(at_s)
+        leaving, leaving_by_s = self._on_their_way(at_s)
         return Teams(
             table=NO_TEAMS,
             at_s=at_s,
@@ -353,6 +353,7 @@ class Roll:
             running=tuple(self._running.values()),
             leaving=leaving,
             leaving_pods=len(self._freed),
+            leaving_by_s=leaving_by_s,
             nominated=dict(self._nominated),
             spared=frozenset(self._spared) | frozenset(self._leaving) | self._left_alone(at_s),
             uncounted=tuple(self._uncounted(at_s)),
@@ -416,10 +417,11 @@ class Roll:
         else:
             self._running[key] = gang
 
-    def _on_their_way(self, at_s: float) -> tuple[NDArray[np.int64], list[tuple[str, dict[str, int]]]]:
-        """int64[N, R] that is being freed; the same pod by pod as amounts by namespace."""
+    def _on_their_way(self, at_s: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """int64[N, R] that is being freed, and float64[N] by when."""
         leaving = np.zeros_like(self._columns.used)
-        freed: list[tuple[str, dict[str, int]]] = []
+        by_s = np.zeros(len(leaving))
+        self._freed = []
         kept: list[Vacancy] = []
         missed: dict[GangKey, int] = {}
         self.going = {}
@@ -447,11 +449,12 @@ class Roll:
                 )
                 continue
             leaving[row] += self._columns.vector(shape.requests)
-            freed.append((pod.namespace, self._charge_of(shape, node) if self.is_on else {}))
+            by_s[row] = max(by_s[row], pod.stopped_by_s if pod.is_deleting and pod.stopped_by_s else np.inf)
+            self._freed.append((pod.namespace, self._charge_of(shape, node) if self.is_on else {}))
             self.going.setdefault(node, set()).add(uid)
         leaving.setflags(write=False)
         self.kept = tuple(kept)
-        return leaving, freed
+        return leaving, by_s
 
     def _fade(self, table: TeamTable, usage: Mapping[str, Amounts], at_s: float) -> None:
         """Bring decayed use up to date, in whole seconds."""

@@ -14,12 +14,17 @@ COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
 
 VICTIM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
-        name="what is promised is held of what is free first",
+        name="what is free is held for whom room is made where others leave too late",
         file="scheduler/teams/clearing.py",
-        old="        held = np.clip(self._packing.free, 0, asked)\n",
-        new="        held = np.clip(self._packing.free, 0, asked) - np.minimum(\n"
-        "            np.clip(self._packing.free, 0, asked), np.maximum(self._coming, 0)\n"
-        "        )\n",
+        old="np.where(is_in_time[:, None], np.maximum(self._coming, 0), 0)",
+        new="np.maximum(self._coming, 0)",
+        test="tests/teams/test_room_that_is_made_stays_promised.py",
+    ),
+    Mutation(
+        name="what is free is for others where what comes in its place is there in time",
+        file="scheduler/teams/clearing.py",
+        old="np.where(is_in_time[:, None], np.maximum(self._coming, 0), 0)",
+        new="0 * self._coming",
         test="tests/teams/test_room_that_is_made_stays_promised.py",
     ),
     Mutation(
