@@ -407,8 +407,8 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="room that comes is held for whom it was made",
         file="scheduler/teams/clearing.py",
-        old="self._packing.free[:] = np.minimum(self._packing.free, later)",
-        new="pass",
+        old="        self._packing.free -= held\n",
+        new="",
         test=TEAMS,
     ),
     Mutation(
