@@ -88,7 +88,7 @@ def place_greedy(
     """
     require_match(packing.nodes, [gang])
     require(prefer is None or prefer.shape == (len(packing.nodes),), "prefer must be int64[N]")
-    if len(gang.roles) == 1 and packing.score.fills and is_one(gang.roles[0]) and not gang.topology:
+    if packing.score.fills and is_lone(gang):
         return _place_one(packing, gang, prefer)
     best: _Best | None = None
     for levels in _levels_to_try(gang):
@@ -98,6 +98,11 @@ def place_greedy(
         if best is not None and best.pods == gang.count:
             break
     return None if best is None else as_placement(best.counts)
+
+
+def is_lone(gang: Gang) -> bool:
+    """Whether it is a single pod with no rule about others: it fits wherever a node has room for it."""
+    return len(gang.roles) == 1 and is_one(gang.roles[0]) and not gang.topology
 
 
 def _place_one(

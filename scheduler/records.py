@@ -41,11 +41,10 @@ class Record(Struct, eq=False, gc=False):
         """Take it as observed now. Shapes are compared by identity and only so many are interned: what equals
         the known one is the known one.
         """
-        if pod.shape is not self.observed.shape and pod.shape == self.observed.shape:
-            pod = replace(pod, shape=self.observed.shape)
-        self.observed, self.rejected = pod, rejected
-        self.asked = self.asked if asked == self.asked else asked
-        self.filled = self.filled if filled == self.filled else filled
+        shape = _known(self.observed.shape, pod.shape)
+        self.observed = pod if shape is pod.shape else replace(pod, shape=shape)
+        self.rejected = rejected
+        self.asked, self.filled = _known(self.asked, asked), _known(self.filled, filled)
 
     def see_devices(self, pod: Pod, ours: str) -> None:
         """What a bound pod of ours is first seen with counts: it is not talked away afterwards."""
@@ -54,6 +53,10 @@ class Record(Struct, eq=False, gc=False):
             self.devices = ()
         if pod.node_name and not self.devices and pod.scheduler_name == ours:
             self.devices = devices_of(pod)
+
+
+def _known(known: Shape, seen: Shape) -> Shape:
+    return known if seen is known or seen == known else seen
 
 
 def devices_of(pod: Pod) -> tuple[str, ...]:

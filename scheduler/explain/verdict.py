@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from binpacking.answer import Binding, Certificate, Infeasible
 from binpacking.capacity import slots
-from binpacking.fill import is_one
-from binpacking.greedy import Packing, place_greedy
+from binpacking.greedy import Packing, is_lone, place_greedy
 from binpacking.problem import Gang, Role
 from binpacking.prove import prove_unfit
 from scheduler.columns import OVERFLOW
@@ -40,18 +40,12 @@ class Explainer:
         self._translation = translation
         self._policy = policy
         self._empty: Packing | None = None
-        #: What is said to all of a group that wait for their turn.
-        self._in_line: dict[str, str] = {}
         #: By the mask that says the same, which lives as long as this.
         self._static: dict[int, tuple[NDArray[np.bool_], Counter[str]]] = {}
 
     def in_line(self, gang: PendingGang, group: str) -> Verdict:
         """A gang that this cycle did not come to."""
-        message = self._in_line.get(group)
-        if message is None:
-            told = f"waits for its turn to be looked at: more of {group} waits than one cycle can try"
-            message = self._in_line[group] = told[:MESSAGE_MAX]
-        return Verdict(key=gang.key, reason="Waiting", message=message)
+        return Verdict(key=gang.key, reason="Waiting", message=_in_line(group))
 
     def behind(self, gang: PendingGang, ahead: PendingGang) -> Verdict:
         """A gang that the policy holds back behind an earlier one."""
@@ -140,7 +134,7 @@ class Explainer:
         if self._empty is None:
             self._empty = self._translation.empty_packing(self._policy.strategy)
         if not _is_short(self._empty, gang) and (
-            _is_one(gang) or place_greedy(self._empty, gang) is not None
+            is_lone(gang) or place_greedy(self._empty, gang) is not None
         ):
             return ()
         proof = prove_unfit(self._empty, gang)
@@ -201,6 +195,13 @@ class Explainer:
         return known[1]
 
 
+@lru_cache(maxsize=1_024)
+def _in_line(group: str) -> str:
+    """What is said to all of a group that wait for their turn, hundreds in a cycle."""
+    told = f"waits for its turn to be looked at: more of {group} waits than one cycle can try"
+    return told[:MESSAGE_MAX]
+
+
 def _rest(shape: Shape, gives: Collection[str] | None) -> Shape:
     """The same without the extended resources that are given; None: any may be."""
     asked = tuple((n, v) for n, v in shape.requests if "/" not in n or (gives is not None and n not in gives))
@@ -239,11 +240,6 @@ def _unknown(shape: Shape, known: Collection[str]) -> list[tuple[str, int]]:
 def _is_short(empty: Packing, gang: Gang) -> bool:
     """Whether a sum says already that the gang, if of one role, does not fit."""
     return len(gang.roles) == 1 and int(slots(empty.free, gang.roles[0]).sum()) < gang.need
-
-
-def _is_one(gang: Gang) -> bool:
-    """Whether it is a single pod without a rule about others: it fits where a node has room for it."""
-    return len(gang.roles) == 1 and gang.need == 1 and is_one(gang.roles[0]) and not gang.topology
 
 
 def _asked(shape: Shape, name: str, value: int) -> str:

@@ -234,12 +234,9 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
     mates = list(order)[: 0 if told is None else int(told[1])]
     mine = {who, *mates}
     bound = {pod.uid for whose, pod in started if whose in mine}
-    need = [
-        pod
-        for one in (who, *mates)
-        for pod in first.waiting[one]
-        if pod.uid in bound or one in mates or _was_cut_short(cases, one, together)
-    ]
+    # Who was cut short had asked for more than what was bound.
+    whole = {who, *mates} if _was_cut_short(cases, who, together) else set(mates)
+    need = [pod for one in (who, *mates) for pod in first.waiting[one] if pod.uid in bound or one in whole]
     if not need or not all(pod.is_plain and pod.share is None for pod in need):
         return
     if any(case.has_shares for case in together):
@@ -262,9 +259,7 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
 
 
 def _was_cut_short(cases: Cases, who: Who, together: Sequence[Case]) -> bool:
-    """Whether some of it was deleted, or evicted in its turn, while it started: then it had asked for more
-    than what was bound.
-    """
+    """Whether some of it was deleted, or evicted in its turn, while it started."""
     from_s, gone_s = together[0].at_s, max(case.gone_s for case in together)
     cut = [at_s for at_s, whose, _ in cases.ended if whose == who]
     cut += [case.at_s for case in cases.closed if case.who == who]

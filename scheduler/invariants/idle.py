@@ -61,9 +61,10 @@ class _Referee:
         self.lives.take(world, change)
         if change.pod is not None and change.pod.is_evicted and change.pod.gang is not None:
             self.once.add(change.pod.gang)
-        before = change.before
-        if before is not None and before.gang is not None and change.pod is None:
-            self.done += [before.gang] * (before.phase == "Succeeded" and before.gang.dialect not in TELLING)
+        gone = change.before if change.pod is None else None
+        ref = gone.gang if gone is not None and gone.phase == "Succeeded" else None
+        if ref is not None and ref.dialect not in TELLING:
+            self.done.append(ref)
         epoch = world.lease.epoch if world.lease is not None else self.epoch
         if epoch != self.epoch:
             self.epoch, self.led_s = epoch, change.entry.at_s

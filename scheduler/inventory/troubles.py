@@ -127,7 +127,7 @@ def troubles(device: Device, wanted_links: int, *, is_closed: bool = False) -> t
     remap, retired, ecc = device.remap, device.retired, device.ecc
     action = device.recovery or nvml.RECOVERY_NONE
     found = {
-        "unreadable": is_unknown(device, is_closed=is_closed) or (device.memory is None and not device.model),
+        UNREADABLE: is_unknown(device, is_closed=is_closed) or (device.memory is None and not device.model),
         "remap-failure": remap is not None and remap.failure,
         "remap-pending": remap is not None and remap.pending,
         "retired-pending": retired is not None and retired.pending,

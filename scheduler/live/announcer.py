@@ -215,7 +215,7 @@ class Announcer:
         """
         for pod in pods:
             mark = _Marking(pod=pod, reason=reason, why=why, at_s=self._clock())
-            self._put(_slot(mark), pod, mark)
+            self._put(mark)
             self._report(Event(pod=pod, reason="Evicted", note=why, type="Warning", action="Evicting"))
 
     def warn(self, pod: PodRef, note: str) -> None:
@@ -359,7 +359,7 @@ class Announcer:
             if latest is not item.condition:
                 self._metrics.announcement("condition", "stale")
                 return
-        self._put(_slot(item), _about(item), replace(item, tries=item.tries + 1))
+        self._put(replace(item, tries=item.tries + 1))
 
     # -- memory ------------------------------------------------------------------------------
 
@@ -372,16 +372,17 @@ class Announcer:
             return False
         _remember(self._told, pod.uid, condition, self._remembered_max)
         item = _Telling(pod=pod, condition=condition, resource_version=pod.resource_version)
-        return self._put(pod.uid, pod, item)
+        return self._put(item)
 
     def _report(self, event: Event) -> None:
         self._serial += 1
         item = _Reporting(event=event, serial=self._serial, at_s=self._clock())
-        self._put(_slot(item), event.pod, item)
+        self._put(item)
 
-    def _put(self, slot: str, pod: PodRef, item: _Item) -> bool:
+    def _put(self, item: _Item) -> bool:
         """Queue, replacing what was queued for the same pod; whether it found room."""
-        left_out = self._queue.put(slot, pod.namespace, item, is_urgent=_is_urgent(item))
+        namespace = (item.event.pod if isinstance(item, _Reporting) else item.pod).namespace
+        left_out = self._queue.put(_slot(item), namespace, item, is_urgent=_is_urgent(item))
         if left_out is not None:
             self._give_up(left_out, "dropped")
         self._count()
@@ -421,10 +422,6 @@ def _is_urgent(item: _Item) -> bool:
     another scheduler, and the next leader.
     """
     return isinstance(item, _Marking) or (isinstance(item, _Telling) and bool(item.condition.nominated))
-
-
-def _about(item: _Item) -> PodRef:
-    return item.event.pod if isinstance(item, _Reporting) else item.pod
 
 
 def _kind(item: _Item) -> AnnouncementKind:

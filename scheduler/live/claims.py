@@ -223,10 +223,7 @@ class ClaimBook:
             "message": message[:MESSAGE_MAX],
             "epoch": epoch,
             "minMember": gang.stood if gang.is_broken else gang.min_member,
-            "startedMinMember": gang.stood,
-            "members": gang.standing + len(gang.pods),
-            "bound": gang.standing,
-            "succeeded": _succeeded(gang),
+            **_members(gang, gang.standing),
         }
         try:
             await self._put_status(key, status, epoch=epoch)
@@ -329,9 +326,16 @@ def _intent(attempt: Attempt, gang: PendingGang) -> dict[str, object]:
         "reason": "Claimed",
         "message": f"{first}binding {len(attempt.members)} pods",
         "minMember": attempt.min_member,
+        **_members(gang, attempt.standing),
+    }
+
+
+def _members(gang: PendingGang, standing: int) -> dict[str, object]:
+    """What every status says of who is there, who stands and who is done."""
+    return {
         "startedMinMember": gang.stood,
-        "members": attempt.standing + len(gang.pods),
-        "bound": attempt.standing,
+        "members": standing + len(gang.pods),
+        "bound": standing,
         "succeeded": _succeeded(gang),
     }
 

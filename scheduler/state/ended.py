@@ -70,10 +70,8 @@ class Ended:
 
         jobs: of the names that controllers of members have; whether they are those is looked at here.
         """
-        known, gone = self._succeeded.get(key), self.gone(key, pods)
-        found = pods
+        known, gone, found = self._succeeded.get(key, {}), self.gone(key, pods), pods
         if known or gone:
-            known = known or {}
             found = [*(known.get(pod.uid, pod) if pod.is_deleting else pod for pod in pods), *gone]
         if key.is_single or key.dialect in _COUNTING:
             return found
@@ -82,16 +80,14 @@ class Ended:
 
     def gone(self, key: GangKey, pods: Sequence[Pod]) -> list[Pod]:
         """Beside the members that are there, those that succeeded, by what was seen or written."""
-        known, written = self._succeeded.get(key), self._written.get(key)
-        if known is None and written is None:
+        known, written = self._succeeded.get(key, {}), self._written.get(key, {})
+        if not known and not written:
             return []
         there = {pod.uid for pod in pods}
         # Whoever came under the name of one that is gone was made in its place.
         names = {pod.name for pod in pods}
         told = _as_pods(written.values(), pods) if written else ()
-        return [
-            pod for pod in (*told, *(known or {}).values()) if pod.uid not in there and pod.name not in names
-        ]
+        return [pod for pod in (*told, *known.values()) if pod.uid not in there and pod.name not in names]
 
 
 def _as_pods(written: Iterable[Finished], pods: Iterable[Pod]) -> Iterator[Pod]:

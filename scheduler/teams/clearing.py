@@ -398,7 +398,7 @@ class Clearer:
         asked = np.zeros_like(self._coming)
         for role, where in zip(gang.roles, placement, strict=True):
             asked[where.nodes] += where.counts[:, None] * role.request
-        self._coming = self._coming + released
+        self._coming += released
         self._by_s[released.any(axis=1)] = np.inf
         self._hold(asked)
 
@@ -410,15 +410,22 @@ class Clearer:
         """
         there = np.clip(self._packing.free, 0, asked)
         late = np.where((there < asked).any(axis=1), self._by_s, -np.inf)
-        last = int(late.argmax()) if len(late) else 0
-        others_s = np.full(len(late), late.max(initial=-np.inf))
-        others_s[last : last + 1] = np.delete(late, last).max(initial=-np.inf)
-        is_in_time = self._by_s <= others_s + IN_TIME_S
+        is_in_time = self._by_s <= _latest_of_others(late) + IN_TIME_S
         coming = np.where(is_in_time[:, None], np.maximum(self._coming, 0), 0)
         held = np.minimum(there, np.maximum(asked - coming, 0))
         self._packing.free -= held
-        self._coming = self._coming - (asked - held)
+        self._coming -= asked - held
         return held
+
+
+def _latest_of_others(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64[N]: of all but the node itself; minus infinity where there is no other."""
+    if not len(times_s):
+        return times_s
+    last = int(times_s.argmax())
+    found = np.full(len(times_s), times_s[last])
+    found[last] = np.delete(times_s, last).max(initial=-np.inf)
+    return found
 
 
 def _move(packing: Packing, candidate: Candidate, sign: int) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.invariants import no_useless_eviction
-from scheduler.invariants.history import QuotaVersion
+from scheduler.invariants.history import GangRef, QuotaVersion
 from tests.faults.chronicle import NAMESPACE, Chronicle, honest
 
 SEEDS = st.integers(0, 2**32)
@@ -30,6 +30,18 @@ def _waiting(told: Chronicle, name: str, level: int) -> str:
     uid = told.pod(name, gpus=16)
     told.change(replace(told.pods[uid], priority=level))
     return uid
+
+
+def _running(told: Chronicle, *, priority: int = 0, namespace: str = NAMESPACE) -> tuple[GangRef, list[str]]:
+    """A gang of two for a while, one on n9, one on n10, which is there for it."""
+    told.node("n10", 16)
+    ref, uids = told.gang("lame", 2, gpus=16)
+    for uid in uids:
+        told.change(replace(told.pods[uid], priority=priority, namespace=namespace))
+    told.place(ref, uids[:1], "n9")
+    told.bind(uids[1], "n10")
+    told.now_s += 100.0
+    return ref, uids
 
 
 def _found(told: Chronicle) -> list[str]:
@@ -85,16 +97,9 @@ def test_the_room_of_a_lost_member_is_for_a_higher_priority_of_its_team(
     seed: int, lost_s: float, more: int, has_teams: bool, is_of_the_team: bool
 ) -> None:
     told, victim = _begun(seed)
-    told.node("n10", 16)
     if has_teams:
         told.write("Quota", "team", QuotaVersion(name="team", namespaces=(NAMESPACE,), guaranteed={}))
-    ref, uids = told.gang("lame", 2, gpus=16)
-    for uid in uids:
-        namespace = NAMESPACE if is_of_the_team else "others"
-        told.change(replace(told.pods[uid], priority=10, namespace=namespace))
-    told.place(ref, uids[:1], "n9")
-    told.bind(uids[1], "n10")
-    told.now_s += 100.0
+    _, uids = _running(told, priority=10, namespace=NAMESPACE if is_of_the_team else "others")
     told.fail(uids[0])
     told.now_s += lost_s
     urgent = _waiting(told, "urgent", 10 + more)
@@ -109,11 +114,7 @@ def test_the_room_of_a_lost_member_is_kept_once(seed: int, lost_s: float, is_gon
     """Beside it there is as much again, so that nobody had to go."""
     told, victim = _begun(seed)
     told.node("n9", 32)
-    told.node("n10", 16)
-    ref, uids = told.gang("lame", 2, gpus=16)
-    told.place(ref, uids[:1], "n9")
-    told.bind(uids[1], "n10")
-    told.now_s += 100.0
+    _, uids = _running(told)
     told.change(replace(told.pods[uids[0]], is_deleting=True))
     if is_gone:
         told.remove(uids[0])
@@ -126,11 +127,7 @@ def test_the_room_of_a_lost_member_is_kept_once(seed: int, lost_s: float, is_gon
 @given(seed=SEEDS, lost_s=st.floats(3.0, 50.0))
 def test_the_room_of_a_lost_member_is_its_own_gangs(seed: int, lost_s: float) -> None:
     told, victim = _begun(seed)
-    told.node("n10", 16)
-    ref, uids = told.gang("lame", 2, gpus=16)
-    told.place(ref, uids[:1], "n9")
-    told.bind(uids[1], "n10")
-    told.now_s += 100.0
+    ref, uids = _running(told)
     told.fail(uids[0])
     told.now_s += lost_s
     again = told.pod("lame-again", gang=ref, minimum=2, gpus=16)

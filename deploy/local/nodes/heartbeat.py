@@ -15,6 +15,7 @@ _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 #: A kubelet's own pace, kept up to this many writes a second over all nodes.
 KUBELET_INTERVAL_S = 10.0
 WRITES_MOST_PER_S = 50.0
+#: A lease that is older than so many intervals is late.
 _LATE_INTERVALS = 1.5
 #: A node that was late says for so many intervals that it is ready: the lifecycle controller may have written
 #: that it is not, or be about to, and takes that back for no lease.
