@@ -6,7 +6,7 @@ against the state as it is now. No clock: the shell says what time it is, and as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from scheduler.gangs.attempt import Attempt, MemberState
@@ -36,6 +36,9 @@ NEWS_MAX = 5_000
 LOOKS_MAX = 4
 #: What gangs are told that lack room.
 LACKING = ("Unschedulable", "Unproven")
+#: Who waits for others to leave for longer than this has use of what a broken gang holds. The usual grace is
+#: shorter.
+LATE_S = 40.0
 
 
 @dataclass(slots=True)
@@ -73,10 +76,13 @@ class Cycle:
 
 
 class _Lacking:
-    """Who lacks room: of those of the last plan, and of those that wait apart."""
+    """Who lacks room: of those of the last plan, and of those that wait apart. late: who waits for others to
+    leave, and has for too long.
+    """
 
-    def __init__(self, planned: Plan, apart: Unschedulable) -> None:
+    def __init__(self, planned: Plan, apart: Unschedulable, late: Iterable[GangKey]) -> None:
         self._planned = {verdict.key for verdict in planned.verdicts if verdict.reason in LACKING}
+        self._planned.update(late)
         self._apart = apart
 
     def __contains__(self, key: object) -> bool:
@@ -163,6 +169,8 @@ class Cycles:
         self._served: frozenset[GangKey] = frozenset()
         #: What the last plan held for gangs that wait for others to leave: pods' UIDs and nodes.
         self._promised: frozenset[tuple[str, str]] = frozenset()
+        #: Since when each of those gangs waits for that.
+        self._waits: dict[GangKey, float] = {}
         self._has_lapsed = False
         #: Gangs that are being evicted whole.
         self._clearing_out: dict[GangKey, None] = {}
@@ -271,7 +279,7 @@ class Cycles:
     def remember(self, cycle: Cycle, planned: Plan) -> None:
         """Keep the verdicts that stay true until capacity is released."""
         self._note_lapses(planned)
-        self._lacking = _Lacking(planned, self.apart)
+        self._lacking = _Lacking(planned, self.apart, self._late(planned))
         is_alike = is_shared(cycle.snapshot, self._policy, planned)
         self._memory.note(cycle.snapshot, planned, is_alike=is_alike)
         for gang in cycle.snapshot.gangs:
@@ -283,6 +291,12 @@ class Cycles:
         is_narrow = self._floor is not None and planned.left_open > cycle.unseen
         self._queue.pace(len(had) if is_narrow else None)
         self._served = self._served.union(planned.served) if planned.left_open else frozenset()
+
+    def _late(self, planned: Plan) -> list[GangKey]:
+        """Who waits for others to leave, and has for too long."""
+        leaving = [verdict.key for verdict in planned.verdicts if verdict.reason == "WaitingForVictims"]
+        self._waits = {key: self._waits.get(key, self._now_s) for key in leaving}
+        return [key for key, since_s in self._waits.items() if self._now_s - since_s > LATE_S]
 
     def _note_lapses(self, planned: Plan) -> None:
         """A promise of room that is kept no longer, and was not taken up, is room released; so is a lost
@@ -346,7 +360,7 @@ class Cycles:
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
         """Gangs that are to be given back, whoever left them partly bound; each told once."""
-        found = self._losses.overdue(now_s, is_running, self._lacking)
+        found = self._losses.overdue(now_s, is_running, self._lacking, dict(self._promised))
         for key in dict.fromkeys(key for gone in found for key in gone.starts):
             # Its room is held for as long as it is looked at.
             if (gang := self.apart.drop(key)) is not None:

@@ -45,6 +45,7 @@ def of_use(
     policy: Policy,
     broken: Sequence[Broken],
     lacking: Container[GangKey] | None,
+    promised: Mapping[str, str],
     masks: Mapping[Shape, NDArray[np.bool_]],
 ) -> list[Given]:
     """Of these gangs, those on whose nodes somebody starts once they are gone, and nobody before.
@@ -52,6 +53,7 @@ def of_use(
     Each time the one is taken whose room makes most of the others stand again, and of those the smallest.
     Only where none is of use alone it is all that are left. The gangs themselves are among those who start.
     ``lacking`` are the others that lack room, None for all that wait; ``masks`` those of the gangs' shapes.
+    ``promised``, node by pod UID, is what is held for some: it is nobody else's.
     Quotas were asked when the verdicts of ``lacking`` were made, so they are not asked here.
     """
     keys = {one.key for one in broken}
@@ -63,8 +65,9 @@ def of_use(
         room=None,
         vacancies=tuple(room for room in snapshot.vacancies if room.gang not in keys),
     )
-    own = [replace(gang, blocked=None) for gang in snapshot.gangs if gang.key in keys]
     waiting = _picked(in_order(snapshot.gangs, policy.order, snapshot.at_s), keys, lacking)
+    own = [replace(gang, blocked=None) for gang in snapshot.gangs if gang.key in keys]
+    bare = replace(bare, free=_beside(bare, promised))
     able = {place.gang.key for place in _tried(bare, policy, [*own, *waiting])}
     look = _Look(
         bare=bare,
@@ -169,6 +172,13 @@ def _freed(snapshot: Snapshot, broken: Sequence[Broken]) -> NDArray[np.int64]:
 def _taken(snapshot: Snapshot, places: Sequence[Place]) -> NDArray[np.int64]:
     """int64[N, R]: what is free beside those who start."""
     return _moved(snapshot, ((a.node, a.pod.shape, -1) for place in places for a in place.assignments))
+
+
+def _beside(snapshot: Snapshot, promised: Mapping[str, str]) -> NDArray[np.int64]:
+    """int64[N, R]: what is free beside what is promised to pods, as far as that is free by now."""
+    held = (pod for gang in snapshot.gangs for pod in gang.pods if pod.uid in promised)
+    left = _moved(snapshot, ((promised[pod.uid], pod.shape, -1) for pod in held))
+    return np.where(left < snapshot.free, np.maximum(left, np.minimum(snapshot.free, 0)), left)
 
 
 def _moved(snapshot: Snapshot, pods: Iterable[tuple[str, Shape, int]]) -> NDArray[np.int64]:

@@ -106,9 +106,15 @@ class Losses:
         self._restarting = due
 
     def overdue(
-        self, now_s: float, is_running: Callable[[GangKey], bool], lacking: Container[GangKey] | None
+        self,
+        now_s: float,
+        is_running: Callable[[GangKey], bool],
+        lacking: Container[GangKey] | None,
+        promised: Mapping[str, str],
     ) -> list[Overdue]:
-        """Gangs to be given back, each told once. lacking: who waits for room, None for all who wait."""
+        """Gangs to be given back, each told once. lacking: who waits for room, None for all who wait.
+        promised: what is held for whom, node by pod UID.
+        """
         short = self._state.gangs.short()
         self._clocks = {key: self._clock(key, one, now_s) for key, one in short.items()}
         if not short:
@@ -129,7 +135,7 @@ class Losses:
             elif one.is_broken and self._is_lost(key, one, clock, now_s):
                 broken.append(key)
         able = [key for key in broken if leave.may_go(self._state.remains(key)[1])]
-        for given in self._of_use(able, lacking) if able else ():
+        for given in self._of_use(able, lacking, promised) if able else ():
             key = given.key
             back = self._given_back(key, short[key], now_s - self._clocks[key].began_s)
             if leave.take(back.pods):
@@ -197,7 +203,9 @@ class Losses:
     def _is_lost(self, key: GangKey, short: Shortage, clock: _Clock, now_s: float) -> bool:
         return not self._restarts(key) and now_s >= self._lost_s(short, clock)
 
-    def _of_use(self, keys: Collection[GangKey], lacking: Container[GangKey] | None) -> list[Given]:
+    def _of_use(
+        self, keys: Collection[GangKey], lacking: Container[GangKey] | None, promised: Mapping[str, str]
+    ) -> list[Given]:
         """Of these gangs those by whose end somebody starts who waits."""
         snapshot = self._state.snapshot(self._at_s)
         broken = [
@@ -206,7 +214,7 @@ class Losses:
         ]
         shapes = {role.shape for one in broken if one.whole is not None for role in one.whole.roles}
         masks = {shape: self._state.mask(shape) for shape in shapes}
-        return of_use(snapshot, self._policy, broken, lacking, masks)
+        return of_use(snapshot, self._policy, broken, lacking, promised, masks)
 
     def _given_back(self, key: GangKey, short: Shortage, for_s: float) -> Overdue:
         gang, pods = self._state.remains(key)

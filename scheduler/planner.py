@@ -19,7 +19,7 @@ from scheduler.planning.limits import unplannable
 from scheduler.planning.lone import plan_lone
 from scheduler.planning.meter import ATTEMPT, ATTEMPT_PER_CELL, Meter
 from scheduler.planning.placing import parts_of, place, place_by_replicas
-from scheduler.planning.room import refuse, room_for
+from scheduler.planning.room import refuse, room_for, spare
 from scheduler.planning.rounds import Rounds, shortlist
 from scheduler.planning.run import Run
 from scheduler.planning.singles import known_of
@@ -70,6 +70,7 @@ def plan(
         if told is not None:
             rounds.defer(run.meter.group, batch, told)
     left_open = _second_turn(run, rounds, settled) + _unseen(run, snapshot)
+    spare(run)
     return Plan(
         places=tuple(run.places),
         verdicts=tuple(run.verdicts),

@@ -9,7 +9,7 @@ from typing import Final
 
 from scheduler.invariants.history import EventVersion, GangRef, GroupVersion, PodVersion
 from scheduler.invariants.lives import KEPT_S, Life, Lives
-from scheduler.invariants.room import Room, fits, give, is_missed, room_of
+from scheduler.invariants.room import Room, fits, give, is_missed, room_of, take
 from scheduler.invariants.world import Change, World
 
 #: How long a gang may be short before its others are given back, less what a look at it may be late.
@@ -36,7 +36,8 @@ class Case:
     that it may leave for anybody who waits. ``waiting``: who waited then, by gang or UID. ``free``: room
     then, with those that were leaving gone. ``kept``: lost members of others, whose rooms no lower priority
     may take, and with teams nobody of another namespace. ``unseen``: who had begun to leave, or ended, only
-    when the eviction was on its way. ``words``: what was said of the reason.
+    when the eviction was on its way. ``withdrawn``: who waited until then and may have had a place, whose
+    Binding no history shows. ``words``: what was said of the reason.
     """
 
     who: Who
@@ -48,6 +49,7 @@ class Case:
     waiting: Mapping[Who, list[PodVersion]]
     kept: Sequence[PodVersion] = ()
     unseen: Sequence[PodVersion] = ()
+    withdrawn: Sequence[PodVersion] = ()
     has_teams: bool = False
     pods: dict[str, PodVersion] = field(default_factory=dict)
     #: Members that held their nodes then, and were not seen to go since.
@@ -107,6 +109,8 @@ class Cases:
         self._lately: list[tuple[float, PodVersion]] = []
         #: When somebody else than the scheduler made a pod of ours let go of its node, and the pod before.
         self._gone: list[tuple[float, PodVersion]] = []
+        #: The same of pods that waited.
+        self._withdrawn: list[tuple[float, Who, PodVersion]] = []
         #: When each pod was seen first.
         self._first: dict[str, float] = {}
         self._sizes: dict[GangRef, int] = {}
@@ -177,6 +181,8 @@ class Cases:
             case.gone_s = now_s if all(uid not in world.pods for uid in case.pods) else case.gone_s
         if (pod is None or pod.is_deleting or not pod.is_live or pod.is_gated) and not either.node:
             self.ended.append((now_s, who, either.priority))
+            if before is not None and before.waits:
+                self._withdrawn.append((now_s, who, before))
 
     def _evict(self, world: World, pod: PodVersion, now_s: float, revision: int) -> None:
         who = pod.gang or pod.uid
@@ -195,6 +201,7 @@ class Cases:
                 waiting=_waiting(world),
                 kept=self._kept(who, now_s),
                 unseen=self._unseen(world, now_s),
+                withdrawn=self._planned(world, now_s),
                 has_teams=bool(world.quotas),
                 has_shares=any(one.share is not None and one.holds for one in world.pods.values()),
             )
@@ -228,6 +235,18 @@ class Cases:
             if at_s > now_s - SEEN_S and not stays:
                 found.append(pod)
         return found
+
+    def _planned(self, world: World, now_s: float) -> list[PodVersion]:
+        """Who waited until just before, for nobody to leave, and had room: it may have been on its way."""
+        lately = [case for case in self.closed[-50:] if case.last_s > now_s - RESTART_S]
+        late: dict[Who, list[PodVersion]] = {}
+        for at_s, who, pod in reversed(self._withdrawn):
+            if at_s <= now_s - SEEN_S:
+                break
+            if not pod.nominated and not any(self.is_said(case, who) for case in lately):
+                late.setdefault(who, []).append(pod)
+        free = room_of(world)
+        return [pod for pods in late.values() if fits(free, pods) for pod in pods]
 
     def _stands_anew(self, world: World, who: Who, case: Case) -> bool:
         """Whether the gang started again since, so that this is another matter: with a pod made since then,
@@ -298,6 +317,9 @@ class Cases:
         if len(ready) < need or not need:
             return ""
         room, made_s = room_of(world), min(self._made(member) for member in ready)
+        for pod in world.pods.values():
+            if pod.waits and pod.gang != ref and pod.nominated in room and pod.priority >= ready[0].priority:
+                take(room[pod.nominated], pod.requests)
         if fits(room, ready[:need]):
             return f"those made anew fit, for {now_s - since_s:.0f} s"
         takers = [

@@ -60,6 +60,14 @@ def room_for(run: Run, gangs: Sequence[PendingGang], within: Mask | None) -> lis
     return verdicts
 
 
+def spare(run: Run) -> None:
+    """Let stay whoever was chosen to leave and is needed no more beside those who were chosen later."""
+    if run.desk is None:
+        return
+    said = {verdict.key: verdict for verdict in run.desk.spare()}
+    run.verdicts = [said.get(verdict.key, verdict) for verdict in run.verdicts]
+
+
 def _kind(run: Run, gang: PendingGang, within: Mask | None) -> Hashable:
     """All that decides whom the gang may have evicted, and where it would go; None where more does."""
     key = run.key(gang, within)

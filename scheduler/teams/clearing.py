@@ -7,29 +7,26 @@ place. So a scheduler that starts anew in the middle goes on where the last one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from binpacking.answer import Feasible, RolePlacement
+from binpacking.answer import Feasible
 from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang
 from binpacking.victims import Taken, VictimAnswer, victims
 from quotas.amounts import Amounts
-from scheduler.model.gang import GangKey, PendingGang
+from scheduler.model.gang import PendingGang
 from scheduler.model.plan import Clearing, Ordering, Victim
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.candidates import Candidate, Candidates, Group
+from scheduler.teams.promises import Held, Placement, Promises
 from scheduler.translation import Translation
 
-Placement = tuple[RolePlacement, ...]
-Mask = NDArray[np.bool_]
 #: Sets of victims that turn out to be more than is owed, before the search for others is given up.
 BARRED_MAX = 16
-#: Who is to be gone so shortly after the last of the others delays nobody.
-IN_TIME_S = 5.0
 #: Victims of the order without whom it is tried.
 SPARED_MAX = 64
 #: Shared devices that are tried, the cheapest first.
@@ -42,17 +39,22 @@ class Found:
     spent: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Promise:
-    """Nodes by pod UID; int64[N, R] that they ask, and what of it was taken from what is free."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Made:
+    """A clearing of this run, and the gangs that it is for as the packing has them.
 
-    nodes: Mapping[str, str]
-    asked: NDArray[np.int64]
-    held: NDArray[np.int64]
+    frees: int64[N, R] by victim. is_whole: some of it is free only when all of them are gone.
+    """
+
+    clearing: Clearing
+    gang: Gang
+    frees: list[NDArray[np.int64]]
+    room: Held
+    is_whole: bool
 
 
 class Clearer:
-    """``packing`` is the run's: what is held for somebody is taken from what is free in it.
+    """``packing`` is the run's, from which ``promises`` take what they hold.
 
     displaces: whom the policy's order puts last leaves for whom it puts first, whatever the priorities.
     """
@@ -61,6 +63,7 @@ class Clearer:
         self,
         translation: Translation,
         packing: Packing,
+        promises: Promises,
         allowance: Allowance,
         *,
         order: Ordering,
@@ -68,109 +71,16 @@ class Clearer:
     ) -> None:
         self._translation = translation
         self._packing = packing
+        self._promises = promises
         self._allowance = allowance
         self._displaces = displaces
         self._candidates = Candidates(translation, allowance, order)
-        #: int64[N, R]: what is coming and promised to nobody.
-        self._coming = np.zeros_like(packing.free)
-        leaving = allowance.teams.leaving
-        self._coming[:, : leaving.shape[1]] = leaving
-        #: float64[N]: by when it is there.
-        self._by_s = np.full(len(packing.free), np.inf)
-        self._by_s[: len(allowance.teams.leaving_by_s)] = allowance.teams.leaving_by_s
-        self._gpu = translation.gpu_column
-        devices = translation.snapshot.devices
-        if devices is not None and self._gpu is not None:
-            for row, gpus in devices.coming.items():
-                self._coming[row, self._gpu] = gpus
-        self._row = {node.name: row for row, node in enumerate(translation.snapshot.nodes)}
-        #: First who was promised room first.
-        self._promises: dict[GangKey, _Promise] = {}
-
-    def promise(self, gang: PendingGang, nodes: Mapping[str, str]) -> None:
-        """Hold what was nominated earlier, unless it cannot come true any more."""
-        pods = {pod.uid: pod for pod in gang.pods}
-        if any(role.shape.sees_pods for role in gang.roles) or not nodes.keys() <= pods.keys():
-            return
-        asked = np.zeros_like(self._coming)
-        for uid, node in nodes.items():
-            row = self._row.get(node)
-            if row is None or not self._translation.snapshot.masks[pods[uid].shape][row]:
-                return
-            asked[row] += self._translation.request(pods[uid].shape)
-        later = self._packing.free + self._coming - asked
-        if len(nodes) < max(1, gang.need) or gang.tears(nodes) or ((later < 0) & (asked > 0)).any():
-            return
-        self._promises[gang.key] = _Promise(nodes=nodes, asked=asked, held=self._hold(asked))
-
-    def kept(self, gang: PendingGang) -> tuple[Mapping[str, str], bool] | None:
-        """The nodes promised to the gang, and whether all is free by now, in which case they are taken."""
-        promise = self._promises.get(gang.key)
-        if promise is None or not promise.nodes.keys() <= {pod.uid for pod in gang.pods}:
-            return None
-        later = self._later_than(gang)
-        here = self._packing.free + promise.held + sum(other.held for other in later)
-        if ((here < promise.asked) & (promise.asked > 0)).any():
-            return promise.nodes, False
-        self.give_up(gang)
-        self._packing.free -= promise.asked
-        for other in later:
-            self._postpone(other)
-        return promise.nodes, True
-
-    def _later_than(self, gang: PendingGang) -> list[_Promise]:
-        """Promises made after the gang's: what is free by now is first for whom it was promised first."""
-        keys = list(self._promises)
-        return [self._promises[key] for key in keys[keys.index(gang.key) + 1 :]]
-
-    def _postpone(self, promise: _Promise) -> None:
-        """Of what the promise holds as much as is taken by now is given to it of what is coming."""
-        taken = np.clip(-self._packing.free, 0, promise.held)
-        promise.held[:] -= taken
-        self._packing.free += taken
-        self._coming -= taken
-
-    def give_up(self, gang: PendingGang) -> None:
-        """What was promised to the gang is for all again."""
-        promise = self._promises.pop(gang.key)
-        self._packing.free += promise.held
-        self._coming += promise.asked - promise.held
-
-    def elsewhere(
-        self, gang: PendingGang, nodes: Mapping[str, str], tried: PendingGang, within: Mask | None
-    ) -> dict[str, str]:
-        """The nodes where as much of the gang as is tried can start now, taken; else the promise stands."""
-        turns = list(self._promises)
-        self.give_up(gang)
-        asked = self._translation.gang(tried, within=within)
-        placement = place_greedy(self._packing, asked)
-        if placement is None:
-            self.promise(gang, nodes)
-            self._promises = {key: self._promises[key] for key in turns if key in self._promises}
-            return {}
-        self._packing.take_all(asked, placement)
-        return self.nominated([tried], placement)
+        self._made: list[_Made] = []
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether anything is coming at all."""
-        return bool(self._coming.any())
-
-    def expect(self, row: int, amounts: NDArray[np.int64]) -> bool:
-        """So much more (or less) is coming to a node; False where that is promised to somebody by now."""
-        if (self._coming[row] + amounts < 0).any():
-            return False
-        self._coming[row] += amounts
-        return True
-
-    def hold(self, gang: Gang) -> Placement | None:
-        """Where the gang can stand once those who are leaving are gone; held for it."""
-        if not self.is_waiting:
-            return None
-        placement = place_greedy(self._credited(), gang)
-        if placement is not None:
-            self._promise(gang, placement, np.zeros_like(self._coming))
-        return placement
+    def clearings(self) -> list[Clearing]:
+        """What was chosen in this run, as far as somebody is to leave."""
+        return [made.clearing for made in self._made if made.clearing.victims]
 
     def clear(
         self, gangs: Sequence[PendingGang], gang: Gang, request: Amounts, *, budget: float, seed: int
@@ -191,7 +101,7 @@ class Clearer:
                 barred: list[tuple[Taken, ...]] = []
                 while len(barred) < BARRED_MAX:
                     answer = victims(
-                        self._credited(),
+                        self._promises.credited(),
                         gang,
                         candidates,
                         budget=max(0.0, budget - spent),
@@ -212,7 +122,7 @@ class Clearer:
 
     def _by_order(self, gang: Gang, group: Group) -> VictimAnswer | None:
         """The last in the order leave, as many as it takes; who of them fits beside the gang stays."""
-        packing = self._credited()
+        packing = self._promises.credited()
         for candidate in group.candidates:
             _move(packing, candidate, +1)
         if not group.candidates or place_greedy(packing, gang) is None:
@@ -232,7 +142,7 @@ class Clearer:
 
     def _last_of(self, gang: Gang, group: Group, able: Sequence[int]) -> VictimAnswer | None:
         """The first of these candidates, as many as it takes; None where all of them are not enough."""
-        packing = self._credited()
+        packing = self._promises.credited()
         placement: Placement | None = None
         count = 0
         while placement is None and count < len(able):
@@ -259,7 +169,7 @@ class Clearer:
         self, gang: Gang, group: Group, leaves: list[int], placement: Placement
     ) -> tuple[list[int], Placement]:
         """Without those beside whom the gang stands elsewhere; who goes first is spared first."""
-        packing = self._credited()
+        packing = self._promises.credited()
         for index in leaves:
             _move(packing, group.candidates[index], +1)
         for index in leaves[:SPARED_MAX] if len(leaves) > 1 else ():
@@ -296,7 +206,7 @@ class Clearer:
         self, gangs: Sequence[PendingGang], gang: Gang, group: Group, chosen: Sequence[int]
     ) -> VictimAnswer | None:
         """The answer with these candidates gone, or None where that is not enough or not agreed to."""
-        packing = self._credited()
+        packing = self._promises.credited()
         for i in chosen:
             _move(packing, group.candidates[i], +1)
         self._candidates.add_shared(group, chosen, packing.free)
@@ -310,7 +220,7 @@ class Clearer:
 
     def _is_agreed(self, gangs: Sequence[PendingGang], group: Group, answer: VictimAnswer) -> bool:
         pods = {pod.uid: pod for one in gangs for pod in one.pods}
-        placed = self._allowance.placed(pods, self.nominated(gangs, answer.placement or ()))
+        placed = self._allowance.placed(pods, self._promises.nominated(gangs, answer.placement or ()))
         return self._candidates.agree(group.rule, gangs[0], placed, self._chosen(group, answer))
 
     def _groups(self, first: PendingGang, request: Amounts) -> Iterator[Group]:
@@ -339,20 +249,22 @@ class Clearer:
         answer: VictimAnswer,
     ) -> Clearing:
         placement, chosen = answer.placement or (), self._chosen(group, answer)
-        released = np.zeros_like(self._coming)
+        frees: list[NDArray[np.int64]] = []
         for taken in answer.taken:
             victim = group.candidates[taken.victim].victim
+            frees.append(np.zeros_like(self._packing.free))
             for part in victim.whole if taken.base else [victim.extra[i] for i in taken.extra]:
-                np.add.at(released, part.nodes, part.amounts)
-        self._candidates.add_shared(group, [t.victim for t in answer.taken if t.base], released)
-        self._promise(gang, placement, released)
+                np.add.at(frees[-1], part.nodes, part.amounts)
+        shared = np.zeros_like(self._packing.free)
+        self._candidates.add_shared(group, [t.victim for t in answer.taken if t.base], shared)
+        room = self._promises.take(gang, placement, sum(frees, shared))
         self._candidates.take(chosen)
-        nominated = self.nominated(gangs, placement)
+        nominated = self._promises.nominated(gangs, placement)
         for leaver in chosen:
             self._allowance.release(leaver.team, self._allowance.of_victim(leaver))
         pods = {pod.uid: pod for one in gangs for pod in one.pods}
         self._allowance.charge(gangs[0], self._allowance.placed(pods, nominated))
-        return Clearing(
+        clearing = Clearing(
             rule=group.rule,
             team=self._allowance.team(gangs[0]),
             beneficiaries=tuple(gangs),
@@ -361,16 +273,55 @@ class Clearer:
             certificate=answer.certificate,
             why=self._why(gangs, group),
         )
+        self._made.append(
+            _Made(clearing=clearing, gang=gang, frees=frees, room=room, is_whole=bool(shared.any()))
+        )
+        return clearing
 
-    def nominated(self, gangs: Sequence[PendingGang], placement: Placement) -> dict[str, str]:
-        """Node by pod UID: role by role, in the order in which pods get their places."""
-        names: dict[str, str] = {}
-        for index, where in enumerate(placement):
-            pods = [pod for one in gangs for pod in one.roles[index].pods]
-            names |= {
-                pod.uid: node for pod, node in zip(pods, self._translation.node_names(where), strict=False)
-            }
-        return names
+    def spare(self) -> list[Clearing]:
+        """Let stay whoever is needed no more beside those who were chosen later, the dearest first; the
+        clearings that changed, some without victims by now.
+        """
+        changed: list[Clearing] = []
+        tries = SPARED_MAX
+        for made in self._made[:-1]:
+            victims_before = made.clearing.victims
+            for victim in sorted(victims_before, key=lambda victim: -victim.cost)[:tries]:
+                tries -= 1
+                self._spare(made, victim)
+            if len(made.clearing.victims) < len(victims_before):
+                changed.append(made.clearing)
+        return changed
+
+    def _spare(self, made: _Made, victim: Victim) -> None:
+        """Let the victim stay, unless its room is needed or a quota says no."""
+        clearing, allowance = made.clearing, self._allowance
+        index = next(i for i, one in enumerate(clearing.victims) if one is victim)
+        frees = made.frees[index]
+        packing = self._promises.credited()
+        packing.free += made.room.asked - frees
+        # Others may count on that room by now.
+        is_counted_on = ((packing.free < 0) & (frees > 0)).any()
+        placement = None if made.is_whole or is_counted_on else place_greedy(packing, made.gang)
+        if placement is None:
+            return
+        gangs = clearing.beneficiaries
+        pods = {pod.uid: pod for one in gangs for pod in one.pods}
+        nominated = self._promises.nominated(gangs, placement)
+        before, after = (allowance.placed(pods, nodes) for nodes in (clearing.nominated, nominated))
+        allowance.release(clearing.team, before)
+        allowance.books.charge(victim.team, allowance.of_victim(victim))
+        if allowance.denied(gangs[0], after) is not None:
+            allowance.release(victim.team, allowance.of_victim(victim))
+            allowance.charge(gangs[0], before)
+            return
+        allowance.charge(gangs[0], after)
+        self._promises.give_back(made.room)
+        made.room = self._promises.take(made.gang, placement, -frees)
+        del made.frees[index]
+        stays = tuple(one for one in clearing.victims if one is not victim)
+        cost = float(sum(one.cost for one in stays))
+        made.clearing = replace(clearing, victims=stays, nominated=nominated, certificate=Feasible(cost, 0.0))
 
     def _why(self, gangs: Sequence[PendingGang], group: Group) -> str:
         first, team = gangs[0], self._allowance.team(gangs[0])
@@ -387,45 +338,6 @@ class Clearer:
             of = f" of the same team {team}" if team else ""
             return f"preempted for {who}{of}, which has priority {first.priority}"
         return f"reclaimed for {who} of team {team}, which is within its guarantee; this was borrowed"
-
-    def _credited(self) -> Packing:
-        packing = Packing(self._packing.nodes, score=self._packing.score)
-        packing.free[:] = self._packing.free + self._coming
-        return packing
-
-    def _promise(self, gang: Gang, placement: Placement, released: NDArray[np.int64]) -> None:
-        """From now on what it asks is there for nobody else."""
-        asked = np.zeros_like(self._coming)
-        for role, where in zip(gang.roles, placement, strict=True):
-            asked[where.nodes] += where.counts[:, None] * role.request
-        self._coming += released
-        self._by_s[released.any(axis=1)] = np.inf
-        self._hold(asked)
-
-    def _hold(self, asked: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64[N, R]: so much of it as is free by now, taken; the rest is taken of what is coming.
-
-        What is coming to a node comes before what is free there only where that is there in time, since the
-        rest of what is asked is still to come to other nodes: else whoever comes would delay it.
-        """
-        there = np.clip(self._packing.free, 0, asked)
-        late = np.where((there < asked).any(axis=1), self._by_s, -np.inf)
-        is_in_time = self._by_s <= _latest_of_others(late) + IN_TIME_S
-        coming = np.where(is_in_time[:, None], np.maximum(self._coming, 0), 0)
-        held = np.minimum(there, np.maximum(asked - coming, 0))
-        self._packing.free -= held
-        self._coming -= asked - held
-        return held
-
-
-def _latest_of_others(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64[N]: of all but the node itself; minus infinity where there is no other."""
-    if not len(times_s):
-        return times_s
-    last = int(times_s.argmax())
-    found = np.full(len(times_s), times_s[last])
-    found[last] = np.delete(times_s, last).max(initial=-np.inf)
-    return found
 
 
 def _move(packing: Packing, candidate: Candidate, sign: int) -> None:

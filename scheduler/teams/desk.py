@@ -17,8 +17,9 @@ from scheduler.model.plan import Assignment, Budget, Clearing, Policy, Snapshot,
 from scheduler.model.team import Teams
 from scheduler.teams.allowance import Allowance
 from scheduler.teams.clearing import Clearer
-from scheduler.teams.clearing import Mask as Mask
 from scheduler.teams.entitled import may_take
+from scheduler.teams.promises import Mask as Mask
+from scheduler.teams.promises import Promises
 from scheduler.teams.split import Counts
 from scheduler.teams.turns import TeamTurns
 from scheduler.teams.unlimited import Unlimited
@@ -54,12 +55,22 @@ class Desk:
         self.allowance = Allowance(snapshot, teams) if self.has_teams else Unlimited(snapshot, teams)
         self._lowest = min((gang.priority for gang in teams.running), default=None)
         self._translation = translation
+        self._promises = Promises(translation, packing, teams)
         self._clearer = Clearer(
-            translation, packing, self.allowance, order=policy.order, displaces=self._displaces
+            translation,
+            packing,
+            self._promises,
+            self.allowance,
+            order=policy.order,
+            displaces=self._displaces,
         )
         self._hopeless: set[tuple[str, int, int, bool]] = set()
-        self.clearings: list[Clearing] = []
         self._promised: set[GangKey] = set()
+
+    @property
+    def clearings(self) -> list[Clearing]:
+        """What was chosen in this run, as far as somebody is to leave."""
+        return self._clearer.clearings
 
     def in_turn(self, gangs: Sequence[PendingGang]) -> TeamTurns:
         """The gangs in their teams' turns."""
@@ -74,7 +85,7 @@ class Desk:
             nodes = self.allowance.nominated(gang)
             if nodes:
                 self._promised.add(gang.key)
-                self._clearer.promise(gang, nodes)
+                self._promises.promise(gang, nodes)
 
     def admit(self, gangs: Sequence[PendingGang]) -> Admitted:
         """One gang, or single pods that are planned together, each in its turn."""
@@ -166,14 +177,14 @@ class Desk:
 
         Those who leave may take long: what comes free elsewhere does as well.
         """
-        found = self._clearer.kept(gang)
+        found = self._promises.kept(gang)
         if found is None:
             return None
         nodes, is_free = found
         if not is_free:
             admitted = self.admit([gang])
             tried = admitted.gangs[0] if admitted.gangs else None
-            now = self._clearer.elsewhere(gang, nodes, tried, admitted.within) if tried is not None else {}
+            now = self._promises.elsewhere(gang, nodes, tried, admitted.within) if tried is not None else {}
             nodes, is_free = (now, True) if now else (nodes, False)
         if is_free:
             return [Assignment(pod=pod, node=nodes[pod.uid]) for pod in gang.pods if pod.uid in nodes]
@@ -183,7 +194,7 @@ class Desk:
 
     def expect(self, row: int, amounts: NDArray[np.int64]) -> bool:
         """So much more (or less) is coming to a node; False where that is promised to somebody by now."""
-        return self._clearer.expect(row, amounts)
+        return self._promises.expect(row, amounts)
 
     def may_take(self, gang: PendingGang, vacancy: Vacancy) -> bool:
         """Whether the gang could have had the member evicted whose room is kept."""
@@ -232,10 +243,10 @@ class Desk:
 
     def _held(self, gangs: Sequence[PendingGang], within: Mask | None) -> list[Verdict]:
         """What is said where room that is coming anyway is enough; held for these gangs."""
-        placement = self._clearer.hold(self._gang(gangs, within))
+        placement = self._promises.hold(self._gang(gangs, within))
         if placement is None:
             return []
-        where = self._clearer.nominated(gangs, placement)
+        where = self._promises.nominated(gangs, placement)
         pods = {pod.uid: pod for one in gangs for pod in one.pods}
         self.allowance.charge(gangs[0], self.allowance.placed(pods, where))
         return [_waits(one, HELD, where) for one in gangs]
@@ -258,10 +269,17 @@ class Desk:
             )
             spent += found.spent
             if found.clearing is not None:
-                self.clearings.append(found.clearing)
                 text, where = told(found.clearing), found.clearing.nominated
                 return [_waits(one, text, where) for one in gangs], spent
         return [], spent
+
+    def spare(self) -> list[Verdict]:
+        """Let stay whoever is needed no more beside those who were chosen later: what is said instead."""
+        return [
+            _waits(gang, told(clearing) if clearing.victims else HELD, clearing.nominated)
+            for clearing in self._clearer.spare()
+            for gang in clearing.beneficiaries
+        ]
 
     def _gang(self, gangs: Sequence[PendingGang], within: Mask | None) -> Gang:
         """What these gangs are to the packing; single pods count as one role, all to be placed."""

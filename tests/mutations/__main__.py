@@ -29,6 +29,7 @@ from tests.mutations.guards import GUARDS, Mutation
 from tests.mutations.healing_guards import HEALING_GUARDS
 from tests.mutations.in_storms import IN_STORMS, STORMS
 from tests.mutations.judge_guards import JUDGE_GUARDS
+from tests.mutations.loss_guards import LOSS_GUARDS
 from tests.mutations.name_guards import NAME_GUARDS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.speed_guards import SPEED_GUARDS
@@ -52,6 +53,7 @@ MUTATIONS = (
     *VICTIM_GUARDS,
     *PROVISIONING_GUARDS,
     *HEALING_GUARDS,
+    *LOSS_GUARDS,
     *JUDGE_GUARDS,
     *FLOOD_GUARDS,
     *VOLUME_GUARDS,

@@ -27,6 +27,7 @@ from tests.mutations.dialect_guards import DIALECT_GUARDS
 from tests.mutations.flood_guards import FLOOD_GUARDS
 from tests.mutations.guards import Mutation
 from tests.mutations.healing_guards import HEALING_GUARDS
+from tests.mutations.loss_guards import LOSS_GUARDS
 from tests.mutations.victim_guards import VICTIM_GUARDS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -35,7 +36,9 @@ REPORT: Final = ROOT / "build" / "courses.json"
 #: Guards by the matter of the courses that may show their loss.
 ABOUT: Final[Mapping[str, tuple[str, ...]]] = {
     "siege": tuple(
-        guard.name for guard in HEALING_GUARDS if not guard.file.startswith("scheduler/invariants")
+        guard.name
+        for guard in (*HEALING_GUARDS, *LOSS_GUARDS)
+        if not guard.file.startswith("scheduler/invariants")
     ),
     "throng": (
         "each Binding moves the deadline",
@@ -58,7 +61,7 @@ ABOUT: Final[Mapping[str, tuple[str, ...]]] = {
 NAMES: Final = {name: about for about, names in ABOUT.items() for name in names}
 GUARDS: Final = tuple(
     guard
-    for guard in (*HEALING_GUARDS, *VICTIM_GUARDS, *FLOOD_GUARDS, *DIALECT_GUARDS)
+    for guard in (*HEALING_GUARDS, *LOSS_GUARDS, *VICTIM_GUARDS, *FLOOD_GUARDS, *DIALECT_GUARDS)
     if guard.name in NAMES
 )
 COURSES: Final = 300

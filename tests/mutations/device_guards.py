@@ -313,8 +313,8 @@ DEVICE_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="whose leaving frees a shared device is known while they leave",
-        file="scheduler/teams/clearing.py",
-        old="self._coming[row, self._gpu] = gpus",
+        file="scheduler/teams/promises.py",
+        old="self._coming[row, gpu] = gpus",
         new="pass",
         test=LENT,
     ),

@@ -105,7 +105,7 @@ DIALECT_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="room promised to a part of a replica is no promise",
-        file="scheduler/teams/clearing.py",
+        file="scheduler/teams/promises.py",
         old=" or gang.tears(nodes)",
         new="",
         test=REPLICAS,

@@ -8,21 +8,57 @@ JUDGED = "tests/teams/test_a_victim_is_judged_by_what_leaves.py"
 COSTS = "tests/teams/test_an_eviction_costs_no_more_than_its_cause.py"
 PRIORITY = "tests/teams/test_priority_keeps_its_meaning_without_teams.py"
 OWED = "tests/binpacking/test_no_more_is_taken_than_is_owed.py"
+NEEDED = "tests/teams/test_nobody_leaves_who_is_needed_no_more.py"
 SHRANK = "tests/teams/test_a_node_that_shrank_has_nobody_evicted_in_vain.py"
 ENDED = "tests/teams/test_a_budget_lets_one_less_go_when_a_pod_ended.py"
 COUNTED = "tests/teams/test_what_waits_is_counted_whoever_describes_it.py"
 
 VICTIM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
-        name="what is free is held for whom room is made where others leave too late",
+        name="who is needed no more beside those who were chosen later stays",
+        file="scheduler/planner.py",
+        old="    spare(run)\n",
+        new="",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="unless a quota wants it gone",
         file="scheduler/teams/clearing.py",
+        old="if allowance.denied(gangs[0], after) is not None:",
+        new="if False:",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="or others count on its room",
+        file="scheduler/teams/clearing.py",
+        old="None if made.is_whole or is_counted_on else",
+        new="None if made.is_whole else",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="or it shares a device with others who leave",
+        file="scheduler/teams/clearing.py",
+        old="None if made.is_whole or is_counted_on else",
+        new="None if is_counted_on else",
+        test="tests/teams/test_a_guarantee_comes_back_from_shares.py",
+    ),
+    Mutation(
+        name="and its room is coming no more",
+        file="scheduler/teams/clearing.py",
+        old="self._promises.take(made.gang, placement, -frees)",
+        new="self._promises.take(made.gang, placement, 0 * frees)",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="what is free is held for whom room is made where others leave too late",
+        file="scheduler/teams/promises.py",
         old="np.where(is_in_time[:, None], np.maximum(self._coming, 0), 0)",
         new="np.maximum(self._coming, 0)",
         test="tests/teams/test_room_that_is_made_stays_promised.py",
     ),
     Mutation(
         name="what is free is for others where what comes in its place is there in time",
-        file="scheduler/teams/clearing.py",
+        file="scheduler/teams/promises.py",
         old="np.where(is_in_time[:, None], np.maximum(self._coming, 0), 0)",
         new="0 * self._coming",
         test="tests/teams/test_room_that_is_made_stays_promised.py",
@@ -64,8 +100,8 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
     ),
     Mutation(
         name="what came free is first for whom it was promised first",
-        file="scheduler/teams/clearing.py",
-        old=" + sum(other.held for other in later)",
+        file="scheduler/teams/promises.py",
+        old=" + sum(other.free for other in later)",
         new="",
         test="tests/teams/test_borrowed_capacity_comes_back.py",
     ),

@@ -52,6 +52,18 @@ def test_two_whole_gpus_cost_the_four_who_share_two(grace_s: float) -> None:
     assert len(world.running("a")) == 4
 
 
+@pytest.mark.parametrize("grace_s", [0.0, 6.0])
+def test_two_who_wait_for_whole_gpus_each_have_their_own_leave(grace_s: float) -> None:
+    """What frees a device only together is not counted as free when one of them would stay."""
+    world = lent(6, grace_s=grace_s)
+    world.state.set_team_quota(quota("b", {"guaranteed": {"gpu": 3}}))
+    world.submit(pod("two", gpu=2, namespace="b"), pod("one", gpu=1, namespace="b"))
+    assert sorted(len(c.victims) for c in run(world, 1)) == [2, 4]
+    assert run(world, 12) == []
+    assert world.running("b") == ["one", "two"]
+    assert len(world.running("a")) == 6
+
+
 def test_nobody_leaves_for_more_than_the_guarantee() -> None:
     world = lent()
     world.submit(*gang("wide", 3, gpu=1, namespace="b"))

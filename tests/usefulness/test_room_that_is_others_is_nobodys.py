@@ -165,6 +165,42 @@ def test_what_came_free_while_the_eviction_was_written_was_not_there_yet(
 
 
 @few
+@given(seed=SEEDS, before_s=st.floats(0.0, 1.5) | st.floats(2.5, 60.0), size=st.sampled_from((16, 17)))
+def test_who_waited_until_just_before_may_have_had_the_room(seed: int, before_s: float, size: int) -> None:
+    """Where it fitted: its Binding may have been on its way, which no history shows."""
+    told, victim = _begun(seed)
+    urgent = _waiting(told, "urgent", 10)
+    ends = told.pod("ends", gpus=size)
+    told.remove(ends)
+    told.now_s += before_s
+    _evict_for_urgent(told, victim, urgent)
+    assert (_found(told) == []) is (before_s < 2.0 and size == 16)
+
+
+@few
+@given(seed=SEEDS, level=st.integers(-3, 3), is_promised=st.booleans())
+def test_what_is_promised_to_as_high_a_priority_is_no_room_of_a_replacement(
+    seed: int, level: int, is_promised: bool
+) -> None:
+    """A gang lost the member on n10, which is gone. n8 is free, and may be somebody else's."""
+    told, victim = _begun(seed)
+    ref, uids = _running(told)
+    told.fail(uids[1])
+    told.write("Node", "n10", None)
+    told.remove(victim)
+    again = told.pod("lame-again", gang=ref, minimum=2, gpus=16)
+    told.change(replace(told.pods[again], priority=0))
+    waits = _waiting(told, "waits", level)
+    if is_promised:
+        told.change(replace(told.pods[waits], nominated="n8"))
+    behind = _waiting(told, "behind", 0)
+    told.now_s += 70.0
+    told.evict(uids[0], "only 1 of 2 members were bound for 70 s")
+    told.bind(behind, "n9")
+    assert (_found(told) == []) is (is_promised and level >= 0)
+
+
+@few
 @given(seed=SEEDS, after_s=st.floats(0.0, 1.5))
 def test_whoever_was_evicted_was_known_to_leave(seed: int, after_s: float) -> None:
     """For somebody who was deleted meanwhile. Its room is for the next, for whom nobody else needs to go."""
