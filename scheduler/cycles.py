@@ -6,6 +6,7 @@ against the state as it is now. No clock: the shell says what time it is, and as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -293,9 +294,13 @@ class Cycles:
         self._served = self._served.union(planned.served) if planned.left_open else frozenset()
 
     def _late(self, planned: Plan) -> list[GangKey]:
-        """Who waits for others to leave, and has for too long."""
+        """Who waits for others to leave, and has for too long. Whoever has had somebody evicted waits for
+        that one however long it takes: nobody else is evicted in its place.
+        """
         leaving = [verdict.key for verdict in planned.verdicts if verdict.reason == "WaitingForVictims"]
-        self._waits = {key: self._waits.get(key, self._now_s) for key in leaving}
+        served = {gang.key for clearing in planned.clearings for gang in clearing.beneficiaries}
+        waits = {key: self._waits.get(key, self._now_s) for key in leaving}
+        self._waits = {key: math.inf if key in served else since_s for key, since_s in waits.items()}
         return [key for key, since_s in self._waits.items() if self._now_s - since_s > LATE_S]
 
     def _note_lapses(self, planned: Plan) -> None:
@@ -362,6 +367,7 @@ class Cycles:
         """Gangs that are to be given back, whoever left them partly bound; each told once."""
         found = self._losses.overdue(now_s, is_running, self._lacking, dict(self._promised))
         for key in dict.fromkeys(key for gone in found for key in gone.starts):
+            self._waits[key] = math.inf
             # Its room is held for as long as it is looked at.
             if (gang := self.apart.drop(key)) is not None:
                 self._queue.put(gang)

@@ -66,6 +66,30 @@ def test_who_waits_too_long_for_others_to_go_has_what_a_broken_gang_holds(
     assert life.node_of("waits") == ("n1" if goes_s == LONG_S else "n0")
 
 
+def test_one_broken_gang_is_enough_for_who_waits_too_long() -> None:
+    """The members of the first take their time to go as well."""
+
+    async def course(life: Life) -> None:
+        await _begun(life, gpus=8)
+        for node in ("n3", "n4"):
+            life._kubelets.add(node, 8)
+        life.gang("weak", 2)
+        await elapse(10)
+        for node in ("n2", "n4"):
+            life.store.remove(api.NODES, ("", node))
+        for gang in ("lame", "weak"):
+            lost = next(f"{gang}-{i}" for i in range(2) if life.node_of(f"{gang}-{i}") in ("n2", "n4"))
+            life.fails(lost)
+        await elapse(1)
+        _leaves(life)
+        life._kubelets._silent.update(("n1", "n3"))
+        life.pod("waits", priority=10)
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert len(life.evicted) == 1
+
+
 @pytest.mark.parametrize("asks", [4, 8])
 def test_room_that_is_promised_is_no_hope_of_a_broken_gang_nor_of_who_would_come_in_its_place(
     asks: int,

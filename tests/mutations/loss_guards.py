@@ -82,6 +82,13 @@ LOSS_GUARDS: tuple[Mutation, ...] = (
         test=PROMISED,
     ),
     Mutation(
+        name="but not that of one gang after the other",
+        file="scheduler/cycles.py",
+        old="            self._waits[key] = math.inf\n",
+        new="            pass\n",
+        test=PROMISED,
+    ),
+    Mutation(
         name="who has just begun to has not",
         file="scheduler/cycles.py",
         old=" if self._now_s - since_s > LATE_S]",
