@@ -6,6 +6,7 @@ from tests.mutations.guards import Mutation
 
 STORMS = "tests/devices/test_devices_through_storms.py"
 PROOFS = "tests/explain/test_a_proof_says_what_it_assumed.py"
+MODELS = "tests/devices/test_one_model_has_one_name.py"
 NAMES = "tests/devices/test_every_name_of_a_device_is_tied_to_it.py"
 
 
@@ -52,6 +53,27 @@ SURROUNDING_GUARDS: tuple[Mutation, ...] = (
         "    stands = not found or (before.by in found and len(slots) <= before.slots)",
         "    stands = not found or before.by in found",
         NAMES,
+    ),
+    *_both(
+        "what an agent said of a model stands while it is away",
+        "scheduler/devices/labels.py",
+        "        return {**known, **labels} if uid == node.uid and not model_of(labels) else labels",
+        "        return labels",
+        MODELS,
+    ),
+    Mutation(
+        name="what is said of a model is said of that Node",
+        file="scheduler/devices/labels.py",
+        old=" if uid == node.uid and not model_of(labels) else labels",
+        new=" if not model_of(labels) else labels",
+        test=MODELS,
+    ),
+    Mutation(
+        name="a device that has not told its name hides no other's",
+        file="scheduler/parse/devices.py",
+        old=" for device in node.devices if device.model}",
+        new=" for device in node.devices}",
+        test=MODELS,
     ),
     Mutation(
         name="nothing is never while a node allocates less than it has, through storms",
