@@ -7,6 +7,7 @@ from tests.mutations.guards import Mutation
 STORMS = "tests/devices/test_devices_through_storms.py"
 PROOFS = "tests/explain/test_a_proof_says_what_it_assumed.py"
 MODELS = "tests/devices/test_one_model_has_one_name.py"
+HELD = "tests/devices/test_what_is_held_decides.py"
 NAMES = "tests/devices/test_every_name_of_a_device_is_tied_to_it.py"
 
 
@@ -67,6 +68,34 @@ SURROUNDING_GUARDS: tuple[Mutation, ...] = (
         old=" if uid == node.uid and not model_of(labels) else labels",
         new=" if not model_of(labels) else labels",
         test=MODELS,
+    ),
+    Mutation(
+        name="what HAMi gave is held",
+        file="scheduler/records.py",
+        old="if pod.scheduler_name == ours else _of_others(pod)",
+        new="if pod.scheduler_name == ours else ()",
+        test=HELD,
+    ),
+    Mutation(
+        name="nobody holds more devices by HAMi's words than it requests",
+        file="scheduler/model/hami.py",
+        old=" if all(found) and len(uuids) <= dict(shape.requests).get(WHOLE_GPU, 0) else ()",
+        new=" if all(found) else ()",
+        test=HELD,
+    ),
+    Mutation(
+        name="what HAMi meant for another node is not held",
+        file="scheduler/model/hami.py",
+        old="    if not text or words.get(NODE) != node:",
+        new="    if not text:",
+        test=HELD,
+    ),
+    Mutation(
+        name="words that HAMi would not write name nothing",
+        file="scheduler/model/hami.py",
+        old=" if all(found) and len(uuids)",
+        new=" if len(uuids)",
+        test=HELD,
     ),
     Mutation(
         name="a device that has not told its name hides no other's",
