@@ -60,7 +60,7 @@ class DeviceState(ABC):
 
     def at(self, now_s: float) -> bool:
         """Time passes, in seconds since the epoch; whether a plan can see it: inventories grow old."""
-        turned = self.devices.at(now_s)
+        turned = self.devices.at(now_s) | self.labels.offers.at(now_s)
         self.free_up(turned)
         return turned
 

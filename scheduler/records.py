@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from scheduler.model.devices import DEVICES
 from scheduler.model.gang import GangKey
+from scheduler.model.hami import given_by_hami
 from scheduler.model.objects import Pod, Rejected, Shape
 from scheduler.model.written import WRITTEN
 
@@ -47,16 +48,20 @@ class Record(Struct, eq=False, gc=False):
         self.asked, self.filled = _known(self.asked, asked), _known(self.filled, filled)
 
     def see_devices(self, pod: Pod, ours: str) -> None:
-        """What a bound pod of ours is first seen with counts: it is not talked away afterwards."""
+        """What a bound pod of ours, or of HAMi's, is first seen with counts: it is not talked away after."""
         if pod.node_name and self.assumed not in ("", pod.node_name):
             # Somebody else was faster, elsewhere.
             self.devices = ()
-        if pod.node_name and not self.devices and pod.scheduler_name == ours:
-            self.devices = devices_of(pod)
+        if pod.node_name and not self.devices:
+            self.devices = devices_of(pod) if pod.scheduler_name == ours else _of_others(pod)
 
 
 def _known(known: Shape, seen: Shape) -> Shape:
     return known if seen is known or seen == known else seen
+
+
+def _of_others(pod: Pod) -> tuple[str, ...]:
+    return given_by_hami(dict(pod.annotations), pod.node_name, pod.shape)
 
 
 def devices_of(pod: Pod) -> tuple[str, ...]:

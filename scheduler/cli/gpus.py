@@ -27,6 +27,7 @@ from scheduler.kube.wire.inventory import GPUHolder, GPUNode
 from scheduler.model.devices import DEVICES, Inventory
 from scheduler.model.devices import Holder as Claimed
 from scheduler.model.gpu_resources import stands_on
+from scheduler.model.hami import ALLOCATED, given_by_hami
 from scheduler.model.objects import Rejected
 from scheduler.parse.devices import FRACTION, KAI_FRACTION, KAI_MEMORY, MEMORY, parse_inventory
 from scheduler.parse.pod import skeleton
@@ -206,11 +207,17 @@ class Pods:
         if uuid in wishes or by == "claim":
             return _holder(pod, by=by)
         told = f"its annotation names {', '.join(wishes)}" if wishes else "no annotation names its devices"
+        if not wishes and ALLOCATED in (pod.metadata.annotations or {}):
+            told = f"its annotation {ALLOCATED} is not of this node, or cannot be read"
         return _holder(pod, by=by, difference=told)
 
 
 def _wishes(pod: wire.Pod) -> list[str]:
-    return list(filter(None, (pod.metadata.annotations or {}).get(DEVICES, "").split(",")))
+    words = pod.metadata.annotations or {}
+    ours = list(filter(None, words.get(DEVICES, "").split(",")))
+    if ours or ALLOCATED not in words:
+        return ours
+    return [*given_by_hami(words, pod.spec.node_name or "", skeleton(pod).shape)]
 
 
 def _holder(pod: wire.Pod, *, by: By = "annotation", difference: str = "") -> Holder:

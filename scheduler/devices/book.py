@@ -297,6 +297,7 @@ class DeviceBook:
             free_slots={name: dict(by_row) for name, by_row in arrays.free_slots.items()},
             shares=dict(self._shares),
             sharers=dict(arrays.sharers),
+            there={name: there.copy() for name, there in arrays.there.items()},
         )
 
     def limit(
@@ -322,6 +323,7 @@ class DeviceBook:
         view = self.view(rows)
         gpu = column.get(WHOLE_GPU)
         before = None if gpu is None else free[:, gpu].copy()
+        offered = {name: total[:, at].copy() for name, at in column.items() if name in arrays.caps}
         for name, at in column.items():
             if name not in arrays.caps and stands_on(name):
                 # Offered, while the node's own report has none of it.
@@ -333,6 +335,8 @@ class DeviceBook:
                     # A shared device is one that the device plugin still counts as free.
                     free[:, at] -= arrays.shared
                 np.minimum(free[:, at], caps, out=free[:, at])
+        if view is not None:
+            view = replace(view, offered=offered)
         if view is None or gpu is None or before is None:
             return view
         np.minimum(view.most, np.maximum(free[:, gpu], 0), out=view.most)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from scheduler.devices.book import DeviceBook
+from scheduler.devices.offers import Offers
 from scheduler.model.devices import MIG_PREFIX, WHOLE_GPU, Inventory
 from scheduler.model.gpu_names import family_of as chip
 from scheduler.model.gpu_names import model_of
@@ -34,6 +35,8 @@ REPLICAS: Final = "nvidia.com/gpu.replicas"
 #: Vendors round memory sizes; more than this share apart is another device.
 MEMORY_SLACK: Final = 0.1
 _LABEL_MAX: Final = 63
+#: More devices than any node has: what labels say stands until something else is offered.
+_ALL: Final = 1 << 20
 
 
 def disagreement(labels: Mapping[str, str], inventory: Inventory) -> str:
@@ -76,19 +79,38 @@ def _cut_into(labels: Mapping[str, str], inventory: Inventory) -> str:
     return f"-MIG-{resources.pop().removeprefix(MIG_PREFIX)}"
 
 
-def shared_unsaid(node: Node, inventory: Inventory | None) -> int:
-    """How many pods share one device where labels or names say that some do, and not how many; else 1.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """How many pods share one device of a node, and by what that was found."""
+
+    uid: str = ""
+    by: int = 1
+    offered: int = 0
+    slots: int = 0
+
+
+def shared_of(node: Node, inventory: Inventory | None, before: Shared) -> Shared:
+    """How many pods share one device: as labels say, else by what the plugin offers where some do; else 1.
 
     GPU Feature Discovery says 1 of replicas that it does not know of (k8s-device-plugin#732). The plugin
-    offers a whole multiple of all devices there are, or of those that are well.
+    offers a whole multiple of the devices that it takes for well, of which a report may show more or fewer.
+    before: what was found stands while nothing is offered, and until something else is or more devices show.
     """
     named = node.allocatable.get(WHOLE_GPU + SHARED, 0)
-    if replicas_of(node.labels) > 1 or not (named or is_shared(node.labels)):
-        return 1
     offered = named or node.allocatable.get(WHOLE_GPU, 0)
     slots = () if inventory is None else inventory.slots
-    counts = (len(slots), sum(slot.is_usable for slot in slots)) if slots else (count_of(node.labels),)
-    return max(1, min((offered // n for n in counts if n and offered % n == 0), default=1))
+    if (said := replicas_of(node.labels)) > 1:
+        return Shared(node.uid, said, offered, _ALL)
+    before = before if before.uid == node.uid else Shared(node.uid)
+    if not offered or (before.by > 1 and offered == before.offered and len(slots) <= before.slots):
+        return before
+    if not named and not is_shared(node.labels):
+        return Shared(node.uid)
+    usable = sum(slot.is_usable for slot in slots)
+    counts = range(max(1, usable), len(slots) + 1) if slots else (count_of(node.labels),)
+    found = [offered // n for n in counts if n and offered % n == 0]
+    stands = not found or (before.by in found and len(slots) <= before.slots)
+    return Shared(node.uid, before.by if stands else min(found), offered, len(slots))
 
 
 class Labels:
@@ -100,11 +122,16 @@ class Labels:
     def __init__(self, book: DeviceBook) -> None:
         self._book = book
         self._observed: dict[str, Node] = {}
+        self.offers = Offers()
+        self._shared: dict[str, Shared] = {}
+        #: By node, its UID and what its agent said of its model last.
+        self._models: dict[str, tuple[str, Mapping[str, str]]] = {}
         self.disagreements: dict[str, str] = {}
 
     def seen(self, node: Node) -> Node:
         """The node with labels that say what its inventory says, where there is one."""
         self._observed[node.name] = node
+        self.offers.see(node)
         inventory = self._book.inventories.get(node.name)
         told = "" if inventory is None else disagreement(node.labels, inventory)
         if told:
@@ -112,8 +139,12 @@ class Labels:
         else:
             self.disagreements.pop(node.name, None)
         labels = node.labels if inventory is None else corrected(node.labels, inventory)
-        if (replicas := shared_unsaid(node, inventory)) > 1:
-            labels = {**labels, REPLICAS: str(replicas)}
+        labels = self._with_model(node, labels, inventory)
+        shared = shared_of(node, inventory, self._shared.pop(node.name, Shared()))
+        if shared.by > 1:
+            self._shared[node.name] = shared
+        if shared.by > 1 and replicas_of(labels) == 1:
+            labels = {**labels, REPLICAS: str(shared.by)}
         self._book.replicate(node.name, shared_by(labels))
         return node if labels is node.labels else replace(node, labels=labels)
 
@@ -124,4 +155,18 @@ class Labels:
 
     def gone(self, name: str) -> None:
         self._observed.pop(name, None)
-        self.disagreements.pop(name, None)
+        self.offers.gone(name)
+        self._shared.pop(name, None)
+        self._models.pop(name, None)
+
+    def _with_model(
+        self, node: Node, labels: Mapping[str, str], inventory: Inventory | None
+    ) -> Mapping[str, str]:
+        """The labels, with what the agent said of the model where nobody says it any more: it went, say."""
+        if inventory is not None and inventory.model:
+            plain = {key: value for key, value in node.labels.items() if key == STRATEGY}
+            said = corrected(plain, inventory)
+            self._models[node.name] = (node.uid, {key: value for key, value in said.items() if key != CLIQUE})
+            return labels
+        uid, known = self._models.get(node.name, ("", {}))
+        return {**known, **labels} if uid == node.uid and not model_of(labels) else labels

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from binpacking.greedy import Packing, is_lone, place_greedy
 from binpacking.problem import Gang, Role
 from binpacking.prove import prove_unfit
 from scheduler.columns import OVERFLOW
+from scheduler.devices.arrays import UNLIMITED
 from scheduler.explain.units import amount
 from scheduler.model.device_view import column_of, told_of
 from scheduler.model.devices import WHOLE_GPU
@@ -31,6 +33,14 @@ from scheduler.translation import Translation
 
 MESSAGE_MAX = 1024
 CORE_ITEMS_MAX = 3
+_HIDDEN: Final = (
+    "{} node(s) allocate fewer devices than their agents see, their kubelets count, or they did until a few "
+    "minutes ago: a device plugin is restarting, or devices are ill"
+)
+_BEYOND: Final = (
+    "{} node(s) allocate more devices than their agents see: some cannot be asked, or are shared unsaid"
+)
+_SILENT: Final = "no agent tells of the devices of {} node(s) that allocate GPUs"
 
 
 class Explainer:
@@ -55,8 +65,8 @@ class Explainer:
     def unfit(self, packing: Packing, pending: PendingGang, gang: Gang, certificate: Certificate) -> Verdict:
         """A gang that does not fit now, with what is proven about it."""
         core = certificate.core if isinstance(certificate, Infeasible) else ()
-        hidden = self._not_offered(pending)
-        never, is_open = ((), False) if hidden else self._never(pending, gang)
+        doubts = self._in_doubt(pending, gang)
+        never, is_open = ((), False) if doubts else self._never(pending, gang)
         reason: Reason = "Unschedulable" if core else "Unproven"
         if never:
             reason, core = "Unproven" if is_open else "NeverFits", never
@@ -73,22 +83,43 @@ class Explainer:
             parts.append("it does not fit on the nodes as they are now even when they are empty of pods")
         elif not core:
             parts.append("no placement was found within the solver's budget, and none is ruled out")
-        if hidden:
-            told = "a device plugin is restarting, or devices are ill"
-            parts.append(f"{hidden} node(s) allocate fewer GPUs than their agents see: {told}")
+        parts += doubts
         if never and not is_open and any(map(self._has_strangers, pending.roles)):
             parts.append("what resource claims (DRA) could give is not counted")
         text = "; ".join(parts) + self._nodes_by_reason(packing, pending, gang) + self._kept(pending)
         return Verdict(key=pending.key, reason=reason, message=text[:MESSAGE_MAX], certificate=certificate)
 
-    def _not_offered(self, pending: PendingGang) -> int:
-        """Nodes that allocate fewer GPUs than their agents see: what they have now is not what they have."""
-        view, known = self._translation.snapshot.devices, self._translation.snapshot.resources
-        if view is None or not any(WHOLE_GPU in dict(role.shape.requests) for role in pending.roles):
+    def _in_doubt(self, pending: PendingGang, gang: Gang) -> list[str]:
+        """Why nodes may have more of what it asks than is counted; nothing where all of that would not do."""
+        snapshot, view = self._translation.snapshot, self._translation.snapshot.devices
+        hidden, beyond = np.zeros((2, len(snapshot.nodes)), dtype=np.bool_)
+        for name, need in _of_devices(pending, gang).items():
+            total = np.zeros(len(snapshot.nodes), dtype=np.int64)
+            if name in snapshot.resources:
+                total += snapshot.total[:, snapshot.resources.index(name)]
+            most, offered = total.copy(), total
+            if view is not None and name in view.there:
+                seen, offered = view.there[name], view.offered.get(name, total)
+                most = np.where(seen < UNLIMITED, np.maximum(most, seen), most)
+            for row, has in snapshot.withheld.get(name, {}).items():
+                most[row] = max(most[row], has)
+            if int(np.maximum(most, offered).sum()) < need:
+                return []
+            hidden |= most > total
+            beyond |= offered > total
+        found = [_HIDDEN.format(int(hidden.sum()))] if hidden.any() else []
+        found += [_BEYOND.format(int(beyond.sum()))] if beyond.any() else []
+        silent = self._not_told(pending)
+        return [*found, _SILENT.format(silent)] if silent else found
+
+    def _not_told(self, pending: PendingGang) -> int:
+        """Nodes that allocate GPUs of which no report tells, where what is asked takes one."""
+        snapshot, view = self._translation.snapshot, self._translation.snapshot.devices
+        if WHOLE_GPU not in snapshot.resources or not any(map(_needs_report, pending.roles)):
             return 0
-        seen = np.array([len(uuids) for uuids in view.uuids], dtype=np.int64)
-        offered = self._translation.snapshot.total[:, known.index(WHOLE_GPU)] if WHOLE_GPU in known else 0
-        return int((seen > offered).sum())
+        offered = snapshot.total[:, snapshot.resources.index(WHOLE_GPU)] > 0
+        there = None if view is None else view.there.get(WHOLE_GPU)
+        return int(offered.sum() if there is None else (offered & (there >= UNLIMITED)).sum())
 
     def _has_strangers(self, role: PendingRole) -> bool:
         """Whether it asks for devices that no node's device plugin offers."""
@@ -235,6 +266,23 @@ def _by_name(item: Binding, pending: PendingGang, gang: Gang, known: Collection[
 def _unknown(shape: Shape, known: Collection[str]) -> list[tuple[str, int]]:
     """What the shape asks that has no column, since no node offers it."""
     return [request for request in shape.requests if request[0] not in known]
+
+
+def _needs_report(role: PendingRole) -> bool:
+    ask = role.shape.ask
+    return ask is not None and (ask.is_share or ask.nvlink == "required")
+
+
+def _of_devices(pending: PendingGang, gang: Gang) -> dict[str, int]:
+    """The least that it asks of what device plugins offer; a share asks for whatever devices there are."""
+    asked: Counter[str] = Counter()
+    for role, mine in zip(gang.roles, pending.roles, strict=False):
+        for name, each in mine.shape.requests:
+            if "/" in name:
+                asked[name] += each * (gang.need if len(gang.roles) == 1 else max(1, role.minimum))
+        if mine.shape.ask is not None and mine.shape.ask.is_share:
+            asked[WHOLE_GPU] += 0
+    return asked
 
 
 def _is_short(empty: Packing, gang: Gang) -> bool:

@@ -39,6 +39,10 @@ class DeviceView:
     sharers: Mapping[int, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     #: By node, whole devices more that are free once pods on their way out are gone.
     coming: Mapping[int, int] = field(default_factory=dict)
+    #: By resource, int64[N]: how many a node's report has, well or ill; ``UNLIMITED`` where nobody knows.
+    there: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    #: By the same, int64[N]: how many of it the node's device plugin offers, whatever the report has.
+    offered: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def devices(self, worth: NDArray[np.float64] | None = None) -> Devices:
         """A copy to plan with. worth: of free thousandths of a device, float64[1001]."""

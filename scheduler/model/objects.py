@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import Struct
@@ -184,6 +184,8 @@ class Node:
     allocatable: Mapping[str, int]
     #: What its kubelet declares that it can do (``status.declaredFeatures``).
     features: frozenset[str] = frozenset()
+    #: What its kubelet counts of what device plugins offer (``status.capacity``), where that is more.
+    capacity: Mapping[str, int] = field(default_factory=dict)
 
     def is_like(self, other: Node) -> bool:
         """Whether a plan cannot tell the two versions of a node apart."""
@@ -193,4 +195,5 @@ class Node:
             and self.is_unschedulable == other.is_unschedulable
             and self.features == other.features
             and dict(self.allocatable) == dict(other.allocatable)
+            and dict(self.capacity) == dict(other.capacity)
         )

@@ -71,6 +71,8 @@ class Snapshot(Struct, frozen=True, kw_only=True, eq=False):
     devices: DeviceView | None = None
     #: Resources that resource claims (DRA) give as well as device plugins; None where nobody lets us know.
     by_claims: frozenset[str] | None = frozenset()
+    #: By resource and node, how many a node has by who knows of more than it allocates now.
+    withheld: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     #: Without teams, who runs and who leaves, where somebody may be evicted for somebody else; else None.
     room: Teams | None = None
     #: Disruption budgets, where somebody may be evicted.

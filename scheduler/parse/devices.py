@@ -101,8 +101,9 @@ def parse_inventory(found: GPUNode) -> Inventory | Rejected:
     node = parse(found)
     if isinstance(node, Refused):
         return Rejected(reason=node.reason)
-    models = {device.model for device in node.devices}
-    memories = {device.memory_bytes // MIB for device in node.devices}
+    # One that could not be asked yet says nothing of what the others are.
+    models = {device.model for device in node.devices if device.model}
+    memories = {device.memory_bytes // MIB for device in node.devices if device.memory_bytes}
     cliques = {device.clique for device in node.devices}
     return Inventory(
         node=node.node,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from scheduler.kube import wire
 from scheduler.model.objects import PODS, Node, Rejected
 from scheduler.model.selection import Taint
@@ -34,6 +36,8 @@ def parse_node(found: wire.Node) -> Node | Rejected:
     if len(allocatable) > RESOURCES_MAX:
         return reject("status.allocatable", f"more than {RESOURCES_MAX} resources")
     amounts = {name: _amount(name, value) for name, value in allocatable.items()}
+    capacity = dict(islice((found.status.capacity or {}).items(), RESOURCES_MAX))
+    counted = {name: _amount(name, value) for name, value in capacity.items() if "/" in name}
     return Node(
         name=found.metadata.name,
         uid=found.metadata.uid,
@@ -43,6 +47,7 @@ def parse_node(found: wire.Node) -> Node | Rejected:
         is_unschedulable=bool(found.spec.unschedulable),
         allocatable={PODS: 0} | {name: amount for name, amount in amounts.items() if amount},
         features=frozenset((found.status.declared_features or ())[:FEATURES_MAX]),
+        capacity={name: amount for name, amount in counted.items() if amount > amounts.get(name, 0)},
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from scheduler.kube import wire
+from scheduler.model import hami
 from scheduler.model.objects import Owner, Phase, Pod, Rejected
 from scheduler.parse import selectors
 from scheduler.parse.refusal import Refusal, reject, shown
@@ -38,6 +39,8 @@ KEPT = (
     "batch.kubernetes.io/",
     "jobset.sigs.k8s.io/",
     "alpha.jobset.sigs.k8s.io/",
+    hami.ALLOCATED,
+    hami.NODE,
     "leaderworkerset.sigs.k8s.io/",
     "training.kubeflow.org/",
     "trainer.kubeflow.org/",

@@ -398,6 +398,7 @@ class ClusterState(DeviceState):
             teams=teams,
             devices=devices,
             by_claims=self.devices.claims.gives,
+            withheld=self.labels.offers.withheld(self.columns.row),
             providing=self.volumes.providing(),
             attached=self.volumes.attached(shapes),
             served=served,

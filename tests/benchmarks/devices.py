@@ -32,6 +32,9 @@ class Devices(msgspec.Struct, frozen=True, kw_only=True):
     failed_writes: int
     ghosts: int
     wrong_islands: int
+    wrong_models: int
+    wrong_words: int
+    wrong_domains: int
     evictions: int
     probes: int
     seconds: float
@@ -59,6 +62,9 @@ def main() -> int:
         failed_writes=sum(one.failed_writes for one in found),
         ghosts=sum(one.ghosts for one in found),
         wrong_islands=sum(one.wrong_islands for one in found),
+        wrong_models=sum(one.wrong_models for one in found),
+        wrong_words=sum(one.wrong_words for one in found),
+        wrong_domains=sum(one.wrong_domains for one in found),
         evictions=sum(one.evictions for one in found),
         probes=sum(one.probes for one in found),
         seconds=round(time.perf_counter() - began_s, 1),

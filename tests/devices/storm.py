@@ -40,31 +40,16 @@ from scheduler.model.devices import DEVICES, Inventory
 from scheduler.parse.devices import parse_inventory
 from scheduler.state import ClusterState
 from tests.builders import pod as pod_object
-from tests.devices.storm_boards import LINKS, PARTED, Board, Outcome
+from tests.devices.storm_boards import CALLS, LINKS, NOBODY_KNOWS, PARTED, PAUSES_S, XIDS, Board, Outcome
 from tests.devices.storm_claims import Claims
 from tests.devices.storm_replicas import Replicas
+from tests.devices.storm_surroundings import Surroundings, Truth
 from tests.inventory.schema import problems, status_schema
 
 T0: Final = 1_800_000_000.0
 NODE: Final = "n"
 GPUS: Final = 3
 STEPS: Final = 30
-NOBODY_KNOWS: Final = (999, 10, 17, 4, 7, 11, 20, 23, 27, 28)
-CALLS: Final = (
-    "nvmlDeviceGetHandleByIndex_v2",
-    "nvmlDeviceGetUUID",
-    "nvmlDeviceGetName",
-    "nvmlDeviceGetPciInfo_v3",
-    "nvmlDeviceGetMemoryInfo_v2",
-    "nvmlDeviceGetMigMode",
-    "nvmlDeviceGetRemappedRows",
-    "nvmlDeviceGetComputeRunningProcesses_v3",
-    "nvmlDeviceGetGpuFabricInfoV",
-    "nvmlDeviceGetFieldValues",
-    "nvmlDeviceGetSerial",
-)
-XIDS: Final = (13, 31, 43, 63, 94, 48, 95, 119, 79, 145, 149, 999)
-PAUSES_S: Final = (5.0, 5.0, 5.0, 5.0, 70.0, 700.0, 7_000.0, 90_000.0, 200_000.0)
 _WELL: Final = Fabric(cluster="0" * 32)
 
 
@@ -99,6 +84,9 @@ class Storm:
         self._replicas = Replicas(seed, self.state, NODE, GPUS)
         self._replicas.offer()
         self._claims = Claims(self.state, NODE)
+        self._around = Surroundings(seed, self.state, NODE, self._replicas, self.found)
+        #: Whether the agent's object is there, and whether a board ever told its name.
+        self._is_reported = self._is_named = False
 
     def run(self) -> Outcome:
         self._look()
@@ -109,6 +97,7 @@ class Storm:
             if self._is_probed:
                 self._look()
             self._judge()
+            self._around.judge(self._truth())
             if self._replicas.each == 1:
                 self._place()
             elif self._is_probed:
@@ -143,12 +132,16 @@ class Storm:
                     if trouble.over_s is None and rule_of(trouble.kind).recovery == "clean":
                         trouble.over_s = self.now_s
         self._is_probed = True
+        self._around.settle(step, self.now_s)
 
     def _happens(self, step: int) -> None:
-        what = self.rng.choice(tuple(self._KINDS))
+        what = self.rng.choice((*self._KINDS, *Surroundings.KINDS))
         board = self.rng.choice(self.boards)
         self.found.story.append(f"{self.now_s - T0:.0f} s: {what} {board.uuid}")
-        self._KINDS[what](self, board, step)
+        if what in Surroundings.KINDS:
+            self._around.happens(what, step, self._truth())
+        else:
+            self._KINDS[what](self, board, step)
 
     def _lasts(self, step: int) -> int:
         return step + self.rng.randint(1, 3)
@@ -208,6 +201,7 @@ class Storm:
             self._ends(name)
         while len(self.boards) < GPUS:
             self.boards.append(self._board(len(self.boards)))
+        self._replicas.listed(len(self.boards))
         for one in self.boards:
             one.mend("boot", self.now_s)
             one.until_step = 0
@@ -242,6 +236,7 @@ class Storm:
             gone = self.boards.pop()
             gone.hit("missing", self.now_s)
             self._gone[gone.uuid] = gone
+            self._replicas.listed(len(self.boards))
 
     def _mig(self, board: Board, step: int) -> None:
         """Cut or whole, while the agent stands aside and nothing runs; what is shared stays whole."""
@@ -250,18 +245,21 @@ class Storm:
             self._ends(name)
         is_cut = board.device.mig is not None and board.device.mig.enabled
         one = Instance(uuid=f"MIG-{board.uuid}-{step}", name="H100 MIG 7g.80gb", memory_mib=80_000)
-        if self._replicas.each == 1:
+        if self._replicas.each == 1 and board.answers:
             board.change(mig=Mig(enabled=not is_cut, instances=() if is_cut else (one,)))
         self._poll.close()
         aside = DeviceReport(state="Paused", message="the agent steps aside")
         self.record = observed(self.record, aside, self.now_s)
         pynvml.nvmlShutdown()
 
-    def _plugin(self, board: Board, step: int) -> None:
-        """The device plugin restarts: nothing is allocatable for a moment."""
-        self._replicas.offer(is_there=False)
-        self._judge()
-        self._replicas.offer()
+    def _uninstall(self, board: Board, step: int) -> None:
+        """The agent goes with its object, at times with the kubelet, and the next one knows nothing."""
+        self._is_probed = self._is_reported = False
+        self._poll.close()
+        self.state.remove_inventory(NODE)
+        if self.rng.random() < 0.5:
+            self._around.happens("kubelet", step, self._truth())
+        self.record = Record(boot_id=f"b{self._boot}", node_uid=f"u{self._node_uid}")
 
     def _hang(self, board: Board, step: int) -> None:
         self.record = hung(self.record, 30.0)
@@ -303,7 +301,7 @@ class Storm:
         "reload": _reload,
         "vanish": _vanish,
         "mig": _mig,
-        "plugin": _plugin,
+        "uninstall": _uninstall,
         "hang": _hang,
         "away": _away,
         "pod ends": _pod_ends,
@@ -330,6 +328,7 @@ class Storm:
             board.hit(kind, self.now_s)
         for board in self.boards:
             board.asked(self.now_s)
+            self._is_named |= board.answers
         nvml = cast(Nvml, pynvml)
         report = probe(nvml, before_open=self._poll.close)
         self.found.probes += 1
@@ -364,6 +363,7 @@ class Storm:
             return
         self.state.at(self.now_s)
         self.state.set_inventory(told)
+        self._is_reported = True
         self._told = {device.uuid: device for device in written.status.devices or ()}
         self._judge()
         self._judge_loss()
@@ -371,11 +371,12 @@ class Storm:
     def _place(self) -> None:
         """A pod for a device that is free, and the plugin's own choice of one."""
         view = self.state.snapshot().devices
-        if view is None or not self._is_probed or int(view.most[0]) < 1:
+        row = self.state.columns.row[NODE]
+        if view is None or not self._is_probed or int(view.most[row]) < 1:
             return
         free = [
             u
-            for u, room, size in zip(view.uuids[0], view.room[0], view.size[0], strict=False)
+            for u, room, size in zip(view.uuids[row], view.room[row], view.size[row], strict=False)
             if room == size
         ]
         held = {*self._pods.values(), *self._claims.held.values()}
@@ -477,6 +478,15 @@ class Storm:
         if (is_quiet and len(whole) > 1 and (len(told) != 1 or told == {""})) or (is_parted and told != {""}):
             self.found.wrong_islands += 1
             self._tell(f"islands {told} where {'a link is down' if is_parted else 'none is'}")
+
+    def _truth(self) -> Truth:
+        return Truth(
+            now_s=self.now_s,
+            boards=self.boards,
+            pods=len(self._pods),
+            is_named=self._is_named,
+            reports=len(self._told) if self._is_reported else 0,
+        )
 
     def _known(self, uuid: str) -> Board | None:
         return next((b for b in self.boards if b.uuid == uuid), self._gone.get(uuid))

@@ -17,6 +17,23 @@ _DOWN: Final = Link(active=False, type=None)
 #: Of three links one is not connected by design.
 LINKS: Final = (_UP, _UP, _DOWN)
 PARTED: Final = (_UP, _DOWN, _DOWN)
+#: Codes that say nothing of a device, calls that may answer so, XIDs, and how much time passes at a time.
+NOBODY_KNOWS: Final = (999, 10, 17, 4, 7, 11, 20, 23, 27, 28)
+CALLS: Final = (
+    "nvmlDeviceGetHandleByIndex_v2",
+    "nvmlDeviceGetUUID",
+    "nvmlDeviceGetName",
+    "nvmlDeviceGetPciInfo_v3",
+    "nvmlDeviceGetMemoryInfo_v2",
+    "nvmlDeviceGetMigMode",
+    "nvmlDeviceGetRemappedRows",
+    "nvmlDeviceGetComputeRunningProcesses_v3",
+    "nvmlDeviceGetGpuFabricInfoV",
+    "nvmlDeviceGetFieldValues",
+    "nvmlDeviceGetSerial",
+)
+XIDS: Final = (13, 31, 43, 63, 94, 48, 95, 119, 79, 145, 149, 999)
+PAUSES_S: Final = (5.0, 5.0, 5.0, 5.0, 70.0, 700.0, 7_000.0, 90_000.0, 200_000.0)
 Mend = Literal["reset", "boot"]
 
 
@@ -116,6 +133,10 @@ class Outcome:
     ghosts: int = 0
     #: Neighbours over NVLink that are told apart, or told as such while a link is down.
     wrong_islands: int = 0
+    #: Models and counts by model that change with who tells of them; words; domains that are none.
+    wrong_models: int = 0
+    wrong_words: int = 0
+    wrong_domains: int = 0
     evictions: int = 0
     probes: int = 0
     story: list[str] = field(default_factory=list)
@@ -123,4 +144,5 @@ class Outcome:
     @property
     def is_clean(self) -> bool:
         wrong = self.wrong_evictions + self.wrong_bindings + self.wrong_islands
+        wrong += self.wrong_models + self.wrong_words + self.wrong_domains
         return not wrong and not self.failed_writes and not self.ghosts and not self.lost_device_s

@@ -271,3 +271,35 @@ def test_instances_that_only_the_agent_tells_of_count_for_their_parts() -> None:
     world.submit(*(pod(f"p{i}", of=of, namespace="a") for i in range(20)))
     world.settle(cycles=3, step_s=0.0)
     assert len(world.running("a")) == 10
+
+
+@pytest.mark.parametrize(
+    ("offers", "milli"),
+    [
+        # The plugin restarts; with other replicas; a device more is found; one is not told of any more.
+        ([(2, 0, 8), (2, 0, 0)], 250),
+        ([(2, 0, 8), (2, 0, 0), (2, 0, 4)], 500),
+        ([(2, 0, 8), (2, 0, 0), (2, 0, 8)], 250),
+        ([(1, 0, 8), (2, 0, 8)], 250),
+        ([(2, 0, 8), (1, 0, 8)], 250),
+        # The plugin is ahead of a report, in which one is ill then.
+        ([(2, 0, 12), (2, 1, 12)], 250),
+    ],
+)
+def test_how_many_share_a_device_stands_while_nothing_is_offered(
+    offers: list[tuple[int, int, int]], milli: int
+) -> None:
+    """offers: devices that are well and sick, and what the plugin offers; no label says of how many."""
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_namespace("a", {})
+    state.set_team_quota(quota("a", {"limit": {"gpuModels": {"t4": 8}}}))
+    of = Shape(requests=((CPU, 100), (SHARED, 1), (PODS, 1)))
+    state.set_pod(pod("p", of=of, namespace="a", node="n0", phase="Running"))
+    for well, sick, offered in offers:
+        there = {CPU: 96_000, PODS: 500} | ({SHARED: offered} if offered else {})
+        state.set_node(node("n0", labels={"nvidia.com/gpu.product": "Tesla-T4"}, allocatable=there))
+        state.set_inventory(replace(inventory(well, sick), model="Tesla T4"))
+    teams = state.snapshot(NOW_S).teams
+    assert teams is not None
+    assert teams.usage["a"]["gpu/t4"] == milli

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,12 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quotas.units import UnitTable
+from scheduler.inventory.times import written
 from scheduler.kube import wire
+from scheduler.kube.wire.inventory import GPUDevice, GPUNode, GPUNodeStatus
 from scheduler.live.config import Teams as TeamsSection
 from scheduler.model.devices import WHOLE_GPU, Inventory, Slot
 from scheduler.model.gpu_models import FAMILIES
-from scheduler.model.gpu_names import canonical, counted_as, key_of, part_milli, wider
+from scheduler.model.gpu_names import (
+    canonical,
+    counted_as,
+    key_of,
+    memory_mib_of,
+    model_of,
+    part_milli,
+    wider,
+)
 from scheduler.model.objects import Node, Rejected
+from scheduler.parse.devices import parse_inventory
 from scheduler.parse.teamquota import parse_team_quota
 from scheduler.state import ClusterState
 from tests.builders import node, pod
@@ -102,6 +114,78 @@ def test_a_node_that_only_the_agent_describes_is_of_the_same_model(recorded: Rec
     state.set_node(node("n0", gpu=8, labels=whole))
     state.set_inventory(report(recorded, "n0"))
     assert counted(state) == counted_as(recorded["labels"])
+
+
+#: Of decision 9: labels as published that say less than a device does, or more, and what NVML calls it.
+SPARSE = [
+    ({"doks.digitalocean.com/gpu-model": "h100"}, "NVIDIA H100 80GB HBM3", 81_559, "h100-80gb", 81_920),
+    ({"crusoe.ai/instance.class": "l40s-48gb.8x"}, "NVIDIA L40S", 46_068, "l40s", 49_152),
+    ({"node.kubernetes.io/instance-type": "g5.xlarge"}, "NVIDIA A10G", 23_028, "a10g", 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("labels", "product", "mib", "model", "told_mib"), SPARSE, ids=lambda one: str(one)[:30]
+)
+def test_sparse_labels_say_what_the_agent_will(
+    labels: dict[str, str], product: str, mib: int, model: str, told_mib: int
+) -> None:
+    assert model_of(labels) == canonical(product, mib) == model
+    assert memory_mib_of(labels) == told_mib
+    family = (*wider(model), model)[0]
+    assert {key_of(family), key_of(product)} <= {model, *wider(model)}
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_namespace("a", {})
+    state.set_team_quota(quota("a", {"limit": {"gpuModels": {family: 64}}}))
+    state.set_node(node("n0", gpu=8, labels=labels))
+    state.set_pod(pod("p", gpu=1, namespace="a", node="n0", phase="Running"))
+    slot = Slot(uuid="GPU-0", resource=WHOLE_GPU, memory_bytes=mib << 20, is_usable=True)
+    blank = Inventory(node="n0", is_ready=True, probed_s=NOW_S, slots=(slot,))
+    steps: list[Any] = [
+        lambda: None,
+        lambda: state.set_inventory(replace(blank, model=product, memory_mib=mib)),
+        lambda: state.remove_inventory("n0"),
+        # Its labels go as well, and come again.
+        lambda: state.set_node(node("n0", gpu=8)),
+        lambda: state.set_inventory(blank),
+        lambda: state.set_node(node("n0", gpu=8, labels=labels)),
+    ]
+    for step in steps:
+        step()
+        teams = state.snapshot(NOW_S).teams
+        assert teams is not None
+        assert counted(state) == model
+        assert teams.usage["a"][f"gpu/{family}"] == 1_000
+
+
+def test_a_device_that_has_not_told_its_name_hides_no_others() -> None:
+    """An agent that is new, and a call that fails on one device."""
+    named = GPUDevice(
+        index=0, uuid="GPU-0", model="NVIDIA H100 NVL", memory_bytes=95_830 << 20, state="Healthy"
+    )
+    silent = GPUDevice(index=1, uuid="GPU-1", state="Unknown")
+    status = GPUNodeStatus(state="Ready", last_probe=written(NOW_S), devices=(named, silent))
+    told = parse_inventory(GPUNode(metadata=wire.Metadata(name="n0"), status=status))
+    assert isinstance(told, Inventory)
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_node(node("n0", gpu=2))
+    state.set_inventory(told)
+    assert counted(state) == "h100-94gb"
+
+
+def test_another_node_of_that_name_is_what_it_says() -> None:
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_node(node("n0", gpu=8))
+    slot = Slot(uuid="GPU-0", resource=WHOLE_GPU, memory_bytes=80 << 30, is_usable=True)
+    told = Inventory(node="n0", is_ready=True, probed_s=NOW_S, slots=(slot,), model="NVIDIA L4")
+    state.set_inventory(told)
+    state.remove_inventory("n0")
+    assert counted(state) == "l4"
+    state.set_node(node("n0", gpu=8, uid="another"))
+    assert counted(state) == ""
 
 
 @pytest.mark.parametrize(("model", "spellings"), ALIKE, ids=[model or "none" for model, _ in ALIKE])

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.kube import wire
 from scheduler.model.devices import DEVICES, WHOLE_GPU, Holder, Inventory, Slot
 from scheduler.model.objects import Pod, Rejected
+from scheduler.parse.pod import parse_pod
 from scheduler.state import ClusterState
 from tests.builders import node, pod
 
@@ -222,3 +225,69 @@ def test_no_device_counts_twice_and_none_in_use_is_free(
     for number, (_, held, is_seen) in enumerate(placed):
         if is_seen:
             assert f"GPU-{held}" in known[f"uid-p{number}"].devices
+
+
+def of_hami(name: str, given: str, *, asks: int = 1, on: str = NODE) -> Pod:
+    """A pod as the API server tells it after HAMi's scheduler bound it."""
+    limits = {"nvidia.com/gpu": str(asks), "nvidia.com/gpumem": "3000"}
+    body = {
+        "metadata": {
+            "name": name,
+            "namespace": "team",
+            "uid": f"uid-{name}",
+            "annotations": {"hami.io/vgpu-devices-allocated": given, "hami.io/vgpu-node": on},
+        },
+        "spec": {
+            "schedulerName": "hami-scheduler",
+            "nodeName": NODE,
+            "containers": [{"name": "main", "resources": {"limits": limits, "requests": limits}}],
+        },
+        "status": {"phase": "Running"},
+    }
+    parsed = parse_pod(msgspec.convert(body, wire.Pod))
+    assert isinstance(parsed, Pod)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("given", "asks", "named"),
+    [
+        ("GPU-1,NVIDIA,3000,30:;", 1, {"GPU-1"}),
+        ("GPU-1,NVIDIA,3000,0:GPU-3,NVIDIA,3000,0:;", 2, {"GPU-1", "GPU-3"}),
+        # The first container has none, and another the same again; an instance of an older HAMi.
+        (";GPU-1,NVIDIA,3000,0:;GPU-1,NVIDIA,10,0:;", 2, {"GPU-1"}),
+        ("GPU-2[0-1],NVIDIA,3000,0:;", 1, {"GPU-2"}),
+        # Nothing that HAMi writes: as if nobody had named any.
+        ("GPU-0,NVIDIA,1,1:GPU-1,NVIDIA,1,1:GPU-2,NVIDIA,1,1:;", 1, set()),
+        ("GPU-1,NVIDIA,3000:;", 1, set()),
+        ("GPU-1,NVIDIA,-1,0:;", 1, set()),
+        ("GPU-1,NVIDIA,3000,0:GPU-2,NVIDIA;", 2, set()),
+        ("GPU-1;GPU-2", 2, set()),
+        (";", 1, set()),
+        ("\x00" * 99, 1, set()),
+    ],
+)
+def test_what_hami_gave_is_held(given: str, asks: int, named: set[str]) -> None:
+    """Whole: nothing here knows how much of it HAMi gave away."""
+    state = cluster(of_hami("theirs", given, asks=asks))
+    state.set_inventory(inventory({}))
+    assert set(state.devices.holders(NODE)["uid-theirs"].devices) == named
+    view = state.snapshot().devices
+    assert view is not None
+    room = {uuid for uuid, left in zip(view.uuids[0], view.room[0].tolist(), strict=True) if left}
+    assert room == {f"GPU-{i}" for i in range(4)} - named
+    # While it has some that nobody named, none is named beside it.
+    assert bool(view.is_exact[0]) == (len(named) == asks)
+    assert struck(state) == []
+
+
+def test_what_hami_gave_on_another_node_is_not_held_here() -> None:
+    state = cluster(of_hami("theirs", "GPU-1,NVIDIA,3000,30:;", on="another"))
+    state.set_inventory(inventory({}))
+    assert state.devices.holders(NODE)["uid-theirs"].devices == ()
+
+
+def test_what_is_seen_of_a_pod_of_hami_goes_before_its_words() -> None:
+    state = cluster(of_hami("theirs", "GPU-1,NVIDIA,3000,30:;"))
+    state.set_inventory(inventory({2: [by_process("theirs")]}, probed_s=T0 + 1.0))
+    assert state.devices.holders(NODE)["uid-theirs"].devices == ("GPU-2",)

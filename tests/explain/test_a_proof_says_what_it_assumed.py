@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.devices.offers import REMEMBERED_S
+from scheduler.kube import wire
 from scheduler.model.devices import WHOLE_GPU, DeviceAsk, Inventory, Slot
-from scheduler.model.objects import CPU, PODS, Shape
+from scheduler.model.objects import CPU, PODS, Node, Shape
 from scheduler.model.plan import Budget, Plan, Policy
 from scheduler.model.platforms import NVLINK_NODES_MAX, PLACEHOLDERS, is_domain
+from scheduler.parse.node import parse_node
 from scheduler.planner import plan
 from scheduler.state import ClusterState
 from tests.builders import gang, node, pod, shape
@@ -53,13 +57,111 @@ def test_nothing_is_never_while_a_plugin_restarts(allocatable: list[int | None],
     if restarting:
         assert not done.places
         assert [reason for reason, _ in said] == ["Unschedulable"]
-        assert f"{restarting} node(s) allocate fewer GPUs than their agents see" in said[0][1]
+        assert f"{restarting} node(s) allocate fewer devices than their agents see" in said[0][1]
     else:
         assert bool(done.places) == (not is_held)
 
 
-def test_what_is_more_than_all_devices_is_still_proven() -> None:
-    state = cluster([8, 8])
+def seen_by_kubelet(counted: str, allocatable: str) -> Node:
+    """As the API server tells a node that counts so many GPUs and gives out so many of them."""
+    amounts = {"cpu": "96", "memory": "1Ti", "pods": "110"}
+    body = {
+        "metadata": {"name": "n0", "uid": "u0"},
+        "status": {
+            "capacity": amounts | {WHOLE_GPU: counted},
+            "allocatable": amounts | {WHOLE_GPU: allocatable},
+        },
+    }
+    found = parse_node(msgspec.convert(body, wire.Node))
+    assert isinstance(found, Node)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("counted", "reason"),
+    [
+        ("8", "Unschedulable"),
+        ("9", "Unschedulable"),
+        ("7", "NeverFits"),
+        ("-8", "NeverFits"),
+        ("x", "NeverFits"),
+    ],
+)
+def test_what_a_kubelet_counts_is_not_gone(counted: str, reason: str) -> None:
+    """No agent: a plugin that is gone leaves its devices in the node's capacity for a while."""
+    state = ClusterState("stowplan")
+    state.set_node(seen_by_kubelet(counted, "0"))
+    state.set_pod(pod("p", gpu=8))
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == reason
+    # What is given out as well is nothing to remember.
+    assert not seen_by_kubelet(counted, counted).capacity
+
+
+@pytest.mark.parametrize(
+    "resource", [WHOLE_GPU, "nvidia.com/mig-1g.10gb", "nvidia.com/gpu.shared", "amd.com/gpu"]
+)
+def test_what_was_offered_a_minute_ago_is_not_gone(resource: str) -> None:
+    """A kubelet that began anew counts nothing before the plugin is back."""
+    state = ClusterState("stowplan")
+    bare = {CPU: 96_000, "memory": 2**40, PODS: 110}
+    state.at(NOW_S)
+    state.set_node(node("n0", allocatable=bare | {resource: 8}))
+    state.set_pod(pod("p", of=shape(requests=((CPU, 1_000), (PODS, 1), (resource, 8)))))
+    state.set_node(node("n0", allocatable=bare))
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == "Unschedulable"
+    assert "did until a few minutes ago" in verdict.message
+    before = state.moment
+    assert not state.at(NOW_S + REMEMBERED_S - 1.0)
+    assert [v.reason for v in decide(state).verdicts] == ["Unschedulable"]
+    # Then it is looked at again, and gone.
+    assert state.at(NOW_S + REMEMBERED_S)
+    assert state.moment != before
+    assert [v.reason for v in decide(state).verdicts] == ["NeverFits"]
+
+
+def test_another_node_of_that_name_offers_what_it_offers() -> None:
+    state = ClusterState("stowplan")
+    state.set_node(node("n0", gpu=8))
+    state.set_node(node("n0", gpu=0, uid="another"))
+    state.set_pod(pod("p", gpu=1))
+    assert [v.reason for v in decide(state).verdicts] == ["NeverFits"]
+
+
+@pytest.mark.parametrize("ask", [DeviceAsk(milli=500), DeviceAsk(nvlink="required")])
+def test_what_takes_a_report_is_not_never_where_none_is(ask: DeviceAsk) -> None:
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_node(node("n0", gpu=8))
+    state.set_pod(pod("p", of=shape(gpu=0 if ask.milli else 2, ask=ask)))
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == "Unschedulable"
+    assert "no agent tells of the devices of 1 node(s) that allocate GPUs" in verdict.message
+
+
+@pytest.mark.parametrize("of", [shape(gpu=8), shape(ask=DeviceAsk(milli=500))])
+def test_an_agent_that_could_not_look_yet_proves_nothing(of: Shape) -> None:
+    state = ClusterState("stowplan")
+    state.at(NOW_S)
+    state.set_node(node("n0", gpu=8))
+    state.set_inventory(Inventory(node="n0", is_ready=False, probed_s=None, slots=()))
+    state.set_pod(pod("p", of=of))
+    assert [v.reason for v in decide(state).verdicts] == ["Unschedulable"]
+
+
+def test_a_device_that_cannot_be_asked_may_be_there() -> None:
+    state = cluster([8])
+    state.set_node(node("n0", gpu=9))
+    state.set_pod(pod("p", gpu=9))
+    (verdict,) = decide(state).verdicts
+    assert verdict.reason == "Unschedulable"
+    assert "1 node(s) allocate more devices than their agents see" in verdict.message
+
+
+@pytest.mark.parametrize("allocatable", [[8, 8], [8, 0], [0, None]])
+def test_what_is_more_than_all_devices_is_still_proven(allocatable: list[int | None]) -> None:
+    state = cluster(allocatable)
     for one in gang("g", 3, gpu=8):
         state.set_pod(one)
     (verdict,) = decide(state).verdicts

@@ -33,6 +33,7 @@ from tests.mutations.loss_guards import LOSS_GUARDS
 from tests.mutations.name_guards import NAME_GUARDS
 from tests.mutations.provisioning_guards import PROVISIONING_GUARDS
 from tests.mutations.speed_guards import SPEED_GUARDS
+from tests.mutations.surrounding_guards import SURROUNDING_GUARDS
 from tests.mutations.team_guards import TEAM_GUARDS
 from tests.mutations.trace_guards import TRACE_GUARDS
 from tests.mutations.truth_guards import TRUTH_GUARDS
@@ -61,6 +62,7 @@ MUTATIONS = (
     *TRACE_GUARDS,
     *DRIFT_GUARDS,
     *NAME_GUARDS,
+    *SURROUNDING_GUARDS,
     *SPEED_GUARDS,
     *IN_STORMS,
 )

@@ -89,7 +89,7 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="nothing is never while a node allocates less than it has",
         file="scheduler/explain/verdict.py",
-        old="never, is_open = ((), False) if hidden else self._never(pending, gang)",
+        old="never, is_open = ((), False) if doubts else self._never(pending, gang)",
         new="never, is_open = self._never(pending, gang)",
         test=PROOFS,
     ),
@@ -103,15 +103,15 @@ NAME_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="what is named as shared is shared, whatever the count says",
         file="scheduler/devices/labels.py",
-        old="if (replicas := shared_unsaid(node, inventory)) > 1:",
-        new="if (replicas := shared_unsaid(node, inventory)) > 1_000_000:",
+        old="        if shared.by > 1 and replicas_of(labels) == 1:",
+        new="        if False:",
         test=EVERY_NAME,
     ),
     Mutation(
         name="nothing is taken for shared that nobody says is",
         file="scheduler/devices/labels.py",
-        old=" or not (named or is_shared(node.labels)):",
-        new=":",
+        old="    if not named and not is_shared(node.labels):",
+        new="    if False:",
         test="tests/devices/test_one_model_has_one_name.py",
     ),
     Mutation(

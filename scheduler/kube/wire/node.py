@@ -17,6 +17,7 @@ class NodeSpec(Wire, frozen=True):
 
 
 class NodeStatus(Wire, frozen=True):
+    capacity: dict[str, Quantity] | None = None
     allocatable: dict[str, Quantity] | None = None
     conditions: tuple[Condition, ...] | None = None
     declared_features: tuple[str, ...] | None = None
