@@ -188,7 +188,11 @@ class Allowance:
 
         is_strict: more than there is is no either, for work of which a part may start.
         """
-        answer = may_start(self.books, self.team(gang), self.kept(request))
+        return self.denied_to(self.team(gang), request, is_strict=is_strict)
+
+    def denied_to(self, team: str, request: Amounts, *, is_strict: bool = False) -> Denied | None:
+        """The same, of work of this team."""
+        answer = may_start(self.books, team, self.kept(request))
         if isinstance(answer, Allowed) or (answer.by.kind == PACKING_SAYS and not is_strict):
             return None
         return answer

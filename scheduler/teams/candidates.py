@@ -217,7 +217,7 @@ class Candidates:
     def add_shared(self, group: Group, chosen: Sequence[int], amounts: NDArray[np.int64]) -> None:
         """Add to int64[N, R] the devices that are free only when several of the chosen are gone."""
         gone = {pod.uid for i in chosen for pod in group.candidates[i].gang.pods}
-        alone = [{pod.uid for pod in part} for i in chosen for part in _parts(group.candidates[i].gang)]
+        alone = [{pod.uid for pod in part} for i in chosen for part in parts_of(group.candidates[i].gang)]
         for row, shared in self._sharers.items():
             for uids in shared.values():
                 if gone.issuperset(uids) and not any(part.issuperset(uids) for part in alone):
@@ -307,7 +307,7 @@ class Candidates:
         each = [pod_cost(pod, at_s=self._teams.at_s, rank=able.rank) for pod in gang.pods]
         costs = (sum(each[: gang.base]), *each[gang.base :])
         base, *extra = [
-            self._part(some, cost, demand) for some, cost in zip(_parts(gang), costs, strict=True)
+            self._part(some, cost, demand) for some, cost in zip(parts_of(gang), costs, strict=True)
         ]
         victim = packing.Victim(
             name=str(gang.key),
@@ -357,6 +357,6 @@ def _group(rule: Rule, found: Sequence[Candidate | None], terms: tuple[Terms, ..
     return Group(rule=rule, candidates=tuple(kept), terms=terms)
 
 
-def _parts(gang: RunningGang) -> list[Sequence[Pod]]:
+def parts_of(gang: RunningGang) -> list[Sequence[Pod]]:
     """What leaves together: all that the gang stands on, and each of the others by itself."""
     return [gang.pods[: gang.base], *((pod,) for pod in gang.pods[gang.base :])]

@@ -19,9 +19,10 @@ from binpacking.problem import Gang
 from binpacking.victims import Taken, VictimAnswer, victims
 from quotas.amounts import Amounts
 from scheduler.model.gang import PendingGang
+from scheduler.model.objects import Pod
 from scheduler.model.plan import Clearing, Ordering, Victim
 from scheduler.teams.allowance import Allowance
-from scheduler.teams.candidates import Candidate, Candidates, Group
+from scheduler.teams.candidates import Candidate, Candidates, Group, parts_of
 from scheduler.teams.promises import Held, Placement, Promises
 from scheduler.translation import Translation
 
@@ -39,16 +40,33 @@ class Found:
     spent: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Of a victim, pods that leave together. frees: int64[N, R]."""
+
+    pods: tuple[Pod, ...]
+    cost: int
+    frees: NDArray[np.int64]
+
+
+@dataclass(slots=True, eq=False)
+class _Leaver:
+    """A victim. parts: first what its gang stands on, if that leaves, then each member beyond by itself."""
+
+    victim: Victim
+    parts: list[_Part]
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Made:
     """A clearing of this run, and the gangs that it is for as the packing has them.
 
-    frees: int64[N, R] by victim. is_whole: some of it is free only when all of them are gone.
+    is_whole: some of it is free only when all of them are gone.
     """
 
     clearing: Clearing
     gang: Gang
-    frees: list[NDArray[np.int64]]
+    leavers: list[_Leaver]
     room: Held
     is_whole: bool
 
@@ -249,14 +267,13 @@ class Clearer:
         answer: VictimAnswer,
     ) -> Clearing:
         placement, chosen = answer.placement or (), self._chosen(group, answer)
-        frees: list[NDArray[np.int64]] = []
-        for taken in answer.taken:
-            victim = group.candidates[taken.victim].victim
-            frees.append(np.zeros_like(self._packing.free))
-            for part in victim.whole if taken.base else [victim.extra[i] for i in taken.extra]:
-                np.add.at(frees[-1], part.nodes, part.amounts)
+        leavers = [
+            _Leaver(one, self._parts(group.candidates[taken.victim], one))
+            for taken, one in zip(answer.taken, chosen, strict=True)
+        ]
         shared = np.zeros_like(self._packing.free)
         self._candidates.add_shared(group, [t.victim for t in answer.taken if t.base], shared)
+        frees = (part.frees for leaver in leavers for part in leaver.parts)
         room = self._promises.take(gang, placement, sum(frees, shared))
         self._candidates.take(chosen)
         nominated = self._promises.nominated(gangs, placement)
@@ -274,9 +291,22 @@ class Clearer:
             why=self._why(gangs, group),
         )
         self._made.append(
-            _Made(clearing=clearing, gang=gang, frees=frees, room=room, is_whole=bool(shared.any()))
+            _Made(clearing=clearing, gang=gang, leavers=leavers, room=room, is_whole=bool(shared.any()))
         )
         return clearing
+
+    def _parts(self, candidate: Candidate, chosen: Victim) -> list[_Part]:
+        """The parts of the candidate that leave, as one that was chosen."""
+        gone = {pod.uid for pod in chosen.pods}
+        found: list[_Part] = []
+        rest = int(candidate.victim.base is None)
+        groups, costs = parts_of(candidate.gang)[rest:], candidate.costs[rest:]
+        for part, pods, cost in zip(candidate.victim.whole, groups, costs, strict=True):
+            if pods and gone.issuperset(pod.uid for pod in pods):
+                frees = np.zeros_like(self._packing.free)
+                np.add.at(frees, part.nodes, part.amounts)
+                found.append(_Part(tuple(pods), cost, frees))
+        return found
 
     def spare(self) -> list[Clearing]:
         """Let stay whoever is needed no more beside those who were chosen later, the dearest first; the
@@ -286,42 +316,58 @@ class Clearer:
         tries = SPARED_MAX
         for made in self._made[:-1]:
             victims_before = made.clearing.victims
-            for victim in sorted(victims_before, key=lambda victim: -victim.cost)[:tries]:
+            for leaver in sorted(made.leavers, key=lambda leaver: -leaver.victim.cost)[:tries]:
                 tries -= 1
-                self._spare(made, victim)
-            if len(made.clearing.victims) < len(victims_before):
+                if self._spare(made, leaver, leaver.parts) or len(leaver.parts) == 1:
+                    continue
+                is_all = leaver.victim.is_whole and leaver.victim.gang.base > 0
+                for part in leaver.parts[: 1 + max(0, tries)]:
+                    tries -= 1
+                    if not self._spare(made, leaver, [part]) and is_all:
+                        # What it stands on leaves, so the others do.
+                        break
+                    is_all = False
+            if made.clearing.victims != victims_before:
                 changed.append(made.clearing)
         return changed
 
-    def _spare(self, made: _Made, victim: Victim) -> None:
-        """Let the victim stay, unless its room is needed or a quota says no."""
+    def _spare(self, made: _Made, leaver: _Leaver, parts: Sequence[_Part]) -> bool:
+        """Let so much of the victim stay, unless its room is needed or a quota says no; whether it stays."""
         clearing, allowance = made.clearing, self._allowance
-        index = next(i for i, one in enumerate(clearing.victims) if one is victim)
-        frees = made.frees[index]
+        frees = sum((part.frees for part in parts), np.zeros_like(self._packing.free))
         packing = self._promises.credited()
         packing.free += made.room.asked - frees
         # Others may count on that room by now.
         is_counted_on = ((packing.free < 0) & (frees > 0)).any()
         placement = None if made.is_whole or is_counted_on else place_greedy(packing, made.gang)
         if placement is None:
-            return
+            return False
         gangs = clearing.beneficiaries
         pods = {pod.uid: pod for one in gangs for pod in one.pods}
         nominated = self._promises.nominated(gangs, placement)
         before, after = (allowance.placed(pods, nodes) for nodes in (clearing.nominated, nominated))
+        victim = leaver.victim
+        stay = tuple(pod for part in parts for pod in part.pods)
+        held = allowance.of_victim(replace(victim, pods=stay))
         allowance.release(clearing.team, before)
-        allowance.books.charge(victim.team, allowance.of_victim(victim))
-        if allowance.denied(gangs[0], after) is not None:
-            allowance.release(victim.team, allowance.of_victim(victim))
+        # Others of its department may have started since, on what its leaving gave back.
+        is_barred = allowance.denied_to(victim.team, held) is not None
+        allowance.books.charge(victim.team, held)
+        if is_barred or allowance.denied(gangs[0], after) is not None:
+            allowance.release(victim.team, held)
             allowance.charge(gangs[0], before)
-            return
+            return False
         allowance.charge(gangs[0], after)
         self._promises.give_back(made.room)
         made.room = self._promises.take(made.gang, placement, -frees)
-        del made.frees[index]
-        stays = tuple(one for one in clearing.victims if one is not victim)
-        cost = float(sum(one.cost for one in stays))
-        made.clearing = replace(clearing, victims=stays, nominated=nominated, certificate=Feasible(cost, 0.0))
+        leaver.parts = [part for part in leaver.parts if part not in parts]
+        left = tuple(pod for part in leaver.parts for pod in part.pods)
+        leaver.victim = replace(victim, pods=left, cost=sum(part.cost for part in leaver.parts))
+        made.leavers = [one for one in made.leavers if one.parts]
+        leave = tuple(one.victim for one in made.leavers)
+        cost = float(sum(one.cost for one in leave))
+        made.clearing = replace(clearing, victims=leave, nominated=nominated, certificate=Feasible(cost, 0.0))
+        return True
 
     def _why(self, gangs: Sequence[PendingGang], group: Group) -> str:
         first, team = gangs[0], self._allowance.team(gangs[0])

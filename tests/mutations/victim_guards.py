@@ -24,8 +24,22 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="unless a quota wants it gone",
         file="scheduler/teams/clearing.py",
-        old="if allowance.denied(gangs[0], after) is not None:",
-        new="if False:",
+        old="if is_barred or allowance.denied(gangs[0], after) is not None:",
+        new="if is_barred:",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="or others of its department have started on its limit",
+        file="scheduler/teams/clearing.py",
+        old="is_barred = allowance.denied_to(victim.team, held) is not None",
+        new="is_barred = False",
+        test=NEEDED,
+    ),
+    Mutation(
+        name="of a victim of which only a part is needed the rest stays",
+        file="scheduler/teams/clearing.py",
+        old="leaver.parts) or len(leaver.parts) == 1:",
+        new="leaver.parts) or leaver.parts:",
         test=NEEDED,
     ),
     Mutation(
