@@ -17,7 +17,7 @@ from scheduler.gangs.recovery import give_back
 from scheduler.gangs.standing import stands
 from scheduler.live.announcer import Announcer
 from scheduler.live.binder import Binder
-from scheduler.live.claims import ClaimBook
+from scheduler.live.claims import ClaimBook, Place
 from scheduler.live.logs import logger
 from scheduler.live.metrics import Metrics
 from scheduler.live.volume_binder import VolumeBinder
@@ -371,9 +371,22 @@ class Actor:
             case events.ReadClaim():
                 return await self._claims.read(attempt)
             case events.WriteStatus():
-                return await self._claims.finish(attempt, instruction)
+                return await self._claims.finish(attempt, instruction, self._beside(running))
             case _:
                 return None
+
+    def _beside(self, running: Running) -> list[Place]:
+        """Where the gang's other members are, and which rooms of lost ones are kept: this attempt's claim
+        took the place of those that said so.
+        """
+        key, own = running.attempt.key, running.attempt.members
+        there = [pod for pod in self._state.members(key) if pod.uid not in own and pod.holds_capacity]
+        rooms = self._state.gangs.vacancies.by_gang.get(key, {}).values()
+        found = [Place(pod.name, pod.uid, pod.node_name) for pod in there]
+        found += [Place("", room.uid, room.node) for room in rooms if room.uid not in own]
+        names = {uid: pod.name for uid, pod in running.pods.items()}
+        mine = [Place(names.get(uid, ""), uid, node) for uid, node in running.attempt.placement.items()]
+        return mine + found if found else []
 
     async def _bind(self, running: Running, asked: events.BindPod) -> events.Event:
         """Send a Binding, if it may still be: since it was planned its claim was written, others were

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,6 +37,8 @@ DIALECT = "stowplan.dev/dialect"
 NAME_MAX = 253
 MESSAGE_MAX = 1024
 RETRY_S = 0.5
+#: Of larger gangs the members of the last attempt alone are written down: each that joins would cost as much.
+PLACES_MAX = 1_000
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MERGE_PATCH = "application/merge-patch+json"
 _GANG = msgspec.json.Decoder(wire.Gang)
@@ -58,6 +61,14 @@ class Claim:
     started: int = 0
     #: Members that did their work and were deleted since.
     finished: tuple[Finished, ...] = ()
+
+
+class Place(NamedTuple):
+    """Where a member is, or was lost; without a name where only its room is known."""
+
+    pod: str
+    uid: str
+    node: str
 
 
 def object_name(key: GangKey) -> str:
@@ -181,8 +192,10 @@ class ClaimBook:
         )
         return events.ClaimRead(at_s=self._clock(), is_ours=is_ours)
 
-    async def finish(self, attempt: Attempt, written: events.WriteStatus) -> events.Event:
-        """WriteStatus: how the attempt ended."""
+    async def finish(
+        self, attempt: Attempt, written: events.WriteStatus, places: Sequence[Place] = ()
+    ) -> events.Event:
+        """WriteStatus: how the attempt ended. places: of all members, where it was not about all of them."""
         status: dict[str, object] = {
             "phase": written.phase,
             "reason": written.phase,
@@ -194,6 +207,8 @@ class ClaimBook:
         }
         if written.phase == "Pending":
             status["placement"] = []
+        elif written.phase == "Bound" and 0 < len(places) <= PLACES_MAX:
+            status["placement"] = [place._asdict() for place in places]
         if attempt.leaves_it_whole:
             status["startedMinMember"] = attempt.min_member
         try:

@@ -107,6 +107,7 @@ class Candidates:
         lower = [replace(able, rank=levels.index(able.gang.priority)) for able in lower]
         demand = self._demand(team, request, (team,), lower)
         found = [self._candidate(able, demand) for able in lower]
+        found = self._begun(gang, found)
         return _group("preempt", found, (demand.preempting(),) if lower else ())
 
     def displace(self, gang: PendingGang) -> Group:
@@ -158,6 +159,7 @@ class Candidates:
                     ables += self._able(other, index, index + levels.index(other.priority))
         demand = self._demand(team, request, givers, ables)
         found = [self._candidate(able, demand) for able in ables]
+        found = self._begun(gang, found)
         return _group("reclaim", found, tuple(demand.reclaiming(claimed)) if found else ())
 
     def agree(self, rule: Rule, gang: PendingGang, placed: Amounts, victims: Sequence[Victim]) -> bool:
@@ -317,6 +319,15 @@ class Candidates:
         )
         return Candidate(gang=gang, team=demand.givers[able.giver], victim=victim, costs=costs)
 
+    def _begun(self, beneficiary: PendingGang, found: Sequence[Candidate | None]) -> list[Candidate | None]:
+        """The same; the rest of a gang of which an earlier leader had members evicted for this very one,
+        which is nominated to their nodes, costs nothing: it is lost anyway.
+        """
+        nodes = set(self._allowance.nominated(beneficiary).values())
+        rooms = self._translation.snapshot.vacancies if nodes else ()
+        gone = {room.gang for room in rooms if room.node in nodes}
+        return [one if one is None or one.gang.key not in gone else _free(one) for one in found]
+
     def _shield_s(self, gang: RunningGang) -> int:
         tree = self._allowance.table.tree
         return tree.nodes[tree.leaf(self._allowance.table.team(gang.key.namespace))].min_runtime_s
@@ -343,6 +354,14 @@ class Candidates:
             amounts=amounts,
             frees=demand.vector(frees, counts),
         )
+
+
+def _free(candidate: Candidate) -> Candidate:
+    victim = candidate.victim
+    base = None if victim.base is None else replace(victim.base, cost=0)
+    extra = tuple(replace(part, cost=0) for part in victim.extra)
+    costs = (0,) * len(candidate.costs)
+    return replace(candidate, victim=replace(victim, base=base, extra=extra), costs=costs)
 
 
 def _group(rule: Rule, found: Sequence[Candidate | None], terms: tuple[Terms, ...]) -> Group:

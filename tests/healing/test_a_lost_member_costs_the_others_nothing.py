@@ -170,6 +170,36 @@ def test_a_room_is_kept_across_a_change_of_leaders() -> None:
     assert not life.node_of("other")
 
 
+@pytest.mark.parametrize("first", ["before", "after"])
+def test_a_new_leader_keeps_the_room_of_a_gang_that_took_another_member_in_before(first: str) -> None:
+    """What the leader writes of one attempt says as well where the others are, and whose room it keeps."""
+
+    async def course(life: Life) -> None:
+        life.nodes(4)
+        life.gang("train", 4)
+        await elapse(60)
+        if first == "after":
+            life.fails("train-2")
+        life.fails("train-1")
+        life.pod("train-1-again", gang="train", gang_min_member="4")
+        await elapse(20)
+        life.pod("other")
+        await elapse(10)
+        if first == "before":
+            life.fails("train-2")
+        life.replica.crash()
+        await elapse(45)
+        life.pod("train-2-again", gang="train", gang_min_member="4")
+        await elapse(LONG_S)
+
+    life = lived(course)
+    assert life.replica.lives == 2
+    assert life.evicted == []
+    assert life.node_of("train-1-again")
+    assert life.node_of("train-2-again")
+    assert not life.node_of("other")
+
+
 @pytest.mark.parametrize("dialect", ["own", "coscheduling"])
 def test_the_room_of_a_member_that_went_between_two_leaders_is_kept_by_who_saw_it_go(dialect: str) -> None:
     """The next leader was started while the gang was short already, and never saw it stand."""

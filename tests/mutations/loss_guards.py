@@ -12,6 +12,20 @@ WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
 
 LOSS_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="where the others are is written down when one joins them",
+        file="scheduler/live/actor.py",
+        old="found = [Place(pod.name, pod.uid, pod.node_name) for pod in there]",
+        new="found: list[Place] = []",
+        test=LOST,
+    ),
+    Mutation(
+        name="and so are the rooms that are kept",
+        file="scheduler/live/actor.py",
+        old="for room in rooms if room.uid not in own]\n        names",
+        new="for room in rooms if not room.uid]\n        names",
+        test=LOST,
+    ),
+    Mutation(
         name="room that a gang is given back for is held for whom that is",
         file="scheduler/losses.py",
         old="                self._state.roll.help(key, nodes)\n",

@@ -78,6 +78,13 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         test="tests/teams/test_room_that_is_made_stays_promised.py",
     ),
     Mutation(
+        name="who comes after a leader that was killed goes on with the gang that it had begun to evict",
+        file="scheduler/teams/candidates.py",
+        old="one if one is None or one.gang.key not in gone else _free(one)",
+        new="one",
+        test=COSTS,
+    ),
+    Mutation(
         name="nobody joins a gang that is being evicted",
         file="scheduler/cycles.py",
         old="        self._keep_out()\n",

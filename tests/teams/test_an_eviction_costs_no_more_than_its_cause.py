@@ -219,3 +219,35 @@ def test_whoever_is_given_back_is_told_so() -> None:
         await living.end()
 
     live(story())
+
+
+@pytest.mark.parametrize("teams", [False, True])
+@pytest.mark.parametrize("evicted", [1, 2, 3])
+def test_a_leader_killed_between_two_evictions_costs_no_second_gang(evicted: int, teams: bool) -> None:
+    """Its successor goes on with the rest of the gang, and not with a younger pod that would cost less."""
+
+    async def story() -> None:
+        living = Living(namespaces=("a", "b"))
+        if teams:
+            living.team("a")
+            living.team("b", guaranteed={"gpu": "32"})
+        living.nodes(5)
+        living.gang("old", "a", 4, 8, grace_s=30)
+        await living.passes(600)
+        living.pod("young", "a", 8, grace_s=30)
+        await living.passes(20)
+
+        def kill(_: str) -> None:
+            if len(living.evicted) == evicted:
+                living.replica.crash()
+
+        living.on_evicted = kill
+        living.gang("comes", "b", 4, 8, priority=90)
+        await living.passes(120)
+        assert living.replica.lives == 2
+        assert sorted(living.evicted) == [f"old-{i}" for i in range(4)]
+        assert living.running("a") == {"young"}
+        assert len(living.running("b")) == 4
+        await living.end()
+
+    live(story())
