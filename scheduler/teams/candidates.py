@@ -320,9 +320,11 @@ class Candidates:
         return Candidate(gang=gang, team=demand.givers[able.giver], victim=victim, costs=costs)
 
     def _begun(self, beneficiary: PendingGang, found: Sequence[Candidate | None]) -> list[Candidate | None]:
-        """The same; the rest of a gang of which an earlier leader had members evicted for this very one,
-        which is nominated to their nodes, costs nothing: it is lost anyway.
+        """The same; the rest of a gang of which an earlier leader had members evicted for this very one costs
+        nothing: it is lost anyway. Then the beneficiary is nominated to their nodes, and not by us.
         """
+        if beneficiary.key in self._teams.nominated:
+            return list(found)
         nodes = set(self._allowance.nominated(beneficiary).values())
         rooms = self._translation.snapshot.vacancies if nodes else ()
         gone = {room.gang for room in rooms if room.node in nodes}
