@@ -103,6 +103,13 @@ LOSS_GUARDS: tuple[Mutation, ...] = (
         test=PROMISED,
     ),
     Mutation(
+        name="nor what others hold while those leave whom an earlier leader had evicted",
+        file="scheduler/cycles.py",
+        old="served.update(verdict.key for verdict in waiting if self._is_inherited(verdict))",
+        new="pass",
+        test=PROMISED,
+    ),
+    Mutation(
         name="who has just begun to has not",
         file="scheduler/cycles.py",
         old=" if self._now_s - since_s > LATE_S]",
