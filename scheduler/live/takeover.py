@@ -41,7 +41,8 @@ class Takeover:
         """
         if self._is_first:
             for claim in self._claims.all():
-                where = {uid: node for uid, _, node in claim.placement}
+                done = {pod.uid for pod in claim.finished}
+                where = {uid: node for uid, _, node in claim.placement if uid not in done}
                 self._state.gangs.recall(claim.key, claim.started, where)
         begun = sum(
             self._take_over(claim, epoch)

@@ -12,6 +12,13 @@ WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
 
 LOSS_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="who did its work has no room that a new leader keeps",
+        file="scheduler/live/takeover.py",
+        old="for uid, _, node in claim.placement if uid not in done}",
+        new="for uid, _, node in claim.placement if uid or done}",
+        test="tests/healing/test_who_did_its_work_is_not_missed.py",
+    ),
+    Mutation(
         name="where the others are is written down when one joins them",
         file="scheduler/live/actor.py",
         old="found = [Place(pod.name, pod.uid, pod.node_name) for pod in there]",
