@@ -12,6 +12,13 @@ WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
 
 LOSS_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="nor has who went long ago",
+        file="scheduler/state/gangs.py",
+        old="(lost <= 0 or not has_room(node, pod.shape))",
+        new="lost <= 0",
+        test=LOST,
+    ),
+    Mutation(
         name="who did its work has no room that a new leader keeps",
         file="scheduler/live/takeover.py",
         old="for uid, _, node in claim.placement if uid not in done}",
