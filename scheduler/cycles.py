@@ -297,11 +297,19 @@ class Cycles:
         """Who waits for others to leave, and has for too long. Whoever has had somebody evicted waits for
         that one however long it takes: nobody else is evicted in its place.
         """
-        leaving = [verdict.key for verdict in planned.verdicts if verdict.reason == "WaitingForVictims"]
+        waiting = [verdict for verdict in planned.verdicts if verdict.reason == "WaitingForVictims"]
         served = {gang.key for clearing in planned.clearings for gang in clearing.beneficiaries}
-        waits = {key: self._waits.get(key, self._now_s) for key in leaving}
+        if self._lacking is None:
+            served.update(verdict.key for verdict in waiting if self._is_inherited(verdict))
+        waits = {verdict.key: self._waits.get(verdict.key, self._now_s) for verdict in waiting}
         self._waits = {key: math.inf if key in served else since_s for key, since_s in waits.items()}
         return [key for key, since_s in self._waits.items() if self._now_s - since_s > LATE_S]
+
+    def _is_inherited(self, verdict: Verdict) -> bool:
+        """Whether an earlier leader had somebody evicted where this one's room is held."""
+        nodes = dict.fromkeys(verdict.nominated.values())
+        leaving = (self._state.pod(uid) for node in nodes for uid in self._state.roll.going.get(node, ()))
+        return any(pod is not None and pod.is_evicted for pod in leaving)
 
     def _note_lapses(self, planned: Plan) -> None:
         """A promise of room that is kept no longer, and was not taken up, is room released; so is a lost

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from scheduler.live.logs import printable
 from scheduler.model.plan import Reason
+from scheduler.model.written import EVICTED
 
 #: The API server's limit on an Event's note, in bytes.
 NOTE_BYTES_MAX = 1024
@@ -48,9 +49,6 @@ EVENT_REASONS: dict[Reason, str] = {
 }
 
 
-#: Condition of a pod that we evicted. A type of its own: the Eviction API writes DisruptionTarget itself, and
-#: over whatever stood there (docs/decisions/0004-a-victim-is-marked-after-its-eviction.md).
-EVICTED: Final = "stowplan.dev/Evicted"
 #: Its reason: the rule by which it leaves.
 VictimReason = Literal["Preempted", "Reclaimed", "TakenBack"]
 

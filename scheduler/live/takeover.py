@@ -8,6 +8,7 @@ from scheduler.gangs.recovery import TAKING_BACK, left_over
 from scheduler.live.actor import Actor
 from scheduler.live.claims import Claim, ClaimBook
 from scheduler.live.logs import logger
+from scheduler.model.objects import Shape
 from scheduler.state import ClusterState
 
 log = logger("takeover")
@@ -41,8 +42,9 @@ class Takeover:
         """
         if self._is_first:
             for claim in self._claims.all():
-                where = {uid: node for uid, _, node in claim.placement}
-                self._state.gangs.recall(claim.key, claim.started, where)
+                done = {pod.uid for pod in claim.finished}
+                where = {uid: node for uid, _, node in claim.placement if uid not in done}
+                self._state.gangs.recall(claim.key, claim.started, where, self._has_room)
         begun = sum(
             self._take_over(claim, epoch)
             for claim in self._claims.all()
@@ -51,6 +53,10 @@ class Takeover:
         )
         self._is_first = False
         return begun
+
+    def _has_room(self, node: str, shape: Shape) -> bool:
+        row = self._state.columns.row.get(node)
+        return row is not None and self._state.columns.fits([row], [shape.requests])
 
     def _take_over(self, claim: Claim, epoch: int) -> bool:
         if (claim.uid, claim.epoch) in self._taken or self._actor.is_running(claim.key):

@@ -160,6 +160,8 @@ class Pod(Struct, frozen=True, kw_only=True, gc=False):
     deadline_s: float = 0.0
     #: By when its kubelet is to have stopped it, all of its grace used; 0 while nobody deletes it.
     stopped_by_s: float = 0.0
+    #: Whether we, or an earlier leader, had it evicted.
+    is_evicted: bool = False
 
     @property
     def has_ended(self) -> bool:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from scheduler.kube import wire
 from scheduler.model import hami
 from scheduler.model.objects import Owner, Phase, Pod, Rejected
+from scheduler.model.written import EVICTED
 from scheduler.parse import selectors
 from scheduler.parse.refusal import Refusal, reject, shown
 from scheduler.parse.shape import Labels, Reading, read_shape
@@ -110,6 +111,8 @@ def _pod(found: wire.Pod, labels: Labels, reading: Reading) -> Pod:
         reason=(found.status.reason or "")[:REASON_MAX] if found.status.phase == "Failed" else "",
         deadline_s=deadline_of(spec.active_deadline_seconds),
         stopped_by_s=seconds_of(metadata.deletion_timestamp),
+        is_evicted=metadata.deletion_timestamp is not None
+        and any(condition.type == EVICTED for condition in found.status.conditions or ()),
     )
 
 

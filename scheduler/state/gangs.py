@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -171,9 +171,16 @@ class Gangs:
             self._ended.recall(key, finished)
             self._dirty[key] = None
 
-    def recall(self, key: GangKey, min_member: int, placement: Mapping[str, str]) -> None:
+    def recall(
+        self,
+        key: GangKey,
+        min_member: int,
+        placement: Mapping[str, str],
+        has_room: Callable[[str, Shape], bool],
+    ) -> None:
         """What an earlier leader wrote: the minimum that the gang stood with, 0 if it never did, and where
-        its members were to go. The rooms of those that are not there are kept, of a lost one for any member.
+        its members were to go. The rooms of those that are not there are kept, of a lost one for any member;
+        who went long ago has none any more.
         """
         if min_member:
             self.remember(key, min_member)
@@ -187,7 +194,8 @@ class Gangs:
         for uid, node in placement.items():
             known = self._pods.get(uid)
             pod = model if known is None else known.effective
-            if (known is None and lost <= 0) or (known is not None and not is_pending(pod)):
+            is_left = known is None and (lost <= 0 or not has_room(node, pod.shape))
+            if is_left or (known is not None and not is_pending(pod)):
                 continue
             lost -= known is None
             self.vacancies.add(Vacancy(gang=key, uid=uid, node=node, shape=pod.shape, priority=pod.priority))

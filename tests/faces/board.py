@@ -17,8 +17,9 @@ from aiohttp import web
 
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Transport
-from scheduler.live.announcements import EVICTED, Condition
+from scheduler.live.announcements import Condition
 from scheduler.model.objects import Pod
+from scheduler.model.written import EVICTED
 
 #: What happens to one write: applied; refused with a status; applied but the answer lost.
 Fault = Callable[[], int | str | None]

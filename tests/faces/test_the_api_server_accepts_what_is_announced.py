@@ -13,12 +13,13 @@ from scheduler.cli.cluster import list_all, told
 from scheduler.kube.endpoint import Endpoint
 from scheduler.kube.transport import Transport
 from scheduler.kube.wire import Pod as WirePod
-from scheduler.live.announcements import EVICTED, Condition
+from scheduler.live.announcements import Condition
 from scheduler.live.announcer import Announcer
 from scheduler.live.metrics import Metrics
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Verdict
+from scheduler.model.written import EVICTED
 from scheduler.parse.pod import skeleton
 from tests.faces.conftest import Stand
 

@@ -200,6 +200,30 @@ def test_a_new_leader_keeps_the_room_of_a_gang_that_took_another_member_in_befor
     assert not life.node_of("other")
 
 
+def test_a_new_leader_keeps_the_room_of_who_was_lost_and_not_of_who_was_scaled_away_before() -> None:
+    async def course(life: Life) -> None:
+        life.nodes(4)
+        for i in range(4):
+            life.pod(f"train-{i}", gang="train", gang_min_member="2")
+        await elapse(60)
+        for i in range(2):
+            life.store.remove(api.PODS, (NAMESPACE, f"train-{i}"))
+        for i in range(3):
+            life.pod(f"other-{i}")
+        await elapse(30)
+        life.fails("train-2")
+        await elapse(3)
+        life.replica.crash()
+        await elapse(30)
+        life.pod("train-again", gang="train", gang_min_member="2")
+        await elapse(60)
+
+    life = lived(course)
+    assert life.replica.lives == 2
+    assert life.node_of("train-again")
+    assert not life.node_of("other-2")
+
+
 @pytest.mark.parametrize("dialect", ["own", "coscheduling"])
 def test_the_room_of_a_member_that_went_between_two_leaders_is_kept_by_who_saw_it_go(dialect: str) -> None:
     """The next leader was started while the gang was short already, and never saw it stand."""

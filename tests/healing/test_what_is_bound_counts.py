@@ -161,7 +161,7 @@ def test_what_was_written_of_a_gang_is_believed_while_some_of_it_runs() -> None:
     core = Core(4)
     key = GangKey(namespace="team", dialect="own", name="g")
     core.run(gang("g", 5, gpu=8)[:4])
-    core.state.gangs.recall(key, 4, {})
+    core.state.gangs.recall(key, 4, {}, lambda node, shape: True)
     assert core.passes(200) == []
     assert core.state.partial() == {}
 

@@ -90,6 +90,27 @@ def test_one_broken_gang_is_enough_for_who_waits_too_long() -> None:
     assert len(life.evicted) == 1
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_who_has_had_somebody_evicted_waits_for_that_one_under_the_next_leader_too(is_killed: bool) -> None:
+    async def course(life: Life) -> None:
+        left = await _begun(life, gpus=8)
+        life._kubelets._silent.add("n0")
+        life.pod("waits", priority=10)
+        await elapse(5)
+        assert life.evicted == ["slow"]
+        await _loses(life, left)
+        if is_killed:
+            life.replica.crash()
+        await elapse(LONG_S)
+        life._kubelets._silent.clear()
+        await elapse(10)
+
+    life = lived(course)
+    assert life.replica.lives == 1 + is_killed
+    assert life.evicted == ["slow"]
+    assert life.node_of("waits") == "n0"
+
+
 @pytest.mark.parametrize("asks", [4, 8])
 def test_room_that_is_promised_is_no_hope_of_a_broken_gang_nor_of_who_would_come_in_its_place(
     asks: int,

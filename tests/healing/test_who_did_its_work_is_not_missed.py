@@ -147,6 +147,31 @@ def test_nothing_is_written_of_a_gang_that_is_over() -> None:
     lived(course)
 
 
+def test_who_did_its_work_leaves_no_room_that_a_new_leader_would_keep_in_the_place_of_a_lost_ones() -> None:
+    """Others have what the first two left. The room of the third, which failed, is its replacement's."""
+
+    async def course(life: Life) -> None:
+        await _run(life, "own", 0)
+        for i in range(2):
+            life.succeeds(f"w{i}")
+            await elapse(3)
+            life.store.remove(api.PODS, (NAMESPACE, f"w{i}"))
+        for i in range(3):
+            life.pod(f"other-{i}")
+        await elapse(10)
+        life.fails("w2")
+        await elapse(3)
+        life.replica.crash()
+        await elapse(30)
+        _member(life, "own", "w2-again")
+        await elapse(60)
+
+    life = lived(course)
+    assert life.replica.lives == 2
+    assert life.node_of("w2-again")
+    assert not life.node_of("other-2")
+
+
 @FEW
 @given(after_s=st.floats(2.7, 4.0))
 def test_who_ends_before_it_is_evicted_keeps_nobody_waiting(after_s: float) -> None:

@@ -126,8 +126,8 @@ HEALING_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="a new leader reads by which minimum a gang stands",
         file="scheduler/live/takeover.py",
-        old="self._state.gangs.recall(claim.key, claim.started, where)",
-        new="self._state.gangs.recall(claim.key, 0, where)",
+        old="self._state.gangs.recall(claim.key, claim.started, where, self._has_room)",
+        new="self._state.gangs.recall(claim.key, 0, where, self._has_room)",
         test=f"{LARGER}::test_who_leads_next_knows_by_which_minimum_a_gang_stands",
     ),
     Mutation(

@@ -12,6 +12,20 @@ WHOLE = "tests/healing/test_a_gang_is_given_back_whole.py"
 
 LOSS_GUARDS: tuple[Mutation, ...] = (
     Mutation(
+        name="nor has who went long ago",
+        file="scheduler/state/gangs.py",
+        old="(lost <= 0 or not has_room(node, pod.shape))",
+        new="lost <= 0",
+        test=LOST,
+    ),
+    Mutation(
+        name="who did its work has no room that a new leader keeps",
+        file="scheduler/live/takeover.py",
+        old="for uid, _, node in claim.placement if uid not in done}",
+        new="for uid, _, node in claim.placement if uid or done}",
+        test="tests/healing/test_who_did_its_work_is_not_missed.py",
+    ),
+    Mutation(
         name="where the others are is written down when one joins them",
         file="scheduler/live/actor.py",
         old="found = [Place(pod.name, pod.uid, pod.node_name) for pod in there]",
@@ -100,6 +114,13 @@ LOSS_GUARDS: tuple[Mutation, ...] = (
         file="scheduler/cycles.py",
         old="            self._waits[key] = math.inf\n",
         new="            pass\n",
+        test=PROMISED,
+    ),
+    Mutation(
+        name="nor what others hold while those leave whom an earlier leader had evicted",
+        file="scheduler/cycles.py",
+        old="served.update(verdict.key for verdict in waiting if self._is_inherited(verdict))",
+        new="pass",
         test=PROMISED,
     ),
     Mutation(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from scheduler.kube import wire
-from scheduler.live.announcements import EVICTED
+from scheduler.model.written import EVICTED
 from tests.faults.stage import Json, Stage
 
 QUOTAS: Final = "/apis/stowplan.dev/v1alpha1/teamquotas"
