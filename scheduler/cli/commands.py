@@ -49,6 +49,9 @@ WarmUpOption = Annotated[
 HorizonOption = Annotated[
     str | None, typer.Option("--horizon", help="The run ends then, whatever runs or waits: 90min, 2h, 1d.")
 ]
+SpeedsOption = Annotated[
+    Path | None, typer.Option("--speeds", help="How fast jobs run on each GPU model (CSV).")
+]
 CycleOption = Annotated[
     float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
 ]
@@ -202,6 +205,7 @@ def simulate(
     cycle_s: CycleOption = 0.01,
     warm_up: WarmUpOption = "0",
     horizon: HorizonOption = None,
+    speeds: SpeedsOption = None,
     output: Annotated[
         Literal["table", "json", "yaml", "parquet"],
         typer.Option("--output", "-o", help="Form of the figures; parquet writes tables of the whole run."),
@@ -217,7 +221,12 @@ def simulate(
     from scheduler.cli import simulate as command
 
     terms = command.terms(
-        restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s, warm_up=warm_up, horizon=horizon
+        restart_s=restart_s,
+        checkpoint_s=checkpoint_s,
+        cycle_s=cycle_s,
+        warm_up=warm_up,
+        horizon=horizon,
+        speeds=speeds,
     )
     chosen = command.setting(policy, teams=teams, terms=terms)
     code = command.simulate(
@@ -231,7 +240,7 @@ def simulate(
         tables=tables,
         asked=command.Asked(
             words=context.obj or [],
-            files=(cluster, policy, teams, events),
+            files=(cluster, policy, teams, events, speeds),
         ),
     )
     raise typer.Exit(code)
@@ -266,6 +275,7 @@ def compare(
     cycle_s: CycleOption = 0.01,
     warm_up: WarmUpOption = "0",
     horizon: HorizonOption = None,
+    speeds: SpeedsOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Policies, clusters or teams on the same load: paired differences, with confidence intervals."""
@@ -284,7 +294,12 @@ def compare(
         backend=backend,
         events=events,
         terms=terms(
-            restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s, warm_up=warm_up, horizon=horizon
+            restart_s=restart_s,
+            checkpoint_s=checkpoint_s,
+            cycle_s=cycle_s,
+            warm_up=warm_up,
+            horizon=horizon,
+            speeds=speeds,
         ),
     )
     command.show(alternatives or (), options, output=output)

@@ -19,6 +19,7 @@ from simulations.backends import NoBackend, backend
 from simulations.comparison import Alternative, Difference, compare, sweep
 from simulations.loads.files import BadTrace
 from simulations.loads.formats import is_generated
+from simulations.speeds import BadSpeeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
             results = sweep(alternatives, options.load, seeds, processes=processes, done=tell)
     except NoBackend as error:
         raise Failure(str(error)) from error
-    except BadTrace as error:
+    except (BadTrace, BadSpeeds) as error:
         raise Failure(str(error), code=EXIT_USAGE) from error
     found = compare(results)
     if output != "table":

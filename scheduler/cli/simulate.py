@@ -25,6 +25,7 @@ from simulations.manifests import BadManifest
 from simulations.node_events import BadEvents, NodeChange, read_events
 from simulations.nodes import BadCluster, read_nodes
 from simulations.outcome import Outcome
+from simulations.speeds import BadSpeeds, Speeds, read_speeds
 from simulations.summary import Figures, Summary, summarise
 from simulations.teams import Teams, read_teams
 from simulations.times import BadTime, seconds_of
@@ -50,6 +51,7 @@ class Terms:
     cycle_s: float = 0.01
     warm_up_s: float = 0.0
     horizon_s: float | None = None
+    speeds: Speeds | None = None
 
     def __post_init__(self) -> None:
         if self.horizon_s is not None and self.horizon_s <= self.warm_up_s:
@@ -58,10 +60,21 @@ class Terms:
 
 
 def terms(
-    *, restart_s: float, checkpoint_s: float, cycle_s: float, warm_up: str, horizon: str | None
+    *,
+    restart_s: float,
+    checkpoint_s: float,
+    cycle_s: float,
+    warm_up: str,
+    horizon: str | None,
+    speeds: Path | None,
 ) -> Terms:
     """As the options of that name say. Raises: Failure."""
+    try:
+        known = None if speeds is None else read_speeds(speeds)
+    except BadSpeeds as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
     return Terms(
+        speeds=known,
         restart_s=restart_s,
         checkpoint_s=checkpoint_s,
         cycle_s=cycle_s,
@@ -199,12 +212,16 @@ def setting(
         warm_up_s=terms.warm_up_s,
         horizon_s=terms.horizon_s,
         healing=configuration.gangs.as_healing(),
+        speeds=terms.speeds,
     )
 
 
 def run(jobs: Workload, nodes: Sequence[Node], chosen: Setting, label: str = "") -> Outcome:
-    """Simulate, with a progress bar where somebody watches."""
-    engine = Engine(jobs, nodes, chosen)
+    """Simulate, with a progress bar where somebody watches. Raises: Failure."""
+    try:
+        engine = Engine(jobs, nodes, chosen)
+    except BadSpeeds as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
     with progress(label or jobs.name, len(jobs.jobs), "jobs") as tell:
         return engine.run() if tell is None else engine.run(lambda ended, _: tell(ended))
 

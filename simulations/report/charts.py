@@ -223,7 +223,11 @@ def devices(found: DeviceMap, over: Series, clock: Clock) -> Chart:
         id="devices",
         title="Devices through time",
         text=f"One row a {what}, in the order of the cluster; the darker, the more of the time it is held."
-        + (" Pods take the lowest free GPUs of their node." if found.is_by_device else ""),
+        + (
+            " Pods take the lowest free GPUs of their node."
+            if found.is_by_device and not found.is_told
+            else ""
+        ),
         data=[trace],
         layout={
             "height": max(260, min(900, 90 + 9 * len(found.rows))),
