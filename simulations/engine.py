@@ -13,10 +13,10 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 
 from scheduler.gangs.healing import Healing
-from scheduler.model.objects import GPU, Node, Pod, Shape
+from scheduler.model.objects import GPU, Node, Pod
 from scheduler.model.plan import Budget, Clearing, Plan, Policy
 from scheduler.records import devices_of
 from simulations.node_events import NodeChange
@@ -26,7 +26,7 @@ from simulations.shell import Shell
 from simulations.speeds import Speeds
 from simulations.teams import Teams, due
 from simulations.underway import Cause, Life, Place
-from simulations.virtual import VirtualCluster
+from simulations.virtual import VirtualCluster, milli_of
 from simulations.workload import MILLI, Workload, gpus, until
 
 Progress = Callable[[int, float], None]
@@ -223,7 +223,7 @@ class Engine:
     def _bound(self, pod: Pod) -> None:
         life = self._life_of[pod.uid]
         job = self._workload.jobs[life.index]
-        milli = _milli(pod.shape)
+        milli = milli_of(pod.shape)
         devices = device_numbers(devices_of(pod)) if self._tells_devices else ()
         life.pods[pod.uid] = Place(pod.node_name, self.now_s, milli, devices)
         life.bound += 1
@@ -478,13 +478,6 @@ class Engine:
             life = None if gang is None or not gang.pods else self._life_of.get(gang.pods[0].uid)
             if life is not None:
                 self._stories[life.index].verdict = verdict.message
-
-
-@lru_cache(maxsize=1_024)
-def _milli(shape: Shape) -> int:
-    """Thousandths of a GPU of one pod."""
-    share = 0 if shape.ask is None else shape.ask.milli
-    return MILLI * dict(shape.requests).get(GPU, 0) + share
 
 
 def _least_span_s(workload: Workload) -> float:

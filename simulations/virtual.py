@@ -6,6 +6,7 @@ It answers the gang machine's instructions by the table in ``scheduler.gangs.eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from msgspec import structs
@@ -19,7 +20,7 @@ from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Pod, Shape
 from scheduler.model.selection import NodeTerm, Requirement
 from scheduler.service import ATTAINED, ESTIMATE
 from simulations.nodes import MODEL_LABEL
-from simulations.workload import Job
+from simulations.workload import MILLI, Job
 
 SCHEDULER_NAME = "stowplan"
 _Words = tuple[tuple[str, str], ...]
@@ -169,6 +170,13 @@ class VirtualCluster:
             gates=(),
             created_s=job.submit_s,
         )
+
+
+@lru_cache(maxsize=1_024)
+def milli_of(shape: Shape) -> int:
+    """Thousandths of a GPU that one pod holds; a share by memory counts as nothing."""
+    share = 0 if shape.ask is None else shape.ask.milli
+    return MILLI * dict(shape.requests).get(GPU, 0) + share
 
 
 def _gang(index: int) -> str:

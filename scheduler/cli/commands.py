@@ -49,6 +49,9 @@ WarmUpOption = Annotated[
 HorizonOption = Annotated[
     str | None, typer.Option("--horizon", help="The run ends then, whatever runs or waits: 90min, 2h, 1d.")
 ]
+SidesOption = Annotated[
+    Path | None, typer.Option("--report", help="Write a page with all of it side by side; no network.")
+]
 SpeedsOption = Annotated[
     Path | None, typer.Option("--speeds", help="How fast jobs run on each GPU model (CSV).")
 ]
@@ -248,6 +251,7 @@ def simulate(
 
 @app.command()
 def compare(
+    context: typer.Context,
     load: Annotated[str, typer.Option("--load", help=LOAD_HELP)],
     alternatives: Annotated[
         list[Path] | None,
@@ -276,10 +280,11 @@ def compare(
     warm_up: WarmUpOption = "0",
     horizon: HorizonOption = None,
     speeds: SpeedsOption = None,
+    report: SidesOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Policies, clusters or teams on the same load: paired differences, with confidence intervals."""
-    from scheduler.cli.simulate import need, said_as, terms
+    from scheduler.cli.simulate import Asked, need, said_as, terms
 
     need("simulations.comparison")
     from scheduler.cli import compare as command
@@ -301,6 +306,8 @@ def compare(
             horizon=horizon,
             speeds=speeds,
         ),
+        report=report,
+        asked=Asked(words=context.obj or [], files=(speeds,)),
     )
     command.show(alternatives or (), options, output=output)
 
@@ -335,6 +342,7 @@ def snapshot(
 
 @app.command("what-if")
 def what_if(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A file of `stowplan snapshot`.")],
     add: Annotated[list[Path] | None, typer.Option("--add", help="Node file: these nodes join.")] = None,
     drain: Annotated[list[str] | None, typer.Option("--drain", help="Node that is drained.")] = None,
@@ -355,6 +363,7 @@ def what_if(
         str | None,
         typer.Option("--default-duration", help="How long gangs run that do not say it: 90min, 2h, 1d."),
     ] = None,
+    report: SidesOption = None,
     output: OutputOption = "table",
 ) -> None:
     """What would start, when, and who would be displaced, if something were different."""
@@ -370,6 +379,8 @@ def what_if(
         config=config,
         horizon_s=horizon_h * 3600,
         default_s=None if default_duration is None else time_of("--default-duration", default_duration),
+        report=report,
+        words=context.obj or [],
     )
     show(file, asked, output=output)
 

@@ -19,12 +19,13 @@ from scheduler.model.objects import Node
 from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
 from simulations.loads.files import BadTrace
-from simulations.loads.formats import is_generated, load
+from simulations.loads.formats import file_of, is_generated, load
 from simulations.loads.registry import named
 from simulations.manifests import BadManifest
 from simulations.node_events import BadEvents, NodeChange, read_events
 from simulations.nodes import BadCluster, read_nodes
 from simulations.outcome import Outcome
+from simulations.report.repeat import Repeat
 from simulations.speeds import BadSpeeds, Speeds, read_speeds
 from simulations.summary import Figures, Summary, summarise
 from simulations.teams import Teams, read_teams
@@ -118,8 +119,7 @@ def simulate(
     else:
         emit(summary, output)
     if report is not None:
-        trace = None if is_generated(said) else Path(said)
-        _write_page(report, outcome, summary, replace(asked, files=(trace, *asked.files)))
+        _write_page(report, outcome, summary, replace(asked, files=(file_of(said), *asked.files)))
     return 0
 
 
@@ -133,11 +133,27 @@ def need(module: str) -> None:
 
 
 def _write_page(path: Path, outcome: Outcome, summary: Summary, asked: Asked) -> None:
-    from simulations.report.page import write_page
+    from simulations.report.page import page
+
+    write(path, page(outcome, summary, again(asked)))
+
+
+def again(asked: Asked) -> Repeat:
+    """How to have the same again. Raises: Failure."""
     from simulations.report.repeat import repeat
 
     try:
-        write_page(path, outcome, summary, repeat(asked.words, asked.files))
+        return repeat(asked.words, asked.files)
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}; give a readable file") from error
+
+
+def write(path: Path, text: str) -> None:
+    """A page, and where it is. Raises: Failure."""
+    from simulations.report import page
+
+    try:
+        page.write(path, text)
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}; give a file that can be written") from error
     print(f"report: {path}", file=sys.stderr)

@@ -51,6 +51,32 @@ class DeviceMap:
     is_told: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Timeline:
+    """A run, short enough to be sent: means over bins, as in ``Series``. Times count from the
+    first submission.
+    """
+
+    edges_s: Floats
+    capacity: Floats
+    allocated: Floats
+    waiting_jobs: Floats
+
+    def over(self, values: Floats, at: Floats) -> Floats:
+        """Some of these values as means over other bins; after the end of the run there are none."""
+        return steps(self.edges_s.tolist(), [*values.tolist(), 0.0], at)
+
+
+def timeline(outcome: Outcome, bins: int = BINS) -> Timeline:
+    curve, at = outcome.curve, edges(outcome, bins)
+    return Timeline(
+        edges_s=at - at[0],
+        capacity=steps(curve.at_s, curve.capacity, at),
+        allocated=steps(curve.at_s, curve.allocated, at),
+        waiting_jobs=steps(curve.at_s, curve.waiting_jobs, at),
+    )
+
+
 def edges(outcome: Outcome, bins: int = BINS) -> Floats:
     """Edges of equal bins over the run."""
     from_s, to_s = span(outcome)

@@ -9,6 +9,7 @@ SIMULATED = f"{FORMATS}::test_it_is_simulated_and_accounted_for"
 SPLIT = "tests/simulations/test_every_known_trace_is_read.py"
 SHARES = "tests/simulations/test_shares_of_gpus_are_placed_on_devices.py"
 FAST = "tests/simulations/test_jobs_take_as_long_as_their_gpus_are_fast.py"
+SIDES = "tests/simulations/test_runs_stand_side_by_side_on_one_page.py"
 UNEVEN = "tests/simulations/test_a_run_keeps_the_rules_of_the_cluster.py"
 
 TRACE_GUARDS: tuple[Mutation, ...] = (
@@ -64,13 +65,13 @@ TRACE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="the last pod of a gang holds its own GPUs",
         file="simulations/engine.py",
-        old="milli = _milli(pod.shape)",
+        old="milli = milli_of(pod.shape)",
         new="milli = MILLI * job.gpus + job.share_milli",
         test=UNEVEN,
     ),
     Mutation(
         name="a share of a GPU counts as what it is",
-        file="simulations/engine.py",
+        file="simulations/virtual.py",
         old="MILLI * dict(shape.requests).get(GPU, 0) + share",
         new="MILLI * (dict(shape.requests).get(GPU, 0) + bool(share))",
         test=f"{SHARES}::test_what_is_held_is_what_was_asked",
@@ -102,6 +103,27 @@ TRACE_GUARDS: tuple[Mutation, ...] = (
         old="                self._nodes[node.name] = node\n                self._join(node)\n",
         new="                self._nodes[node.name] = node\n                self._shell.state.set_node(node)\n",
         test=f"{SHARES}::test_a_node_that_joins_has_devices_for_shares",
+    ),
+    Mutation(
+        name="each side of a page is its own run",
+        file="simulations/report/sides.py",
+        old="timeline=found[0].timeline,",
+        new="timeline=results[0].timeline,",
+        test=f"{SIDES}::test_boxes_of_several_stand_beside_each_other_in_their_colours",
+    ),
+    Mutation(
+        name="what is held before and after a change is what ended and started",
+        file="simulations/whatif.py",
+        old="            self._hold(-_held(pod))\n            self._cluster.delete(pod.uid)\n",
+        new="            self._cluster.delete(pod.uid)\n",
+        test=f"{SIDES}::test_before_and_after_a_change_stand_beside_each_other",
+    ),
+    Mutation(
+        name="a format that is said is no part of the file's name",
+        file="simulations/loads/formats.py",
+        old="return Path(rest if name in BY_NAME and rest and not Path(said).exists() else said)",
+        new="return Path(said)",
+        test=f"{SIDES}::test_a_format_that_is_said_is_no_part_of_the_files_name",
     ),
     Mutation(
         name="a gang waits for its slowest GPUs",

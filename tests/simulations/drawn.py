@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from hypothesis import Phase
 from hypothesis import strategies as st
 
 from scheduler.model.plan import Policy
 from simulations.workload import Job
 from tests.builders import node
 
+#: For tests whose examples run commands: a failing one is told as it was drawn, for shrinking takes minutes.
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 ORDERS = ("oldest", "shortest-time", "shortest-service", "least-service")
 NODES = tuple(node(f"n{i}", gpu=8) for i in range(4))
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from scheduler.cli.main import main
+from tests.simulations.drawn import UNSHRUNK
 from tests.simulations.test_each_public_format_is_read_as_what_it_is import stowplan
 from tests.simulations.traces import SAMPLES
 
@@ -51,7 +52,7 @@ def lives(folder: Path, load: Path, nodes: Path, *words: str) -> dict[str, tuple
     return {row["name"]: (row["started_s"], row["ended_s"], row["evictions"]) for row in rows}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, phases=UNSHRUNK)
 @given(
     work=st.lists(
         st.tuples(
@@ -78,8 +79,9 @@ def test_at_one_speed_it_is_as_if_all_durations_were_divided(
     words = ("--events", str(folder / "events.yaml"), "--restart-seconds", "3", "--checkpoint-seconds", "16")
     plain = lives(folder, table(folder / "plain.csv", rows["plain"]), nodes, *words)
     fast = lives(folder, table(folder / "fast.csv", rows["fast"]), nodes, *words, "--speeds", str(speeds))
-    for name, (started_s, ended_s, evictions) in plain.items():
-        assert fast[name] == (pytest.approx(started_s), pytest.approx(ended_s), evictions)
+    assert [life[2] for life in fast.values()] == [life[2] for life in plain.values()]
+    for name, life in plain.items():
+        assert fast[name][:2] == pytest.approx(life[:2])
 
 
 def test_a_gang_waits_for_its_slowest_gpus(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from simulations.report.page import page
 from simulations.report.series import device_map, edges, series
 from simulations.summary import summarise
 from simulations.workload import Job, workload
-from tests.simulations.drawn import NODES, jobs, policies
+from tests.simulations.drawn import NODES, UNSHRUNK, jobs, policies
 from tests.simulations.test_a_run_keeps_the_rules_of_the_cluster import most_used
 from tests.simulations.test_each_public_format_is_read_as_what_it_is import checked, stowplan
 
@@ -103,7 +103,7 @@ def starts(folder: Path, load: Path, gpus: int, *more: str) -> dict[str, float]:
     return {row["name"]: row["started_s"] for row in parquet.read_table(told / "jobs.parquet").to_pylist()}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, phases=UNSHRUNK)
 @given(
     work=st.lists(
         st.tuples(st.integers(0, 200), st.integers(1, 90), st.integers(1, 8)), min_size=2, max_size=25
