@@ -105,6 +105,13 @@ TRACE_GUARDS: tuple[Mutation, ...] = (
         test=f"{SHARES}::test_a_node_that_joins_has_devices_for_shares",
     ),
     Mutation(
+        name="what a file holds goes before its name",
+        file="simulations/loads/registry.py",
+        old="    if not magic(path).startswith(PARQUET):\n",
+        new="    if named_so is None and not magic(path).startswith(PARQUET):\n",
+        test=f"{SIMULATED}[alea]",
+    ),
+    Mutation(
         name="each side of a page is its own run",
         file="simulations/report/sides.py",
         old="timeline=found[0].timeline,",

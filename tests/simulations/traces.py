@@ -64,6 +64,10 @@ ALL: Final = (
         gpu_seconds=8 * 600 + 120 + 16 * 3600,
     ),
     Sample(
+        file="alea.swf", form="alea", records=6, jobs=3, left=((NEVER, 1), (NO_GPUS, 1), ("GPUs that", 1)),
+        gpu_seconds=8 * 600 + 8 * 3600 + 1800,
+    ),
+    Sample(
         file="slurm.txt", form="slurm", records=13, jobs=5,
         left=((NEVER, 2), (NO_GPUS, 1), (NO_END, 1)), folded=4,
         gpu_seconds=16 * 43_200 + 1800 + 3630 + 8 * 9000 + 20 * 3600,
