@@ -23,6 +23,7 @@ from simulations.engine import Engine, Setting
 from simulations.intervals import CONFIDENCE, of_independent, of_series
 from simulations.loads.formats import is_generated, load
 from simulations.outcome import Outcome
+from simulations.report.series import Timeline, timeline
 from simulations.summary import Summary, quantile, summarise
 from simulations.workload import Workload
 
@@ -55,13 +56,17 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
-    """One run. ``jct_s``, ``wait_s``: float64 by job that counts, in order of submission; NaN: none."""
+    """One run. ``jct_s``, ``wait_s``, ``gpus``: float64 by job that counts, in order of submission; NaN:
+    none.
+    """
 
     alternative: str
     seed: int | None
     summary: Summary
     jct_s: Floats
     wait_s: Floats
+    gpus: Floats
+    timeline: Timeline
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +139,8 @@ def simulated(
         summary=summarise(outcome, policy=one.name),
         jct_s=_by_job(outcome, "jct_s"),
         wait_s=_by_job(outcome, "wait_s"),
+        gpus=np.array([story.job.total_gpus for story in outcome.counted], dtype=np.float64),
+        timeline=timeline(outcome),
     )
 
 

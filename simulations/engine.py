@@ -11,20 +11,23 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 
 from scheduler.gangs.healing import Healing
-from scheduler.model.objects import GPU, Node, Pod, Shape
+from scheduler.model.objects import GPU, Node, Pod
 from scheduler.model.plan import Budget, Clearing, Plan, Policy
+from scheduler.records import devices_of
 from simulations.node_events import NodeChange
+from simulations.nodes import MODEL_LABEL, device_numbers, inventory
 from simulations.outcome import Absences, Curve, Due, Eviction, Outcome, Stay, Stays, Story
 from simulations.shell import Shell
+from simulations.speeds import Speeds
 from simulations.teams import Teams, due
 from simulations.underway import Cause, Life, Place
-from simulations.virtual import VirtualCluster
-from simulations.workload import Workload, until
+from simulations.virtual import VirtualCluster, milli_of
+from simulations.workload import MILLI, Workload, gpus, until
 
 Progress = Callable[[int, float], None]
 #: Moments of the teams that are remembered; at the last, every second one is dropped.
@@ -53,10 +56,13 @@ class Setting:
     teams: Teams = field(default_factory=Teams)
     grace_s: float = 0.0
     healing: Healing = field(default_factory=Healing)
+    #: How fast jobs run on each model; None: as long as their durations everywhere.
+    speeds: Speeds | None = None
 
 
 class Engine:
     def __init__(self, workload: Workload, nodes: Sequence[Node], setting: Setting) -> None:
+        """Raises: BadSpeeds where one is missing."""
         self.now_s = 0.0
         self._workload = workload = until(workload, setting.horizon_s)
         self._setting = setting
@@ -85,12 +91,15 @@ class Engine:
         self._lives: dict[int, Life] = {}
         self._life_of: dict[str, Life] = {}
         self._waiting = 0
-        self._waiting_gpus = 0
+        self._waiting_milli = 0
         #: Pods that no node was found for yet.
         self._unbound = 0
         self._used: Counter[str] = Counter()
         self._sizes: dict[str, int] = {}
+        #: In thousandths of a GPU, as all sums here.
         self._allocated = self._capacity = self._scattered = 0
+        #: Devices are told apart only where somebody shares one: choosing them takes time.
+        self._tells_devices = any(job.share_milli for job in workload.jobs)
         self._is_dirty = False
         self._cycled_s = -1e18
         self._cycles = 0
@@ -100,9 +109,10 @@ class Engine:
         self._dues: list[Due] = []
         self._due_s, self._due_every_s = 0.0, max(setting.cycle_s, _least_span_s(workload) / DUES_MAX)
         setting.teams.tell(self._shell.state, {job.team for job in workload.jobs})
+        if setting.speeds is not None:
+            setting.speeds.check(workload.jobs, (*nodes, *(change.node for change in setting.changes)))
         for node in nodes:
-            self._shell.state.set_node(node)
-            self._resize(node, node.allocatable.get(GPU, 0))
+            self._join(node)
 
     def run(self, progress: Progress | None = None) -> Outcome:
         """Until nothing is left to happen, or the horizon. ``progress`` is told (jobs ended, virtual time)
@@ -196,7 +206,7 @@ class Engine:
 
     def _create(self, life: Life) -> None:
         job = self._workload.jobs[life.index]
-        self._queues(life, job.total_gpus)
+        self._queues(life, job.total_milli)
         for pod in self._cluster.create(job, life.index, life.life, job.duration_s - life.left_s):
             life.pods[pod.uid] = None
             self._unbound += 1
@@ -204,34 +214,42 @@ class Engine:
             self._shell.state.set_pod(pod)
         self._is_dirty = True
 
-    def _queues(self, life: Life, gpus: int | None) -> None:
-        """The job waits for so many GPUs; None: not any more."""
-        self._waiting += (gpus is not None) - (life.waits_for is not None)
-        self._waiting_gpus += (gpus or 0) - (life.waits_for or 0)
-        life.waits_for = gpus
+    def _queues(self, life: Life, milli: int | None) -> None:
+        """The job waits for so many thousandths of a GPU; None: not any more."""
+        self._waiting += (milli is not None) - (life.waits_for is not None)
+        self._waiting_milli += (milli or 0) - (life.waits_for or 0)
+        life.waits_for = milli
 
     def _bound(self, pod: Pod) -> None:
         life = self._life_of[pod.uid]
         job = self._workload.jobs[life.index]
-        gpus = _gpus(pod.shape)
-        life.pods[pod.uid] = (pod.node_name, self.now_s, gpus)
+        milli = milli_of(pod.shape)
+        devices = device_numbers(devices_of(pod)) if self._tells_devices else ()
+        life.pods[pod.uid] = Place(pod.node_name, self.now_s, milli, devices)
         life.bound += 1
         self._unbound -= 1
-        self._use(pod.node_name, gpus)
+        self._use(pod.node_name, milli)
         if life.bound >= job.min_pods and life.running_since_s is None:
             self._start(life)
 
     def _start(self, life: Life) -> None:
         story = self._stories[life.index]
         self._queues(life, None)
-        life.start(self.now_s, 0.0 if story.started_s is None else self._setting.restart_s)
+        overhead_s = 0.0 if story.started_s is None else self._setting.restart_s
+        life.start(self.now_s, overhead_s, self._speed(life))
         story.queued_s += self.now_s - life.queued_since_s
         if story.started_s is None:
             story.started_s = self.now_s
         number = life.run
-        self._later(life.overhead_s + life.left_s, lambda at_s: self._finish(life, number))
+        self._later(life.overhead_s + life.left_s / life.speed, lambda at_s: self._finish(life, number))
         for wait_s in self._setting.teams.waits_s:
             self._later(wait_s, self._look_again)
+
+    def _speed(self, life: Life) -> float:
+        if self._setting.speeds is None:
+            return 1.0
+        models = (self._nodes[place.node].labels[MODEL_LABEL] for place in life.places() if place.milli)
+        return self._setting.speeds.slowest(self._workload.jobs[life.index], models)
 
     def _look_again(self, _: float) -> None:
         """Time alone changed what may be decided."""
@@ -251,20 +269,21 @@ class Engine:
         self._is_dirty = True
 
     def _leave_nodes(self, life: Life) -> None:
-        for (node, since_s, gpus), pods in _counted(life.places()).items():
-            self._leave(life, node, since_s, gpus, pods)
+        for place, pods in Counter(life.places()).items():
+            self._leave(life, place, pods)
 
-    def _leave(self, life: Life, node: str, since_s: float, gpus: int, pods: int) -> None:
-        """Pods of a job with so many GPUs each, bound together to a node, are gone from it."""
-        self._use(node, -pods * gpus)
-        self._stayed(life, node, since_s, gpus, pods)
+    def _leave(self, life: Life, place: Place, pods: int) -> None:
+        """Pods of a job that were bound together to a node are gone from it."""
+        self._use(place.node, -pods * place.milli)
+        self._stayed(life, place, pods)
 
-    def _stayed(self, life: Life, node: str, since_s: float, gpus: int, pods: int) -> None:
+    def _stayed(self, life: Life, place: Place, pods: int) -> None:
         """Pods of a job held their GPUs until now."""
-        works_s = life.works_s(since_s, self.now_s)
-        self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s, pods * gpus))
+        node, since_s, milli, devices = place
+        works_s, held = life.works_s(since_s, self.now_s), gpus(pods * milli)
+        self._stays.append(Stay(life.index, node, pods, since_s, self.now_s, works_s, held, devices))
         if life.stopped_by == "fault":
-            self._stories[life.index].lost_gpu_s += pods * gpus * (min(works_s, self.now_s) - since_s)
+            self._stories[life.index].lost_gpu_s += held * (min(works_s, self.now_s) - since_s)
 
     def _remove(self, uid: str) -> None:
         self._cluster.delete(uid)
@@ -285,10 +304,10 @@ class Engine:
 
     def _anew(self, life: Life, cause: Cause) -> None:
         """All pods of a job are gone, or go now, and its controller makes them anew."""
-        gpus = life.gpus
+        milli = life.milli
         self._leave_nodes(life)
         if life.running_since_s is not None:
-            self._stop(life, cause, gpus)
+            self._stop(life, cause, milli)
         self._queues(life, None)
         for other in life.pods:
             self._remove(other)
@@ -297,18 +316,18 @@ class Engine:
         life.life, life.bound = life.life + 1, 0
         self._later(0.0, lambda at_s: self._create(life))
 
-    def _stop(self, life: Life, cause: Cause, gpus: int) -> None:
-        """A job that ran, on so many GPUs, does not run any more. Its stays are closed already."""
+    def _stop(self, life: Life, cause: Cause, milli: int) -> None:
+        """A job that ran, on so many thousandths of a GPU, does not any more; its stays are closed."""
         story = self._stories[life.index]
         again_s = life.stop(self.now_s, cause, self._setting.checkpoint_s if cause == "fault" else 0.0)
         story.stopped(cause)
-        story.lost_gpu_s += again_s * gpus
+        story.lost_gpu_s += again_s * gpus(milli)
 
     def _lose(self, life: Life, uids: Sequence[str], cause: Cause) -> None:
         """Pods of a job are gone with their node. Where others stand, these are made anew beside them; fewer
         than the job's minimum hold what they have and do no work, until the cycle rules say what comes of it.
         """
-        job, gpus = self._workload.jobs[life.index], life.gpus
+        job, milli = self._workload.jobs[life.index], life.milli
         if len(uids) == life.bound:
             self._anew(life, cause)
             return
@@ -320,16 +339,16 @@ class Engine:
         if life.running_since_s is not None:
             for uid, place in life.pods.items():
                 if place is not None:
-                    self._stayed(life, *place, 1)
-                    life.pods[uid] = (place[0], self.now_s, place[2])
-            self._stop(life, cause, gpus)
-        self._queues(life, job.total_gpus - life.gpus)
+                    self._stayed(life, place, 1)
+                    life.pods[uid] = place._replace(since_s=self.now_s)
+            self._stop(life, cause, milli)
+        self._queues(life, job.total_milli - life.milli)
 
     def _replace(self, life: Life, pod: Pod) -> None:
         """A pod is gone and others of its job stay: another waits in its place."""
         place = life.pods.pop(pod.uid)
         if place is not None:
-            self._leave(life, *place, 1)
+            self._leave(life, place, 1)
             life.bound -= 1
             self._unbound += 1
         self._remove(pod.uid)
@@ -363,15 +382,14 @@ class Engine:
 
     def _change(self, change: NodeChange, _: float) -> None:
         """The node is lost or cordoned before its pods are gone, so that nobody takes their rooms."""
-        node, gpus = change.node, change.node.allocatable.get(GPU, 0)
+        node = change.node
         if change.does != "joins" and node.name not in self._nodes:
             return
-        self._absences.note(change, gpus)
+        self._absences.note(change, node.allocatable.get(GPU, 0))
         match change.does:
             case "joins":
                 self._nodes[node.name] = node
-                self._shell.state.set_node(node)
-                self._resize(node, gpus)
+                self._join(node)
             case "fails":
                 self._lost[node.name] = self._nodes.pop(node.name)
                 self._shell.state.remove_node(node.name)
@@ -380,6 +398,12 @@ class Engine:
                 self._shell.state.set_node(replace(node, is_unschedulable=True))
                 self._empty(node, "drain")
         self._is_dirty = True
+
+    def _join(self, node: Node) -> None:
+        self._shell.state.set_node(node)
+        if self._tells_devices and node.allocatable.get(GPU, 0):
+            self._shell.state.set_inventory(inventory(node))
+        self._resize(node, node.allocatable.get(GPU, 0))
 
     def _empty(self, node: Node, cause: Cause) -> None:
         """Nothing runs on the node any more, and nothing will."""
@@ -404,11 +428,11 @@ class Engine:
     def _note(self) -> None:
         self._curve.add(
             self.now_s,
-            allocated=self._allocated,
-            capacity=self._capacity,
+            allocated=gpus(self._allocated),
+            capacity=self._capacity // MILLI,
             jobs=self._waiting,
-            gpus=self._waiting_gpus,
-            scattered=self._scattered,
+            gpus=gpus(self._waiting_milli),
+            scattered=gpus(self._scattered),
         )
         if self._setting.teams.quotas and self.now_s >= self._due_s:
             self._note_due()
@@ -422,18 +446,18 @@ class Engine:
             del self._dues[1::2]
             self._due_every_s *= 2
 
-    def _use(self, name: str, gpus: int) -> None:
+    def _use(self, name: str, milli: int) -> None:
         """Pods came to a node or left it."""
         before = self._used[name]
-        self._used[name] = after = before + gpus
-        self._allocated += gpus
+        self._used[name] = after = before + milli
+        self._allocated += milli
         size = self._sizes.get(name, 0)
         self._scattered += (max(0, size - after) if after else 0) - (max(0, size - before) if before else 0)
 
-    def _resize(self, node: Node, gpus: int) -> None:
+    def _resize(self, node: Node, count: int) -> None:
         """A node joined with these GPUs, or left with none; nothing runs on it at this moment."""
-        self._capacity += gpus - self._sizes.get(node.name, 0)
-        self._sizes[node.name] = gpus
+        self._capacity += MILLI * count - self._sizes.get(node.name, 0)
+        self._sizes[node.name] = MILLI * count
 
     def _leave_open(self) -> None:
         """Jobs that have not ended: they run or wait until the end of the run."""
@@ -442,8 +466,8 @@ class Engine:
             if life.running_since_s is None:
                 story.queued_s += self.now_s - life.queued_since_s
             story.stands = "waiting" if life.running_since_s is None else "running"
-            for place, pods in _counted(life.places()).items():
-                self._stayed(life, *place, pods)
+            for place, pods in Counter(life.places()).items():
+                self._stayed(life, place, pods)
 
     def _explain_rest(self) -> None:
         """Jobs that never started, in the words of the last plan."""
@@ -454,20 +478,6 @@ class Engine:
             life = None if gang is None or not gang.pods else self._life_of.get(gang.pods[0].uid)
             if life is not None:
                 self._stories[life.index].verdict = verdict.message
-
-
-@lru_cache(maxsize=1_024)
-def _gpus(shape: Shape) -> int:
-    """GPUs of one pod."""
-    return dict(shape.requests).get(GPU, 0)
-
-
-def _counted(places: Iterable[Place]) -> dict[Place, int]:
-    """Pods by the place that they share."""
-    counts: dict[Place, int] = {}
-    for place in places:
-        counts[place] = counts.get(place, 0) + 1
-    return counts
 
 
 def _least_span_s(workload: Workload) -> float:

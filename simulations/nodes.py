@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.nodes.pools import NodeFileError, NodeSpec, Pool, read_pools, specs
+from scheduler.model.devices import WHOLE_GPU, Inventory, Slot
 from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Node
+from scheduler.model.platforms import memory_mib_of
 from scheduler.model.selection import Taint
 from simulations.loads.files import BadTrace
 from simulations.loads.table import rows
@@ -40,6 +42,26 @@ def pooled(pools: Sequence[Pool]) -> tuple[Node, ...]:
 def gpus_per_node(nodes: Sequence[Node]) -> int:
     """GPUs of the largest node."""
     return max((node.allocatable.get(GPU, 0) for node in nodes), default=0)
+
+
+def inventory(node: Node) -> Inventory:
+    """What an agent would say of the node: equal devices, all well, as many as it offers."""
+    memory_bytes = memory_mib_of(node.labels) << 20
+    slots = tuple(
+        Slot(
+            uuid=f"GPU-{node.name}-{number}",
+            resource=WHOLE_GPU,
+            memory_bytes=memory_bytes,
+            is_usable=True,
+        )
+        for number in range(node.allocatable.get(GPU, 0))
+    )
+    return Inventory(node=node.name, is_ready=True, probed_s=0.0, slots=slots)
+
+
+def device_numbers(uuids: Sequence[str]) -> tuple[int, ...]:
+    """The numbers on their node of devices that ``inventory`` named."""
+    return tuple(int(uuid.rpartition("-")[2]) for uuid in uuids)
 
 
 def _node(spec: NodeSpec) -> Node:

@@ -59,6 +59,7 @@ class Story(Struct, gc=False):
 @dataclass(frozen=True, slots=True)
 class Stay:
     """``pods`` pods of a job with ``gpus`` in all on one node, from their Bindings to its end or eviction.
+    ``devices``: which of the node's, by their numbers, where that is known.
 
     They hold their GPUs all that time, and work from ``works_s`` on: once enough of the gang is there and
     what a restart costs is over.
@@ -70,7 +71,8 @@ class Stay:
     from_s: float
     to_s: float
     works_s: float
-    gpus: int
+    gpus: float
+    devices: tuple[int, ...] = ()
 
 
 class Stays(Sequence[Stay]):
@@ -78,8 +80,10 @@ class Stays(Sequence[Stay]):
 
     def __init__(self) -> None:
         self._jobs, self._nodes = array("l"), array("l")
-        self._pods, self._gpus = array("l"), array("l")
+        self._pods, self._gpus = array("l"), array("d")
         self._from_s, self._to_s, self._works_s = array("d"), array("d"), array("d")
+        #: By place in the order, of those of which it is known.
+        self._devices: dict[int, tuple[int, ...]] = {}
         self._names: list[str] = []
         self._code: dict[str, int] = {}
 
@@ -87,6 +91,8 @@ class Stays(Sequence[Stay]):
         code = self._code.setdefault(stay.node, len(self._names))
         if code == len(self._names):
             self._names.append(stay.node)
+        if stay.devices:
+            self._devices[len(self)] = stay.devices
         self._jobs.append(stay.job)
         self._nodes.append(code)
         self._pods.append(stay.pods)
@@ -112,6 +118,7 @@ class Stays(Sequence[Stay]):
             to_s=self._to_s[at],
             works_s=self._works_s[at],
             gpus=self._gpus[at],
+            devices=self._devices.get(at % len(self), ()) if self._devices else (),
         )
 
     def __iter__(self) -> Iterator[Stay]:
@@ -187,15 +194,15 @@ class Curve:
 
     at_s: array[float] = field(default_factory=lambda: array("d"))
     #: GPUs that running pods hold, and GPUs of the nodes.
-    allocated: array[int] = field(default_factory=lambda: array("l"))
+    allocated: array[float] = field(default_factory=lambda: array("d"))
     capacity: array[int] = field(default_factory=lambda: array("l"))
     waiting_jobs: array[int] = field(default_factory=lambda: array("l"))
-    waiting_gpus: array[int] = field(default_factory=lambda: array("l"))
+    waiting_gpus: array[float] = field(default_factory=lambda: array("d"))
     #: Free GPUs on nodes that hold pods: what is left over between them.
-    scattered: array[int] = field(default_factory=lambda: array("l"))
+    scattered: array[float] = field(default_factory=lambda: array("d"))
 
     def add(
-        self, at_s: float, *, allocated: int, capacity: int, jobs: int, gpus: int, scattered: int
+        self, at_s: float, *, allocated: float, capacity: int, jobs: int, gpus: float, scattered: float
     ) -> None:
         """Append a step, or replace the one of the same instant."""
         if self.at_s and self.at_s[-1] == at_s:

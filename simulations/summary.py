@@ -68,6 +68,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _REASONS_MAX = 20
+#: The size class of jobs that share one GPU with others.
+BELOW_ONE = "below 1"
 
 
 def summarise(outcome: Outcome, *, policy: str = "") -> Summary:
@@ -159,15 +161,18 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def size_class(gpus: int) -> str:
+def size_class(gpus: float) -> str:
     """The GPUs of a job as the range from above one power of two up to the next: 3-4, 5-8, 9-16 ..."""
-    most = 1 << max(0, gpus - 1).bit_length()
-    return str(gpus) if gpus <= 2 else f"{most // 2 + 1}-{most}"
+    if 0 < gpus < 1:
+        return BELOW_ONE
+    whole = math.ceil(gpus)
+    most = 1 << max(0, whole - 1).bit_length()
+    return str(whole) if whole <= 2 else f"{most // 2 + 1}-{most}"
 
 
-def least_gpus(name: str) -> int:
-    """The fewest GPUs of a size class, by its name."""
-    return int(name.partition("-")[0])
+def least_gpus(name: str) -> float:
+    """About the fewest GPUs of a size class, by its name: classes in order of it are in order of size."""
+    return 0.5 if name == BELOW_ONE else int(name.partition("-")[0])
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +209,7 @@ def means(curve: Curve, from_s: float, to_s: float) -> Means:
 
 
 def _grouped(
-    stories: Sequence[Story], keys: Sequence[str], order: Callable[[str], int | str]
+    stories: Sequence[Story], keys: Sequence[str], order: Callable[[str], float | str]
 ) -> dict[str, Figures]:
     groups: dict[str, list[Story]] = {}
     for story, key in zip(stories, keys, strict=True):

@@ -6,6 +6,7 @@ It answers the gang machine's instructions by the table in ``scheduler.gangs.eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from msgspec import structs
@@ -13,13 +14,13 @@ from msgspec import structs
 from scheduler.gangs import events
 from scheduler.gangs.attempt import Attempt
 from scheduler.gangs.words import GANG, MIN_MEMBER, TOPOLOGY_REQUIRED
-from scheduler.model.devices import DEVICES
+from scheduler.model.devices import DEVICES, DeviceAsk
 from scheduler.model.gang import GangKey
 from scheduler.model.objects import CPU, GPU, MEMORY, PODS, Pod, Shape
 from scheduler.model.selection import NodeTerm, Requirement
 from scheduler.service import ATTAINED, ESTIMATE
 from simulations.nodes import MODEL_LABEL
-from simulations.workload import Job
+from simulations.workload import MILLI, Job
 
 SCHEDULER_NAME = "stowplan"
 _Words = tuple[tuple[str, str], ...]
@@ -135,7 +136,7 @@ class VirtualCluster:
     def _shape(self, job: Job, rank: int) -> Shape:
         """Equal requests are one object, as the parser makes them."""
         gpus = job.gpus_of(rank)
-        key = (gpus, job.cpu_milli, job.memory_mib, job.models)
+        key = (gpus, job.share_milli, job.cpu_milli, job.memory_mib, job.models)
         known = self._shapes.get(key)
         if known is None:
             asked = {CPU: job.cpu_milli, MEMORY: job.memory_mib << 20, GPU: gpus, PODS: 1}
@@ -143,8 +144,9 @@ class VirtualCluster:
             if job.models:
                 wanted = Requirement(key=MODEL_LABEL, operator="In", values=job.models)
                 terms = (NodeTerm(expressions=(wanted,)),)
+            ask = DeviceAsk(milli=job.share_milli) if job.share_milli else None
             requests = tuple(sorted((name, amount) for name, amount in asked.items() if amount))
-            known = self._shapes[key] = Shape(requests=requests, node_terms=terms)
+            known = self._shapes[key] = Shape(requests=requests, node_terms=terms, ask=ask)
         return known
 
     def _pod(self, job: Job, shape: Shape, words: _Words, uid: str, rank: int) -> Pod:
@@ -168,6 +170,13 @@ class VirtualCluster:
             gates=(),
             created_s=job.submit_s,
         )
+
+
+@lru_cache(maxsize=1_024)
+def milli_of(shape: Shape) -> int:
+    """Thousandths of a GPU that one pod holds; a share by memory counts as nothing."""
+    share = 0 if shape.ask is None else shape.ask.milli
+    return MILLI * dict(shape.requests).get(GPU, 0) + share
 
 
 def _gang(index: int) -> str:

@@ -16,14 +16,15 @@ import msgspec
 
 from scheduler.gangs.registry import resolve
 from scheduler.model.gang import GangKey
-from scheduler.model.objects import Node, Pod
+from scheduler.model.objects import GPU, Node, Pod
 from scheduler.model.plan import Budget, Clearing, Plan, Policy
 from simulations.lengths import Lengths
 from simulations.shell import Shell
 from simulations.snapshots import ClusterSnapshot
 from simulations.submitted import Submitted
 from simulations.teams import Teams
-from simulations.virtual import VirtualCluster
+from simulations.virtual import VirtualCluster, milli_of
+from simulations.workload import gpus as in_gpus
 
 CYCLES_MAX = 20_000
 #: The least time between two cycles, as live.
@@ -69,6 +70,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     before_s: float | None
     after_s: float | None
     message: str
+    #: Of the pods that wait, or had to leave.
+    gpus: float = 0.0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,11 @@ class Course:
     messages: dict[str, str] = field(default_factory=dict)
     displaced: list[Displaced] = field(default_factory=list)
     endless: int = 0
+    #: Thousandths of a GPU of ``waiting`` and of ``again``, by gang; and those held, from when on.
+    milli: dict[str, int] = field(default_factory=dict)
+    held: list[tuple[float, int]] = field(default_factory=list)
+    #: GPUs of the nodes that pods may go to.
+    capacity: int = 0
     #: What says when a gang ends, by gang.
     ends_by: dict[str, str] = field(default_factory=dict)
 
@@ -103,10 +111,23 @@ def what_if(
     snapshot: ClusterSnapshot, change: Change, *, policy: Policy, budget: Budget, horizon_s: float
 ) -> Answer:
     """What starts, when, and who is displaced, with the change and without it."""
-    submitted = {gang_name(pod) for pod in change.submits.pods}
+    before, after = courses(snapshot, change, policy=policy, budget=budget, horizon_s=horizon_s)
+    return answered(before, after, change, horizon_s)
+
+
+def courses(
+    snapshot: ClusterSnapshot, change: Change, *, policy: Policy, budget: Budget, horizon_s: float
+) -> tuple[Course, Course]:
+    """How the cluster goes on as it is, and with the change."""
     unchanged = Change(teams=Teams(units=change.teams.units), default_s=change.default_s)
     before = World(snapshot, unchanged, policy, budget, horizon_s).run()
     after = World(snapshot, change, change.policy or policy, change.budget or budget, horizon_s).run()
+    return before, after
+
+
+def answered(before: Course, after: Course, change: Change, horizon_s: float) -> Answer:
+    """What the two courses say."""
+    submitted = {gang_name(pod) for pod in change.submits.pods}
     pods = {**before.waiting, **after.again, **after.waiting}
     running = set(after.again) - set(after.waiting)
     starts = [
@@ -118,6 +139,7 @@ def what_if(
             before_s=0.0 if name in running else before.starts.get(name),
             after_s=after.starts.get(name),
             message=after.messages.get(name, ""),
+            gpus=in_gpus((after if name in after.milli else before).milli.get(name, 0)),
         )
         for name, count in pods.items()
     ]
@@ -168,11 +190,15 @@ class World:
         snapshot.tell(self._shell.state)
         for pod in snapshot.pods:
             self._cluster.pods[pod.uid] = self._pods[pod.uid] = pod
+        self._held_milli = sum(_held(pod) for pod in snapshot.pods)
         self._apply(change)
+        nodes = self._shell.state.columns.nodes
+        self._course.capacity = sum(n.allocatable.get(GPU, 0) for n in nodes if not n.is_unschedulable)
 
     def run(self) -> Course:
         """Until nothing more is known to happen, or the horizon."""
         self._note_waiting()
+        self._hold(0)
         for key in self._shell.state.all_gang_keys():
             self._expect_end(key)
         self._course.endless = self._endless()
@@ -235,6 +261,7 @@ class World:
 
     def _bound(self, pod: Pod) -> None:
         self._pods[pod.uid] = pod
+        self._hold(_held(pod))
         key = self._shell.state.gang_of(pod.uid)
         if key is None:
             return
@@ -264,6 +291,7 @@ class World:
             return
         del self._ends[key]
         for pod in self._shell.state.members(key):
+            self._hold(-_held(pod))
             self._cluster.delete(pod.uid)
             self._pods.pop(pod.uid, None)
             self._shell.state.remove_pod(pod.uid)
@@ -280,6 +308,7 @@ class World:
     def _leave(self, pod: Pod, rule: str, beneficiary: str) -> None:
         """A pod was taken back: who owns it makes another, a pod of nobody is gone for good."""
         self._displace(pod, rule, beneficiary)
+        self._hold(-_held(pod))
         self._is_dirty = True
         key = resolve(pod)
         if isinstance(key, GangKey) and not any(p.holds_capacity for p in self._shell.state.members(key)):
@@ -289,6 +318,8 @@ class World:
             self._lives += 1
             name = gang_name(pod)
             self._course.again[name] = self._course.again.get(name, 0) + 1
+            if name not in self._course.waiting:
+                self._course.milli[name] = self._course.milli.get(name, 0) + milli_of(pod.shape)
             if name not in self._course.waiting:
                 self._course.starts.pop(name, None)
             fresh = replace(
@@ -316,7 +347,14 @@ class World:
 
     def _note_waiting(self) -> None:
         for gang in self._shell.state.snapshot(self._now_s).gangs:
-            self._course.waiting[self._name(gang.key)] = len(gang.pods)
+            name = self._name(gang.key)
+            self._course.waiting[name] = len(gang.pods)
+            self._course.milli[name] = sum(milli_of(pod.shape) for pod in gang.pods)
+
+    def _hold(self, milli: int) -> None:
+        """So many thousandths of a GPU are held from now on, more than before."""
+        self._held_milli += milli
+        self._course.held.append((self._now_s - self._from_s, self._held_milli))
 
     def _endless(self) -> int:
         """Running gangs of ours of which no end is known."""
@@ -327,6 +365,11 @@ class World:
     def _name(self, key: GangKey) -> str:
         members = self._shell.state.members(key)
         return gang_name(members[0]) if members else str(key)
+
+
+def _held(pod: Pod) -> int:
+    """Thousandths of a GPU that a pod holds now."""
+    return milli_of(pod.shape) if pod.holds_capacity else 0
 
 
 def gang_name(pod: Pod) -> str:

@@ -14,6 +14,8 @@ JOBS_MAX = 2_000_000
 PODS_MAX = 10_000
 GPUS_MAX = 64
 SECONDS_MAX = 1e10
+#: Thousandths of a GPU, in which shares are asked for and all GPUs are added up.
+MILLI = 1_000
 
 
 @like_dataclass
@@ -34,6 +36,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     min_pods: int = 1
     #: GPUs of the last pod, where they are fewer than those of the others.
     last_gpus: int | None = None
+    #: Thousandths of one GPU that each pod shares with others, in place of whole ones.
+    share_milli: int = 0
+    #: What sort of work it is, as tables of speeds name it.
+    kind: str = ""
     cpu_milli: int = 0
     memory_mib: int = 0
     #: GPU models allowed, as the label ``nvidia.com/gpu.product`` spells them; empty allows all.
@@ -46,8 +52,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     topology: str = ""
 
     @property
-    def total_gpus(self) -> int:
-        return self.gpus * (self.pods - 1) + self.gpus_of(self.pods - 1)
+    def total_milli(self) -> int:
+        """Thousandths of a GPU of all its pods."""
+        whole = self.gpus * (self.pods - 1) + self.gpus_of(self.pods - 1)
+        return MILLI * whole + self.share_milli * self.pods
+
+    @property
+    def total_gpus(self) -> float:
+        return gpus(self.total_milli)
 
     def gpus_of(self, rank: int) -> int:
         """GPUs of one pod, by its number from 0."""
@@ -92,6 +104,11 @@ class Workload:
     @property
     def gpu_seconds(self) -> float:
         return sum(job.total_gpus * job.duration_s for job in self.jobs)
+
+
+def gpus(milli: int) -> float:
+    """So many thousandths of a GPU in GPUs; a whole number of them is an integer."""
+    return milli / MILLI if milli % MILLI else milli // MILLI
 
 
 def workload(name: str, jobs: Iterable[Job]) -> Workload:

@@ -49,6 +49,12 @@ WarmUpOption = Annotated[
 HorizonOption = Annotated[
     str | None, typer.Option("--horizon", help="The run ends then, whatever runs or waits: 90min, 2h, 1d.")
 ]
+SidesOption = Annotated[
+    Path | None, typer.Option("--report", help="Write a page with all of it side by side; no network.")
+]
+SpeedsOption = Annotated[
+    Path | None, typer.Option("--speeds", help="How fast jobs run on each GPU model (CSV).")
+]
 CycleOption = Annotated[
     float, typer.Option("--cycle-seconds", min=0.001, help="Least time between scheduling cycles.")
 ]
@@ -202,6 +208,7 @@ def simulate(
     cycle_s: CycleOption = 0.01,
     warm_up: WarmUpOption = "0",
     horizon: HorizonOption = None,
+    speeds: SpeedsOption = None,
     output: Annotated[
         Literal["table", "json", "yaml", "parquet"],
         typer.Option("--output", "-o", help="Form of the figures; parquet writes tables of the whole run."),
@@ -217,7 +224,12 @@ def simulate(
     from scheduler.cli import simulate as command
 
     terms = command.terms(
-        restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s, warm_up=warm_up, horizon=horizon
+        restart_s=restart_s,
+        checkpoint_s=checkpoint_s,
+        cycle_s=cycle_s,
+        warm_up=warm_up,
+        horizon=horizon,
+        speeds=speeds,
     )
     chosen = command.setting(policy, teams=teams, terms=terms)
     code = command.simulate(
@@ -231,7 +243,7 @@ def simulate(
         tables=tables,
         asked=command.Asked(
             words=context.obj or [],
-            files=(cluster, policy, teams, events),
+            files=(cluster, policy, teams, events, speeds),
         ),
     )
     raise typer.Exit(code)
@@ -239,6 +251,7 @@ def simulate(
 
 @app.command()
 def compare(
+    context: typer.Context,
     load: Annotated[str, typer.Option("--load", help=LOAD_HELP)],
     alternatives: Annotated[
         list[Path] | None,
@@ -266,10 +279,12 @@ def compare(
     cycle_s: CycleOption = 0.01,
     warm_up: WarmUpOption = "0",
     horizon: HorizonOption = None,
+    speeds: SpeedsOption = None,
+    report: SidesOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Policies, clusters or teams on the same load: paired differences, with confidence intervals."""
-    from scheduler.cli.simulate import need, said_as, terms
+    from scheduler.cli.simulate import Asked, need, said_as, terms
 
     need("simulations.comparison")
     from scheduler.cli import compare as command
@@ -284,8 +299,15 @@ def compare(
         backend=backend,
         events=events,
         terms=terms(
-            restart_s=restart_s, checkpoint_s=checkpoint_s, cycle_s=cycle_s, warm_up=warm_up, horizon=horizon
+            restart_s=restart_s,
+            checkpoint_s=checkpoint_s,
+            cycle_s=cycle_s,
+            warm_up=warm_up,
+            horizon=horizon,
+            speeds=speeds,
         ),
+        report=report,
+        asked=Asked(words=context.obj or [], files=(speeds,)),
     )
     command.show(alternatives or (), options, output=output)
 
@@ -320,6 +342,7 @@ def snapshot(
 
 @app.command("what-if")
 def what_if(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A file of `stowplan snapshot`.")],
     add: Annotated[list[Path] | None, typer.Option("--add", help="Node file: these nodes join.")] = None,
     drain: Annotated[list[str] | None, typer.Option("--drain", help="Node that is drained.")] = None,
@@ -340,6 +363,7 @@ def what_if(
         str | None,
         typer.Option("--default-duration", help="How long gangs run that do not say it: 90min, 2h, 1d."),
     ] = None,
+    report: SidesOption = None,
     output: OutputOption = "table",
 ) -> None:
     """What would start, when, and who would be displaced, if something were different."""
@@ -355,6 +379,8 @@ def what_if(
         config=config,
         horizon_s=horizon_h * 3600,
         default_s=None if default_duration is None else time_of("--default-duration", default_duration),
+        report=report,
+        words=context.obj or [],
     )
     show(file, asked, output=output)
 

@@ -13,12 +13,13 @@ from scheduler.cli.accounts import show_account
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
 from scheduler.cli.progress import progress
-from scheduler.cli.simulate import Terms, changes, cluster_of, setting, title
+from scheduler.cli.simulate import Asked, Terms, again, changes, cluster_of, need, setting, title, write
 from scheduler.live.config import KIND
 from simulations.backends import NoBackend, backend
 from simulations.comparison import Alternative, Difference, compare, sweep
 from simulations.loads.files import BadTrace
-from simulations.loads.formats import is_generated
+from simulations.loads.formats import file_of, is_generated
+from simulations.speeds import BadSpeeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +36,15 @@ class Options:
     backend: str | None
     events: Path | None
     terms: Terms
+    report: Path | None
+    asked: Asked
 
 
 def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
     """Raises: Failure."""
     processes = _processes(options)
+    if options.report is not None:
+        need("simulations.report.sides")
     alternatives = _alternatives(files, options)
     made = is_generated(options.load)
     seeds: list[int | None] = list(range(options.seeds)) if made else [None]
@@ -52,9 +57,13 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
             results = sweep(alternatives, options.load, seeds, processes=processes, done=tell)
     except NoBackend as error:
         raise Failure(str(error)) from error
-    except BadTrace as error:
+    except (BadTrace, BadSpeeds) as error:
         raise Failure(str(error), code=EXIT_USAGE) from error
     found = compare(results)
+    if options.report is not None:
+        from simulations.report.sides import comparison_page
+
+        write(options.report, comparison_page(found, results, again(_asked(files, options))))
     if output != "table":
         emit(found, output)
         return
@@ -67,6 +76,12 @@ def show(files: Sequence[Path], options: Options, *, output: Output) -> None:
         for row in rows:
             if row.left_out:
                 print(f"{row.figure}: {row.left_out:,} jobs are left out, which have it not in both")
+
+
+def _asked(files: Sequence[Path], options: Options) -> Asked:
+    """With the files that the alternatives and the load are."""
+    own = (file_of(options.load), *files, *options.teams, options.cluster, options.policy, options.events)
+    return replace(options.asked, files=(*own, *options.asked.files))
 
 
 def _processes(options: Options) -> int | None:

@@ -19,12 +19,14 @@ from scheduler.model.objects import Node
 from scheduler.model.plan import Budget
 from simulations.engine import Engine, Setting
 from simulations.loads.files import BadTrace
-from simulations.loads.formats import is_generated, load
+from simulations.loads.formats import file_of, is_generated, load
 from simulations.loads.registry import named
 from simulations.manifests import BadManifest
 from simulations.node_events import BadEvents, NodeChange, read_events
 from simulations.nodes import BadCluster, read_nodes
 from simulations.outcome import Outcome
+from simulations.report.repeat import Repeat
+from simulations.speeds import BadSpeeds, Speeds, read_speeds
 from simulations.summary import Figures, Summary, summarise
 from simulations.teams import Teams, read_teams
 from simulations.times import BadTime, seconds_of
@@ -50,6 +52,7 @@ class Terms:
     cycle_s: float = 0.01
     warm_up_s: float = 0.0
     horizon_s: float | None = None
+    speeds: Speeds | None = None
 
     def __post_init__(self) -> None:
         if self.horizon_s is not None and self.horizon_s <= self.warm_up_s:
@@ -58,10 +61,21 @@ class Terms:
 
 
 def terms(
-    *, restart_s: float, checkpoint_s: float, cycle_s: float, warm_up: str, horizon: str | None
+    *,
+    restart_s: float,
+    checkpoint_s: float,
+    cycle_s: float,
+    warm_up: str,
+    horizon: str | None,
+    speeds: Path | None,
 ) -> Terms:
     """As the options of that name say. Raises: Failure."""
+    try:
+        known = None if speeds is None else read_speeds(speeds)
+    except BadSpeeds as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
     return Terms(
+        speeds=known,
         restart_s=restart_s,
         checkpoint_s=checkpoint_s,
         cycle_s=cycle_s,
@@ -105,8 +119,7 @@ def simulate(
     else:
         emit(summary, output)
     if report is not None:
-        trace = None if is_generated(said) else Path(said)
-        _write_page(report, outcome, summary, replace(asked, files=(trace, *asked.files)))
+        _write_page(report, outcome, summary, replace(asked, files=(file_of(said), *asked.files)))
     return 0
 
 
@@ -120,11 +133,27 @@ def need(module: str) -> None:
 
 
 def _write_page(path: Path, outcome: Outcome, summary: Summary, asked: Asked) -> None:
-    from simulations.report.page import write_page
+    from simulations.report.page import page
+
+    write(path, page(outcome, summary, again(asked)))
+
+
+def again(asked: Asked) -> Repeat:
+    """How to have the same again. Raises: Failure."""
     from simulations.report.repeat import repeat
 
     try:
-        write_page(path, outcome, summary, repeat(asked.words, asked.files))
+        return repeat(asked.words, asked.files)
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}; give a readable file") from error
+
+
+def write(path: Path, text: str) -> None:
+    """A page, and where it is. Raises: Failure."""
+    from simulations.report import page
+
+    try:
+        page.write(path, text)
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}; give a file that can be written") from error
     print(f"report: {path}", file=sys.stderr)
@@ -199,12 +228,16 @@ def setting(
         warm_up_s=terms.warm_up_s,
         horizon_s=terms.horizon_s,
         healing=configuration.gangs.as_healing(),
+        speeds=terms.speeds,
     )
 
 
 def run(jobs: Workload, nodes: Sequence[Node], chosen: Setting, label: str = "") -> Outcome:
-    """Simulate, with a progress bar where somebody watches."""
-    engine = Engine(jobs, nodes, chosen)
+    """Simulate, with a progress bar where somebody watches. Raises: Failure."""
+    try:
+        engine = Engine(jobs, nodes, chosen)
+    except BadSpeeds as error:
+        raise Failure(str(error), code=EXIT_USAGE) from error
     with progress(label or jobs.name, len(jobs.jobs), "jobs") as tell:
         return engine.run() if tell is None else engine.run(lambda ended, _: tell(ended))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from scheduler.cli.failure import EXIT_USAGE, Failure
 from scheduler.cli.output import Output, emit, table
-from scheduler.cli.simulate import cluster_of, setting
+from scheduler.cli.simulate import Asked as Repeated
+from scheduler.cli.simulate import again, cluster_of, need, setting, write
 from scheduler.cli.units import duration
 from scheduler.gangs.groups import MAX_EXEC_TIME
 from scheduler.service import ESTIMATE
@@ -16,7 +17,7 @@ from simulations.lengths import DEADLINE, DEFAULT
 from simulations.manifests import BadManifest
 from simulations.snapshots import BadSnapshot, ClusterSnapshot, read_snapshot
 from simulations.submitted import Submitted, read_manifests
-from simulations.whatif import Answer, Change, Displaced, Start, what_if
+from simulations.whatif import Answer, Change, Displaced, Start, answered, courses
 
 NEVER = "not within {}"
 #: What stands behind an expected end, by ``simulations.lengths``.
@@ -41,17 +42,31 @@ class Asked:
     config: Path | None
     horizon_s: float
     default_s: float | None
+    report: Path | None = None
+    words: Sequence[str] = ()
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        return (*self.adds, self.teams, *self.submits, self.policy, self.config)
 
 
 def show(file: Path, asked: Asked, *, output: Output) -> None:
     """Raises: Failure."""
+    if asked.report is not None:
+        need("simulations.report.before_after")
     try:
         snapshot = read_snapshot(file)
         change = _change(snapshot, asked)
     except (BadSnapshot, BadManifest) as error:
         raise Failure(str(error), code=EXIT_USAGE) from error
     now = setting(asked.config)
-    found = what_if(snapshot, change, policy=now.policy, budget=now.budget, horizon_s=asked.horizon_s)
+    before, after = courses(snapshot, change, policy=now.policy, budget=now.budget, horizon_s=asked.horizon_s)
+    found = answered(before, after, change, asked.horizon_s)
+    if asked.report is not None:
+        from simulations.report.before_after import what_if_page
+
+        once_more = again(Repeated(words=asked.words, files=(file, *asked.files)))
+        write(asked.report, what_if_page(found, before, after, once_more))
     if output != "table":
         emit(found, output)
         return

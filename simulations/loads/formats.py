@@ -48,13 +48,22 @@ def load(said: str, nodes: Sequence[Node], *, seed: int | None = None) -> Worklo
     if is_generated(said):
         generator = next(one for one in GENERATORS if one.name == name)
         return generator.make(rest, nodes, seed)
-    is_said = name in BY_NAME and bool(rest) and not Path(said).exists()
+    path = file_of(said) or Path(said)
+    is_said = path != Path(said)
     return read(
-        Path(rest if is_said else said),
+        path,
         per_node=max(1, gpus_per_node(nodes)),
         form=named(name) if is_said else None,
         models=sorted({node.labels[MODEL_LABEL] for node in nodes if MODEL_LABEL in node.labels}),
     )
+
+
+def file_of(said: str) -> Path | None:
+    """The file of a load, without the format that it is said to have; None of an invented one."""
+    name, _, rest = said.partition(":")
+    if is_generated(said):
+        return None
+    return Path(rest if name in BY_NAME and rest and not Path(said).exists() else said)
 
 
 def is_generated(said: str) -> bool:

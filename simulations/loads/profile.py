@@ -9,6 +9,7 @@ import msgspec
 from scheduler.model.objects import GPU, Node
 from simulations.summary import least_gpus, quantile, size_class
 from simulations.workload import Account, Job, Workload
+from simulations.workload import gpus as in_gpus
 
 HOUR_S = 3_600.0
 
@@ -47,7 +48,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     jobs_an_hour: float
     gpu_hours: float
     mean_gpus: float
-    peak_gpus: int
+    peak_gpus: float
     teams: int
     estimated_share: float
     sizes: tuple[SizeClass, ...]
@@ -85,17 +86,17 @@ def _load(found: Workload, span_s: float, nodes: Sequence[Node]) -> Load:
     )
 
 
-def _peak(jobs: Sequence[Job]) -> int:
+def _peak(jobs: Sequence[Job]) -> float:
     """The most GPUs at once when every job starts as it is submitted; one that ends makes room first."""
     moves = sorted(
-        [(job.submit_s, 1, job.total_gpus) for job in jobs if job.duration_s]
-        + [(job.submit_s + job.duration_s, 0, -job.total_gpus) for job in jobs if job.duration_s]
+        [(job.submit_s, 1, job.total_milli) for job in jobs if job.duration_s]
+        + [(job.submit_s + job.duration_s, 0, -job.total_milli) for job in jobs if job.duration_s]
     )
     used = peak = 0
-    for _, _, gpus in moves:
-        used += gpus
+    for _, _, milli in moves:
+        used += milli
         peak = max(peak, used)
-    return peak
+    return in_gpus(peak)
 
 
 def _sizes(found: Workload) -> list[SizeClass]:

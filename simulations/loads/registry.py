@@ -8,6 +8,7 @@ from typing import Final
 from simulations.loads.files import PARQUET, BadTrace, bare, magic, open_text
 from simulations.loads.readers import (
     acme,
+    alea,
     audit,
     chronus,
     gavel,
@@ -45,6 +46,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     chronus.FORMAT,
     pollux.FORMAT,
     sia.FORMAT,
+    alea.FORMAT,
     swf.FORMAT,
     slurm.FORMAT,
     philly.FORMAT,
@@ -66,20 +68,20 @@ def named(name: str) -> Format:
 
 
 def recognise(path: Path) -> Format:
-    """The format of a file: by its name's ending, by how a document begins, or by all of a table's columns.
+    """The format of a file: by how a document begins, by its name's ending, or by all of a table's columns.
 
     Raises: BadTrace naming the columns that are there, and the nearest format.
     """
     ending = bare(path).suffix.lower()
-    for form in FORMATS:
-        if form.ending and form.ending == ending:
-            return form
+    named_so = next((form for form in FORMATS if form.ending and form.ending == ending), None)
     if not magic(path).startswith(PARQUET):
         with open_text(path) as file:
             text = file.read(_HEAD_CHARS)
         for form in FORMATS:
             if form.recognises is not None and form.recognises(text):
                 return form
+    if named_so is not None:
+        return named_so
     columns = header(path)
     for form in FORMATS:
         if form.needs and form.distance(columns) == ((), ()):

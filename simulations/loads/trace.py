@@ -18,7 +18,7 @@ UNPARSED: Final = "failed to parse"
 DUPLICATE: Final = "duplicate id"
 ENDS_EARLY: Final = "ends before it starts"
 TOO_LARGE: Final = f"more than {PODS_MAX:,} pods, each on one of the largest nodes"
-SHARE: Final = "a share of a GPU counts as a whole one"
+SHARE: Final = "a share of a GPU that could not be asked for as one counts as a whole GPU"
 #: A file of which more cannot be parsed is another file, or broken.
 UNPARSED_SHARE_MAX: Final = 0.1
 _LINES_MAX: Final = 5
@@ -221,7 +221,7 @@ def good_rows(source: Source, tally: Tally) -> Iterator[Row]:
 
 def of_gpus(
     gpus: int, source: Source, *, name: str, submit_s: float, duration_s: float, estimate_s: float | None,
-    team: str = "default",
+    team: str = "default", kind: str = "",
 ) -> Job:  # fmt: skip
     """A job that the trace knows by its GPUs alone. Raises: Left where it has none."""
     if not gpus:
@@ -239,6 +239,7 @@ def of_gpus(
         min_pods=pods,
         last_gpus=last,
         team=team,
+        kind=kind,
     )
 
 

@@ -135,10 +135,10 @@ def teams(outcome: Outcome, found: Series, clock: Clock) -> Chart:
         colour = COLOURS[number]
         used = rounded(np.array([moment.used.get(name, 0.0) for moment in moments]))
         due = rounded(np.array([moment.due.get(name, 0.0) for moment in moments]))
-        data.append(_line(f"{name} holds", at, used, colour))
-        data.append(_line(f"{name} is due", at, due, colour) | {"line": _dash(colour)})
-        shown = [_n(sum(values) / len(values)) for values in (used, due)]
-        rows.append([name, *shown, _n(max(used)), _n(max(due))])
+        data.append(step_line(f"{name} holds", at, used, colour))
+        data.append(step_line(f"{name} is due", at, due, colour) | {"line": dashed(colour)})
+        shown = [amount(sum(values) / len(values)) for values in (used, due)]
+        rows.append([name, *shown, amount(max(used)), amount(max(due))])
     return Chart(
         id="teams",
         title=title,
@@ -157,7 +157,7 @@ def completion(outcome: Outcome) -> Chart:
     unit_s, unit = unit_of(ended[-1] if ended else 0.0)
     shares = np.linspace(0.0, 1.0, PERCENTS + 1)
     values = rounded(np.array([quantile(ended, share) / unit_s for share in shares.tolist()]), 4)
-    line = _line("ended jobs", values, rounded(100 * shares), COLOURS[0])
+    line = step_line("ended jobs", values, rounded(100 * shares), COLOURS[0])
     return Chart(
         id="completion",
         title="Completion times",
@@ -188,7 +188,7 @@ def waits(outcome: Outcome) -> Chart:
 
     box: Trace = {"type": "box", "x": [f"{name} GPUs" for name in told], "name": "wait"}
     box |= {"lowerfence": at(0.05), "q1": at(0.25), "median": at(0.5), "q3": at(0.75), "upperfence": at(0.95)}
-    box |= {"marker": {"color": COLOURS[0]}, "showlegend": False}
+    box |= {"line": {"color": COLOURS[0]}, "showlegend": False}
     rows = [
         [f"{name} GPUs", f"{len(groups[name]):,}", f"{len(groups[name]) - len(found[name]):,}"]
         + [duration(quantile(found[name], share)) for share in (0.5, 0.95, 1.0)]
@@ -223,7 +223,11 @@ def devices(found: DeviceMap, over: Series, clock: Clock) -> Chart:
         id="devices",
         title="Devices through time",
         text=f"One row a {what}, in the order of the cluster; the darker, the more of the time it is held."
-        + (" Pods take the lowest free GPUs of their node." if found.is_by_device else ""),
+        + (
+            " Pods take the lowest free GPUs of their node."
+            if found.is_by_device and not found.is_told
+            else ""
+        ),
         data=[trace],
         layout={
             "height": max(260, min(900, 90 + 9 * len(found.rows))),
@@ -250,7 +254,7 @@ def _over_time(
     """Lines of means over bins; the table has means over fewer bins."""
     at = clock(found.edges_s[:-1])
     data = [
-        _line(label, at, rounded(values), COLOURS[i % len(COLOURS)])
+        step_line(label, at, rounded(values), COLOURS[i % len(COLOURS)])
         | ({"fill": "tozeroy"} if label in filled else {})
         | ({"stackgroup": "all"} if stacked else {})
         for i, (label, values) in enumerate(lines.items())
@@ -258,7 +262,7 @@ def _over_time(
     bins = len(found.edges_s) - 1
     per_row = -(-bins // TABLE_ROWS)
     rows = [
-        [_n(at[i]), *(_n(float(values[i : i + per_row].mean())) for values in lines.values())]
+        [amount(at[i]), *(amount(float(values[i : i + per_row].mean())) for values in lines.values())]
         for i in range(0, bins, per_row)
     ]
     return Chart(
@@ -281,7 +285,7 @@ def _largest(by_team: Mapping[str, Floats]) -> dict[str, Floats]:
     return lines
 
 
-def _line(name: str, x: Sequence[float], y: Sequence[float], colour: str) -> Trace:
+def step_line(name: str, x: Sequence[float], y: Sequence[float], colour: str) -> Trace:
     """A step line: each value holds until the next."""
     return {
         "type": "scatter",
@@ -293,9 +297,9 @@ def _line(name: str, x: Sequence[float], y: Sequence[float], colour: str) -> Tra
     }
 
 
-def _dash(colour: str) -> dict[str, object]:
+def dashed(colour: str) -> dict[str, object]:
     return {"shape": "hv", "color": colour, "width": 1.5, "dash": "dot"}
 
 
-def _n(value: float) -> str:
+def amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"

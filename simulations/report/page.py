@@ -35,26 +35,38 @@ _COLUMNS = (
 
 def page(outcome: Outcome, summary: Summary, again: Repeat | None = None) -> str:
     """The page as HTML. Nothing in it is taken from anywhere but the outcome and how to have it again."""
-    environment = Environment(
-        loader=PackageLoader("simulations.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    found = charts(outcome)
-    return environment.get_template("page.html").render(
+    return rendered(
+        "page.html",
+        charts(outcome),
+        ASSUMPTIONS,
+        again,
         summary=summary,
         facts=_facts(summary),
         columns=[title for _, title in _COLUMNS],
         groups=_groups(summary),
-        charts=[(chart, picture(chart)) for chart in found],
-        assumptions=ASSUMPTIONS,
-        again=again,
-        data=_inert(found),
     )
 
 
-def write_page(path: Path, outcome: Outcome, summary: Summary, again: Repeat | None = None) -> None:
+def rendered(
+    template: str, found: list[Chart], assumptions: str, again: Repeat | None, **fields: object
+) -> str:
+    """A page of charts by its template; names in it are escaped."""
+    environment = Environment(
+        loader=PackageLoader("simulations.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(
+        charts=[(chart, picture(chart)) for chart in found],
+        assumptions=assumptions,
+        again=again,
+        data=_inert(found),
+        **fields,
+    )
+
+
+def write(path: Path, text: str) -> None:
     """Raises: OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(outcome, summary, again), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
 
 
 def _inert(found: list[Chart]) -> Markup:

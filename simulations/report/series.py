@@ -42,12 +42,39 @@ class Series:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DeviceMap:
     """``held``: float64[rows, B], the share of the row's GPUs that is held. A row is one GPU where there are
-    few, else one node or several nodes of one after another.
+    few, else one node or several nodes of one after another. ``is_told``: the planner chose the GPUs shown.
     """
 
     rows: tuple[str, ...]
     held: Floats
     is_by_device: bool
+    is_told: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Timeline:
+    """A run, short enough to be sent: means over bins, as in ``Series``. Times count from the
+    first submission.
+    """
+
+    edges_s: Floats
+    capacity: Floats
+    allocated: Floats
+    waiting_jobs: Floats
+
+    def over(self, values: Floats, at: Floats) -> Floats:
+        """Some of these values as means over other bins; after the end of the run there are none."""
+        return steps(self.edges_s.tolist(), [*values.tolist(), 0.0], at)
+
+
+def timeline(outcome: Outcome, bins: int = BINS) -> Timeline:
+    curve, at = outcome.curve, edges(outcome, bins)
+    return Timeline(
+        edges_s=at - at[0],
+        capacity=steps(curve.at_s, curve.capacity, at),
+        allocated=steps(curve.at_s, curve.allocated, at),
+        waiting_jobs=steps(curve.at_s, curve.waiting_jobs, at),
+    )
 
 
 def edges(outcome: Outcome, bins: int = BINS) -> Floats:
@@ -78,7 +105,7 @@ def series(outcome: Outcome, bins: int = BINS) -> Series:
     )
 
 
-def steps(at_s: Sequence[float], values: Sequence[int], at: Floats) -> Floats:
+def steps(at_s: Sequence[float], values: Sequence[float], at: Floats) -> Floats:
     """Means over bins of a step function: ``values[i]`` from ``at_s[i]`` on, 0 before the first."""
     if not at_s:
         return np.zeros(len(at) - 1)
@@ -103,7 +130,7 @@ def held(begins: Floats, ends: Floats, weights: Floats, rows: Indices, count: in
 
 
 def device_map(outcome: Outcome, bins: int = BINS) -> DeviceMap:
-    """Who held which GPU when. Devices are numbered as a kubelet would: each pod takes the lowest free."""
+    """Who held which GPU when, and how much of it."""
     at, sizes = edges(outcome, bins), _sizes(outcome)
     stays = [stay for stay in outcome.stays if stay.to_s > stay.from_s and stay.gpus]
     if sum(sizes.values()) <= ROWS_MAX:
@@ -125,21 +152,25 @@ def _by_device(outcome: Outcome, stays: Sequence[Stay], sizes: Mapping[str, int]
     for name in sizes:
         first[name] = sum(sizes[known] for known in first)
     spans = [
-        (first[stay.node] + device, stay)
+        (first[stay.node] + device, stay, stay.gpus / len(devices))
         for stay, devices in zip(stays, devices_of(outcome, stays), strict=True)
         for device in devices
         if device < sizes[stay.node]
     ]
-    rows = np.array([row for row, _ in spans], dtype=np.intp)
-    begins, ends = _times([stay for _, stay in spans])
-    count = sum(sizes.values())
-    found = held(begins, ends, np.ones(len(spans)), rows, count, at)
+    rows = np.array([row for row, _, _ in spans], dtype=np.intp)
+    begins, ends = _times([stay for _, stay, _ in spans])
+    parts = np.array([part for _, _, part in spans], dtype=np.float64)
+    found = held(begins, ends, parts, rows, sum(sizes.values()), at)
     labels = tuple(f"{name} GPU {i}" for name, size in sizes.items() for i in range(size))
-    return DeviceMap(rows=labels, held=found, is_by_device=True)
+    return DeviceMap(rows=labels, held=found, is_by_device=True, is_told=_are_told(stays))
 
 
 def devices_of(outcome: Outcome, stays: Sequence[Stay]) -> list[list[int]]:
-    """The devices of each stay on its node: the lowest that nobody holds, first come first."""
+    """The devices of each stay on its node: where it is not known which, the lowest that nobody holds, first
+    come first.
+    """
+    if _are_told(stays):
+        return [list(stay.devices) for stay in stays]
     moves = sorted(
         [(stay.from_s, 1, i) for i, stay in enumerate(stays)]
         + [(stay.to_s, 0, i) for i, stay in enumerate(stays)]
@@ -158,6 +189,10 @@ def devices_of(outcome: Outcome, stays: Sequence[Stay]) -> list[list[int]]:
             device += 1
         used.update(found[i])
     return found
+
+
+def _are_told(stays: Sequence[Stay]) -> bool:
+    return all(stay.devices for stay in stays)
 
 
 def _times(stays: Sequence[Stay]) -> tuple[Floats, Floats]:

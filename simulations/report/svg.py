@@ -21,6 +21,9 @@ LEFT, RIGHT, TOP, BOTTOM = 70.0, 14.0, 28.0, 44.0
 #: About so many ticks on an axis; a letter of a legend is about so wide.
 TICKS: Final = 6
 LETTER: Final = 7.2
+#: What boxes show, and how much of a name's width they take.
+_QUARTILES: Final = ("lowerfence", "q1", "median", "q3", "upperfence")
+_BOXES: Final = 0.6
 #: Names of rows beside a map, at most.
 LABELS_MAX: Final = 24
 
@@ -88,39 +91,42 @@ def _steps(frame: _Frame, x: Sequence[float], y: Sequence[float]) -> str:
 
 
 def _boxes(chart: Chart) -> Markup:
-    """One box a name: quartiles, with whiskers."""
-    trace = chart.data[0]
-    names = _texts(trace["x"])
-    shares = ("lowerfence", "q1", "median", "q3", "upperfence")
-    rows = list(zip(*(_numbers(trace[share]) for share in shares), strict=True))
+    """Boxes beside each other over a name, one of each trace that has it: quartiles, with whiskers."""
+    names = list(dict.fromkeys(name for trace in chart.data for name in _texts(trace["x"])))
+    rows = [list(zip(*(_numbers(trace[share]) for share in _QUARTILES), strict=True)) for trace in chart.data]
     frame = _Frame(
         x=(-0.5, len(names) - 0.5),
-        y=_range(chart.layout, "yaxis", [value for row in rows for value in row]),
+        y=_range(chart.layout, "yaxis", [value for found in rows for row in found for value in row]),
     )
-    parts = [_grid(chart, frame, names)]
+    parts = [_grid(chart, frame, names), _legend(chart)]
+    width = _BOXES / len(chart.data)
+    for number, (trace, found) in enumerate(zip(chart.data, rows, strict=True)):
+        of = f"{trace['name']}, " if len(chart.data) > 1 else ""
+        for name, row in zip(_texts(trace["x"]), found, strict=True):
+            left = names.index(name) - _BOXES / 2 + number * width
+            parts.append(_box(frame, left, width, row, f"{of}{name}", _look(trace)[0]))
+    return _drawn(chart, frame, parts)
+
+
+def _box(frame: _Frame, left: float, width: float, row: Sequence[float], name: str, colour: str) -> Markup:
+    """One box, from ``left`` on, in names' widths."""
     box = Markup(
         '<g stroke="{c}"><path d="M{m} {low}V{high}"/><rect class="box" x="{l}" y="{q3}" width="{w}"'
         ' height="{h}" fill="{c}"/><path d="M{l} {mid}h{w}" class="thick"/><title>{told}</title></g>'
     )
-    for at, (name, row) in enumerate(zip(names, rows, strict=True)):
-        low, q1, middle, q3, high = (f"{frame.up(value):.1f}" for value in row)
-        left, width = frame.across(at - 0.3), frame.across(at + 0.3) - frame.across(at - 0.3)
-        told = f"{name}: 5 % {row[0]:g}, quartiles {row[1]:g}, {row[2]:g}, {row[3]:g}, 95 % {row[4]:g}"
-        parts.append(
-            box.format(
-                c=COLOURS[0],
-                m=f"{frame.across(at):.1f}",
-                low=low,
-                high=high,
-                l=f"{left:.1f}",
-                w=f"{width:.1f}",
-                q3=q3,
-                h=f"{float(q1) - float(q3):.1f}",
-                mid=middle,
-                told=told,
-            )
-        )
-    return _drawn(chart, frame, parts)
+    low, q1, middle, q3, high = (f"{frame.up(value):.1f}" for value in row)
+    return box.format(
+        c=colour,
+        m=f"{frame.across(left + width / 2):.1f}",
+        low=low,
+        high=high,
+        l=f"{frame.across(left):.1f}",
+        w=f"{frame.across(left + width) - frame.across(left):.1f}",
+        q3=q3,
+        h=f"{float(q1) - float(q3):.1f}",
+        mid=middle,
+        told=f"{name}: 5 % {row[0]:g}, quartiles {row[1]:g}, {row[2]:g}, {row[3]:g}, 95 % {row[4]:g}",
+    )
 
 
 def _heat(chart: Chart) -> Markup:

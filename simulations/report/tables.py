@@ -12,7 +12,8 @@ from simulations.outcome import Outcome
 
 Columns = Mapping[str, Sequence[object]]
 TEXTS = frozenset({"name", "team", "verdict", "stands", "job", "node"})
-PARTS = frozenset({"used_gpus", "due_gpus"})
+#: Of these there may be shares.
+PARTS = frozenset({"used_gpus", "due_gpus", "gpus", "allocated_gpus", "scattered_gpus", "waiting_gpus"})
 
 
 def tables(outcome: Outcome) -> dict[str, Columns]:
@@ -28,6 +29,7 @@ def tables(outcome: Outcome) -> dict[str, Columns]:
         "pods",
         "min_pods",
         "last_gpus",
+        "share_milli",
         "priority",
     )
     by_job: dict[str, Sequence[object]] = {

@@ -65,7 +65,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fgd_stream(traces: Path, seed: int) -> Workload:
-    """Pods one by one in the published order, never leaving. A share of a GPU asks for a whole one."""
+    """Pods one by one in the published order, never leaving, with their shares of GPUs."""
     pods = traces / "fgd-openb/pods/openb_pod_list_default.csv"
     order = traces / "fgd-openb/arrival_order/order_default.csv.gz"
     by_name = {job.name: job for job in read(pods).jobs}

@@ -10,13 +10,13 @@ import heapq
 from collections.abc import Sequence
 
 
-def starts(jobs: Sequence[tuple[float, float, int]], gpus: int, *, strict: bool) -> list[float | None]:
+def starts(jobs: Sequence[tuple[float, float, float]], gpus: int, *, strict: bool) -> list[float | None]:
     """When each (arrival, duration, GPUs) starts, by position; None where it never does."""
     found: list[float | None] = [None] * len(jobs)
     coming = sorted(range(len(jobs)), key=lambda job: jobs[job][0])
     queue: list[int] = []
-    ends: list[tuple[float, int]] = []
-    free, now, at = gpus, 0.0, 0
+    ends: list[tuple[float, float]] = []
+    free, now, at = float(gpus), 0.0, 0
     while at < len(coming) or ends:
         now = min(
             jobs[coming[at]][0] if at < len(coming) else float("inf"), ends[0][0] if ends else float("inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import pytest
@@ -24,15 +24,15 @@ def run(found: Sequence[Job], policy: Policy, **fields: object) -> Outcome:
     return Engine(workload("drawn", found), NODES, setting).run()
 
 
-def most_used(outcome: Outcome) -> dict[str, int]:
+def most_used(outcome: Outcome) -> dict[str, float]:
     """The most GPUs ever held on each node; a stay that ends leaves before one that begins."""
-    moves: list[tuple[float, int, str, int]] = []
+    moves: list[tuple[float, int, str, float]] = []
     for stay in outcome.stays:
         if stay.to_s > stay.from_s:
             gpus = stay.gpus
             moves += [(stay.from_s, 1, stay.node, gpus), (stay.to_s, 0, stay.node, -gpus)]
-    held: Counter[str] = Counter()
-    most: dict[str, int] = {}
+    held: dict[str, float] = defaultdict(float)
+    most: dict[str, float] = {}
     for _, _, name, gpus in sorted(moves):
         held[name] += gpus
         most[name] = max(most.get(name, 0), held[name])
@@ -55,14 +55,14 @@ def test_every_job_runs_whole_and_no_gpu_is_given_twice(
             assert story.ended_s - story.started_s >= least_s - 1e-6
     # Whatever comes and goes, a job has none of its pods or at least its minimum.
     moved: Counter[tuple[int, float]] = Counter()
-    gpus_moved: Counter[tuple[int, float]] = Counter()
+    gpus_moved: dict[tuple[int, float], float] = defaultdict(float)
     for stay in outcome.stays:
         moved[stay.job, stay.from_s] += stay.pods
         moved[stay.job, stay.to_s] -= stay.pods
         gpus_moved[stay.job, stay.from_s] += stay.gpus
         gpus_moved[stay.job, stay.to_s] -= stay.gpus
     held: Counter[int] = Counter()
-    gpus_held: Counter[int] = Counter()
+    gpus_held: dict[int, float] = defaultdict(float)
     for (job, at_s), pods in sorted(moved.items()):
         held[job] += pods
         gpus_held[job] += gpus_moved[job, at_s]

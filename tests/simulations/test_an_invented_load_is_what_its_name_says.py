@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_tails_are_as_heavy_as_asked(seed: int, alpha: float) -> None:
 def test_what_is_planted_asks_for_all_there_is(seed: int, waves: int, sizes: list[tuple[int, int]]) -> None:
     nodes = [node(f"n{i}", gpu=gpus, cpu=cpu) for i, (gpus, cpu) in enumerate(sizes)]
     found = load(f"planted:waves={waves},seed={seed}", nodes)
-    by_wave: Counter[float] = Counter()
+    by_wave: dict[float, float] = defaultdict(float)
     cpu_by_wave: Counter[float] = Counter()
     for job in found.jobs:
         by_wave[job.submit_s] += job.total_gpus

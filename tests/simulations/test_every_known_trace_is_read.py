@@ -63,6 +63,13 @@ def test_an_estimate_is_not_the_duration() -> None:
     by_name = {job.name: job for job in read(SAMPLES / "jobs.csv").jobs}
     assert (by_name["sweep-0"].duration_s, by_name["sweep-0"].estimate_s) == (1800.0, 2400.0)
     assert by_name["serve"].estimate_s is None
+    alea = {job.name: job for job in read(SAMPLES / "alea.swf").jobs}
+    assert [(alea[name].pods, alea[name].gpus) for name in ("job-1", "job-2", "job-4")] == [
+        (1, 8),
+        (2, 4),
+        (1, 1),
+    ]
+    assert (alea["job-2"].estimate_s, alea["job-4"].estimate_s) == (4000.0, 3600.0)
     swf = {job.name: job for job in read(SAMPLES / "small.swf").jobs}
     assert (swf["job-4"].duration_s, swf["job-4"].estimate_s) == (3600.0, 7200.0)
     assert (swf["job-4"].pods, swf["job-4"].gpus) == (2, 8)

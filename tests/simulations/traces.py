@@ -37,7 +37,8 @@ ALL: Final = (
     Sample(file="elasticflow.csv", form="elasticflow", records=50, jobs=50),
     Sample(file="gavel.csv", form="gavel", records=100, jobs=89, left=(("no speed", 11),)),
     Sample(file="gavel-physical.csv", form="gavel-physical", records=96, jobs=96),
-    Sample(file="openb.csv", form="openb", records=100, jobs=100),
+    # sum of num_gpu x gpu_milli / 1000 x (deletion - creation)
+    Sample(file="openb.csv", form="openb", records=100, jobs=100, gpu_seconds=126_580_208.24),
     Sample(
         file="helios.csv", form="helios", records=7, jobs=4,
         left=((NEVER, 1), (NO_GPUS, 1), ("duplicate", 1)),
@@ -49,7 +50,7 @@ ALL: Final = (
     Sample(
         file="pai_task_table.csv", form="pai", records=6, jobs=3,
         left=((NEVER, 1), (NO_GPUS, 1), (NO_END, 1)),
-        gpu_seconds=3600 + 4 * 7200 + 2 * 8 * 300, say=True,
+        gpu_seconds=0.5 * 3600 + 4 * 7200 + 2 * 8 * 300, say=True,
     ),
     Sample(file="chronus.csv", form="chronus", records=11, jobs=10, left=((NO_GPUS, 1),)),
     # the column gpu_time
@@ -61,6 +62,10 @@ ALL: Final = (
     Sample(
         file="small.swf", form="swf", records=4, jobs=3, left=((NEVER, 1),),
         gpu_seconds=8 * 600 + 120 + 16 * 3600,
+    ),
+    Sample(
+        file="alea.swf", form="alea", records=6, jobs=3, left=((NEVER, 1), (NO_GPUS, 1), ("GPUs that", 1)),
+        gpu_seconds=8 * 600 + 8 * 3600 + 1800,
     ),
     Sample(
         file="slurm.txt", form="slurm", records=13, jobs=5,

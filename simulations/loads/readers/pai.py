@@ -23,7 +23,7 @@ from simulations.loads.trace import (
     between,
     row_by_row,
 )
-from simulations.workload import GPUS_MAX, PODS_MAX, Job
+from simulations.workload import GPUS_MAX, MILLI, PODS_MAX, Job
 
 TASKS: Final = (
     "job_name", "task_name", "inst_num", "status", "start_time", "end_time", "plan_cpu", "plan_mem",
@@ -64,7 +64,8 @@ def _job(row: Row, submitted: dict[str, tuple[float, str]], tally: Tally) -> Job
     start_s, pods = row.optional_seconds("start_time"), row.whole("inst_num", 1, least=1, most=PODS_MAX)
     duration_s = between(start_s, row.optional_seconds("end_time"))
     said = submitted.get(row.text("job_name"))
-    if percent % PERCENT:
+    share_milli = math.ceil(percent / PERCENT * MILLI) % MILLI if percent < PERCENT else 0
+    if percent % PERCENT and not share_milli:
         tally.noted(SHARE, row.line)
     if said is None:
         tally.noted(STARTED, row.line)
@@ -72,7 +73,8 @@ def _job(row: Row, submitted: dict[str, tuple[float, str]], tally: Tally) -> Job
         name=f"{row.text('job_name')}-{row.text('task_name')}",
         submit_s=said[0] if said else start_s or 0.0,
         duration_s=duration_s,
-        gpus=math.ceil(percent / PERCENT),
+        gpus=0 if share_milli else math.ceil(percent / PERCENT),
+        share_milli=share_milli,
         pods=pods,
         min_pods=pods,
         team=tally.team(said[1]) if said else "default",

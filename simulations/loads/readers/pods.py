@@ -27,13 +27,17 @@ ESTIMATE: Final = "stowplan.dev/estimate-seconds"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """A pod that was there: ``line`` is where it stands, times in seconds since 1970."""
+    """A pod that was there: ``line`` is where it stands, times in seconds since 1970.
+
+    is_share: it shares one GPU, and ``gpus`` is 1; ``share_milli`` thousandths of it where it says so many.
+    """
 
     line: int
     pod: Pod
     gang: GangKey
     gpus: int
     is_share: bool
+    share_milli: int
     submit_s: float
     start_s: float | None
     end_s: float | None
@@ -53,7 +57,8 @@ def past(document: Object, line: int, where: str) -> Past:
     requests = dict(pod.shape.requests)
     if requests.get(GPU, 0) > GPUS_MAX:
         raise BadRow(f"{where}: expected at most {GPUS_MAX} GPUs, found {requests[GPU]:,}", line=line)
-    is_share = pod.shape.ask is not None and pod.shape.ask.is_share
+    ask = pod.shape.ask
+    is_share = ask is not None and ask.is_share and not requests.get(GPU, 0)
     key = resolve(pod)
     single = GangKey(namespace=pod.namespace, dialect=SINGLE, name=pod.uid or pod.name)
     return Past(
@@ -61,7 +66,8 @@ def past(document: Object, line: int, where: str) -> Past:
         pod=pod,
         gang=single if isinstance(key, Rejected) or not key.name else key,
         gpus=requests.get(GPU, 0) or int(is_share),
-        is_share=is_share and requests.get(GPU, 0) <= 1,
+        is_share=is_share,
+        share_milli=ask.milli if ask is not None and is_share else 0,
         submit_s=submit_s,
         start_s=_start_s(document),
         end_s=_end_s(document),
@@ -133,7 +139,9 @@ def _job(gang: GangKey, pods: Sequence[Past], source: Source, tally: Tally) -> J
     duration_s = between(start_s, last_s)
     if len(workers) < len(pods):
         tally.noted(DRIVER, line)
-    if any(one.is_share for one in workers):
+    shares = {one.share_milli for one in workers}
+    share_milli = shares.pop() if len(shares) == 1 else 0
+    if not share_milli and any(one.is_share for one in workers):
         tally.noted(SHARE, line)
     count, each, last = _cut(workers, source, tally)
     asked = [dict(one.pod.shape.requests) for one in workers]
@@ -143,7 +151,8 @@ def _job(gang: GangKey, pods: Sequence[Past], source: Source, tally: Tally) -> J
         submit_s=min(one.submit_s for one in workers),
         duration_s=duration_s,
         estimate_s=max(estimates) if estimates else None,
-        gpus=each,
+        gpus=0 if share_milli else each,
+        share_milli=share_milli,
         pods=count,
         min_pods=count,
         last_gpus=last,

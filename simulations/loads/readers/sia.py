@@ -46,6 +46,7 @@ def _job(row: Row, source: Source, times: Times) -> Job:
         gpus,
         source,
         name=row.text("name"),
+        kind=row.text("application"),
         submit_s=row.seconds("time"),
         duration_s=duration_s,
         estimate_s=duration_s,

@@ -7,7 +7,7 @@ which is the estimate), 13 group. A processor is a GPU here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from simulations.loads.files import BadTrace, open_text
@@ -26,10 +26,12 @@ _PARTS: Final = (2, 3, 4)
 
 
 def _read(source: Source, tally: Tally) -> Iterator[tuple[int, Job]]:
-    return each(_numbered(source, tally), tally, lambda line, cells: _job(_row(source, line, cells), source))
+    return each(
+        numbered(source, tally), tally, lambda line, cells: _job(row_of(source, line, cells, COLUMNS), source)
+    )
 
 
-def _numbered(source: Source, tally: Tally) -> Iterator[tuple[int, list[str]]]:
+def numbered(source: Source, tally: Tally) -> Iterator[tuple[int, list[str]]]:
     """The lines that are no comments, with their words; all are counted."""
     with open_text(source.path) as file:
         for line, written in enumerate(file, start=1):
@@ -42,14 +44,15 @@ def _numbered(source: Source, tally: Tally) -> Iterator[tuple[int, list[str]]]:
             yield line, cells
 
 
-def _row(source: Source, line: int, cells: list[str]) -> Row:
-    if len(cells) != len(COLUMNS):
-        missing = COLUMNS[min(len(cells), len(COLUMNS) - 1)]
+def row_of(source: Source, line: int, cells: list[str], columns: Sequence[str]) -> Row:
+    """A line of so many fields; -1 is an empty cell. Raises: BadRow."""
+    if len(cells) != len(columns):
+        missing = columns[min(len(cells), len(columns) - 1)]
         raise BadRow(
-            f"{source.path}:{line}: column {missing}: expected {len(COLUMNS)} numbers, found {len(cells)}",
+            f"{source.path}:{line}: column {missing}: expected {len(columns)} numbers, found {len(cells)}",
             line=line,
         )
-    known = {name: "" if cell == "-1" else cell for name, cell in zip(COLUMNS, cells, strict=True)}
+    known = {name: "" if cell == "-1" else cell for name, cell in zip(columns, cells, strict=True)}
     return Row(source.path, line, known)
 
 
@@ -75,8 +78,17 @@ def _job(row: Row, source: Source) -> Job:
 
 def _begins(text: str) -> bool:
     """Whether the first line that is no comment has 18 numbers."""
-    first = next((words for line in text.splitlines() if (words := line.partition(";")[0].split())), [])
-    return len(first) == len(COLUMNS) and all(word.strip("-").replace(".", "", 1).isdigit() for word in first)
+    first = first_line(text)
+    return len(first) == len(COLUMNS) and are_numbers(first)
+
+
+def first_line(text: str) -> list[str]:
+    """The words of the first line that is no comment."""
+    return next((words for line in text.splitlines() if (words := line.partition(";")[0].split())), [])
+
+
+def are_numbers(words: Sequence[str]) -> bool:
+    return all(word.strip("-").replace(".", "", 1).isdigit() for word in words)
 
 
 FORMAT = Format(

@@ -16,6 +16,7 @@ def _job(row: Row, source: Source, tally: Tally) -> Job:
         gpus_of(row, "num_gpu"),
         source,
         name=f"job-{row.text('job_id')}",
+        kind=row.text("model_name", ""),
         submit_s=row.seconds("submit_time"),
         duration_s=duration_s,
         estimate_s=duration_s,
