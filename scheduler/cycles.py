@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from scheduler.gangs.attempt import Attempt, MemberState
-from scheduler.gangs.healing import Healing
+from scheduler.gangs.healing import EVICTED, Healing
 from scheduler.losses import Losses, Overdue
 from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.objects import Pod
@@ -395,7 +395,7 @@ class Cycles:
             if key not in now:
                 self._state.gangs.unhold(key, "eviction")
         for key in now:
-            self._state.gangs.hold(key, "eviction", Waiting(reason="its members are being evicted"))
+            self._state.gangs.hold(key, "eviction", Waiting(reason=EVICTED))
         self._clearing_out = now
 
     def _release_held(self, now_s: float) -> None:

@@ -8,11 +8,13 @@ walks the order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from binpacking.problem import InvalidProblem
 from scheduler.explain.verdict import Explainer, blocked
-from scheduler.model.gang import GangKey, PendingGang
+from scheduler.gangs.healing import EVICTED
+from scheduler.model.gang import GangKey, PendingGang, Waiting
 from scheduler.model.plan import Budget, Plan, Policy, Snapshot, Verdict
 from scheduler.planning.kept_rooms import KeptRooms
 from scheduler.planning.limits import unplannable
@@ -111,6 +113,9 @@ def _try(run: Run, batch: list[PendingGang], known: Verdict | None) -> Verdict |
     """Decide these gangs. A verdict where a solver might have found more and there was none for it."""
     first, verdicts, places = batch[0], len(run.verdicts), len(run.places)
     run.translation.promised.keep_from(first.priority, run.packing)
+    if run.desk is not None and run.desk.leaves(first):
+        run.verdicts.append(blocked(replace(first, blocked=Waiting(reason=EVICTED))))
+        return None
     if known is not None:
         run.verdicts.append(_still(run, first, known))
         return None

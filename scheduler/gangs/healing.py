@@ -31,6 +31,8 @@ TRIED_EVERY_S: Final = 5.0
 RESTART_S: Final = 2.0
 #: Why nobody joins a gang meanwhile.
 RESTARTING: Final = "the gang lost a member and restarts as a whole"
+#: What its other members are told while those on nodes are being evicted.
+EVICTED: Final = "its members are being evicted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

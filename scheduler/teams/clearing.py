@@ -18,7 +18,7 @@ from binpacking.greedy import Packing, place_greedy
 from binpacking.problem import Gang
 from binpacking.victims import Taken, VictimAnswer, victims
 from quotas.amounts import Amounts
-from scheduler.model.gang import PendingGang
+from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.objects import Pod
 from scheduler.model.plan import Clearing, Ordering, Victim
 from scheduler.teams.allowance import Allowance
@@ -94,6 +94,8 @@ class Clearer:
         self._displaces = displaces
         self._candidates = Candidates(translation, allowance, order)
         self._made: list[_Made] = []
+        #: Gangs that were chosen to leave whole.
+        self.leave: set[GangKey] = set()
 
     @property
     def clearings(self) -> list[Clearing]:
@@ -276,6 +278,7 @@ class Clearer:
         frees = (part.frees for leaver in leavers for part in leaver.parts)
         room = self._promises.take(gang, placement, sum(frees, shared))
         self._candidates.take(chosen)
+        self.leave |= {one.gang.key for one in chosen if one.is_whole}
         nominated = self._promises.nominated(gangs, placement)
         for leaver in chosen:
             self._allowance.release(leaver.team, self._allowance.of_victim(leaver))

@@ -168,6 +168,10 @@ class Desk:
             return True
         return self._lowest is not None and gang.priority > self._lowest
 
+    def leaves(self, gang: PendingGang) -> bool:
+        """Whether those of it that run were chosen to leave: nobody comes in the place of one of them."""
+        return gang.key in self._clearer.leave
+
     def is_promised(self, gang: PendingGang) -> bool:
         """Whether room is being made for the gang."""
         return gang.key in self._promised

@@ -22,6 +22,13 @@ VICTIM_GUARDS: tuple[Mutation, ...] = (
         test=NEEDED,
     ),
     Mutation(
+        name="nobody leaves for a gang that is to leave itself",
+        file="scheduler/planner.py",
+        old="if run.desk is not None and run.desk.leaves(first):",
+        new="if False:",
+        test=NEEDED,
+    ),
+    Mutation(
         name="unless a quota wants it gone",
         file="scheduler/teams/clearing.py",
         old="if is_barred or allowance.denied(gangs[0], after) is not None:",

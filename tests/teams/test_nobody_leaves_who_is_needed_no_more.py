@@ -175,3 +175,24 @@ def test_a_victim_leaves_where_others_of_its_department_started_on_its_limit(lim
     leave = {victim.gang.key.name for clearing in done.clearings for victim in clearing.victims}
     assert leave == ({"cheap", "large"} if limit == 16 else {"large"})
     assert [verdict.reason for verdict in done.verdicts] == ["WaitingForVictims"] * 2
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_nobody_leaves_for_a_gang_that_is_to_leave_itself(is_taken: bool) -> None:
+    """One of three was lost and waits anew; the others run where somebody urgent may go."""
+    state = ClusterState("stowplan")
+    state.set_node(node("n0", gpu=8))
+    state.set_node(node("n1", gpu=1))
+    short = gang("short", 3, gpu=4, priority=20)
+    for one in short[:2]:
+        state.set_pod(replace(one, node_name="n0", phase="Running"))
+    state.set_pod(replace(short[2], shape=shape(gpu=1)))
+    state.set_pod(pod("low", gpu=1, node="n1", phase="Running"))
+    if is_taken:
+        state.set_pod(pod("urgent", gpu=8, priority=100))
+    _, done = planned(state)
+    leave = sorted(one.name for clearing in done.clearings for v in clearing.victims for one in v.pods)
+    assert leave == (["short-0", "short-1"] if is_taken else ["low"])
+    assert {verdict.key.name: verdict.reason for verdict in done.verdicts}["short"] == (
+        "Waiting" if is_taken else "WaitingForVictims"
+    )
