@@ -168,8 +168,8 @@ class Cycles:
         self._floor: int | None = None
         #: Gangs that had the turn of those left open, until all had one.
         self._served: frozenset[GangKey] = frozenset()
-        #: What the last plan held for gangs that wait for others to leave: pods' UIDs and nodes.
-        self._promised: frozenset[tuple[str, str]] = frozenset()
+        #: What the last plan held for gangs that wait for others to leave: nodes by pod UID.
+        self._promised: dict[str, str] = {}
         #: Since when each of those gangs waits for that.
         self._waits: dict[GangKey, float] = {}
         self._has_lapsed = False
@@ -315,9 +315,9 @@ class Cycles:
         """A promise of room that is kept no longer, and was not taken up, is room released; so is a lost
         member's room that a plan keeps no longer.
         """
-        promised = frozenset(pair for verdict in planned.verdicts for pair in verdict.nominated.items())
+        promised = {uid: node for verdict in planned.verdicts for uid, node in verdict.nominated.items()}
         taken = {(a.pod.uid, a.node) for place in planned.places for a in place.assignments}
-        self._has_lapsed = planned.has_released or bool(self._promised - promised - taken)
+        self._has_lapsed = planned.has_released or bool(self._promised.items() - promised.items() - taken)
         if self._has_lapsed:
             self._state.free_up()
         self._promised = promised
@@ -373,7 +373,7 @@ class Cycles:
 
     def overdue(self, now_s: float, is_running: Callable[[GangKey], bool]) -> list[Overdue]:
         """Gangs that are to be given back, whoever left them partly bound; each told once."""
-        found = self._losses.overdue(now_s, is_running, self._lacking, dict(self._promised))
+        found = self._losses.overdue(now_s, is_running, self._lacking, self._promised)
         for key in dict.fromkeys(key for gone in found for key in gone.starts):
             self._waits[key] = math.inf
             # Its room is held for as long as it is looked at.

@@ -59,15 +59,15 @@ def of_use(
     keys = {one.key for one in broken}
     bare = replace(
         snapshot,
+        free=_beside(snapshot, promised),
         masks={**snapshot.masks, **masks},
         teams=None,
         devices=None,
         room=None,
         vacancies=tuple(room for room in snapshot.vacancies if room.gang not in keys),
     )
-    waiting = _picked(in_order(snapshot.gangs, policy.order, snapshot.at_s), keys, lacking)
     own = [replace(gang, blocked=None) for gang in snapshot.gangs if gang.key in keys]
-    bare = replace(bare, free=_beside(bare, promised))
+    waiting = _picked(in_order(snapshot.gangs, policy.order, snapshot.at_s), keys, lacking)
     able = {place.gang.key for place in _tried(bare, policy, [*own, *waiting])}
     look = _Look(
         bare=bare,

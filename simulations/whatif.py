@@ -320,7 +320,6 @@ class World:
             self._course.again[name] = self._course.again.get(name, 0) + 1
             if name not in self._course.waiting:
                 self._course.milli[name] = self._course.milli.get(name, 0) + milli_of(pod.shape)
-            if name not in self._course.waiting:
                 self._course.starts.pop(name, None)
             fresh = replace(
                 pod,

@@ -68,7 +68,7 @@ class Offers:
                 del self._short[name]
         return is_over
 
-    def short(self) -> Iterator[tuple[str, str, int]]:
+    def _told(self) -> Iterator[tuple[str, str, int]]:
         """Node, resource, and how many it has by who knows of more than it allocates."""
         for name in self._short:
             seen = self._seen[name]
@@ -80,7 +80,7 @@ class Offers:
     def withheld(self, rows: Mapping[str, int]) -> dict[str, dict[int, int]]:
         """By resource and row of the node, how many it has by who knows of more than it allocates."""
         found: dict[str, dict[int, int]] = {}
-        for name, resource, amount in self.short():
+        for name, resource, amount in self._told():
             if name in rows:
                 by_row = found.setdefault(resource, {})
                 by_row[rows[name]] = max(amount, by_row.get(rows[name], 0))

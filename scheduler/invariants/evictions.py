@@ -253,7 +253,7 @@ def _spared(cases: Cases, who: Who, together: Sequence[Case]) -> Iterator[Violat
         for pod in rivals:
             if pod.node in room:
                 take(room[pod.node], pod.requests)
-        if fits(room, need) and fits(room, [*need, *first.withdrawn]):
+        if fits(room, [*need, *first.withdrawn]):
             text = f"{spared.title} evicted for {cases.names[who]}, which needed {len(need)} places"
             yield Violation("INV17", spared.revision, f"{text} and had them without")
 

@@ -62,6 +62,11 @@ class Running:
     idle_since_s: float | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
+    def places(self) -> list[Place]:
+        """Where the attempt's members are to go."""
+        names = {uid: pod.name for uid, pod in self.pods.items()}
+        return [Place(names.get(uid, ""), uid, node) for uid, node in self.attempt.placement.items()]
+
 
 class Actor:
     """``ended`` is told how each attempt ended; it decides about backing off. ``lost`` is told when a
@@ -366,8 +371,7 @@ class Actor:
             case events.EvictPod(uid=uid, reason=reason):
                 return await self._binder.evict(running.pods[uid], epoch=attempt.epoch, reason=reason)
             case events.WriteClaim():
-                names = {uid: pod.name for uid, pod in running.pods.items()}
-                return await self._claims.write(attempt, running.gang, names)
+                return await self._claims.write(attempt, running.gang, running.places())
             case events.ReadClaim():
                 return await self._claims.read(attempt)
             case events.WriteStatus():
@@ -384,9 +388,7 @@ class Actor:
         rooms = self._state.gangs.vacancies.by_gang.get(key, {}).values()
         found = [Place(pod.name, pod.uid, pod.node_name) for pod in there]
         found += [Place("", room.uid, room.node) for room in rooms if room.uid not in own]
-        names = {uid: pod.name for uid, pod in running.pods.items()}
-        mine = [Place(names.get(uid, ""), uid, node) for uid, node in running.attempt.placement.items()]
-        return mine + found if found else []
+        return running.places() + found if found else []
 
     async def _bind(self, running: Running, asked: events.BindPod) -> events.Event:
         """Send a Binding, if it may still be: since it was planned its claim was written, others were

@@ -151,14 +151,11 @@ class ClaimBook:
         for key in [key for key, claim in self._claims.items() if claim.uid == uid]:
             del self._claims[key]
 
-    async def write(self, attempt: Attempt, gang: PendingGang, names: Mapping[str, str]) -> events.Event:
-        """WriteClaim. ``names`` gives the pod's name by UID."""
+    async def write(self, attempt: Attempt, gang: PendingGang, places: Sequence[Place]) -> events.Event:
+        """WriteClaim. places: of the attempt's members."""
         status = _intent(attempt, gang) | {
             "epoch": attempt.epoch,
-            "placement": [
-                {"pod": names.get(uid, ""), "uid": uid, "node": node}
-                for uid, node in attempt.placement.items()
-            ],
+            "placement": [place._asdict() for place in places],
         }
         try:
             if not self._may_act():

@@ -260,8 +260,8 @@ GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="the claim names where each pod goes",
         file="scheduler/live/claims.py",
-        old="                for uid, node in attempt.placement.items()",
-        new="                for uid, node in ()",
+        old='"placement": [place._asdict() for place in places],',
+        new='"placement": [],',
         test=HEALTHY,
     ),
     Mutation(

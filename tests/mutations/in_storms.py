@@ -107,8 +107,8 @@ IN_STORMS: tuple[Mutation, ...] = (
     _mutation(
         "the claim names where each pod goes",
         "scheduler/live/claims.py",
-        "                for uid, node in attempt.placement.items()",
-        "                for uid, node in ()",
+        '"placement": [place._asdict() for place in places],',
+        '"placement": [],',
     ),
     # -- views
     _mutation(

@@ -127,8 +127,8 @@ JUDGE_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="who waited until just before may have had the room",
         file="scheduler/invariants/evictions.py",
-        old=" and fits(room, [*need, *first.withdrawn]):",
-        new=":",
+        old="if fits(room, [*need, *first.withdrawn]):",
+        new="if fits(room, need):",
         test=OTHERS,
     ),
     Mutation(

@@ -35,8 +35,8 @@ LOSS_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="and so are the rooms that are kept",
         file="scheduler/live/actor.py",
-        old="for room in rooms if room.uid not in own]\n        names",
-        new="for room in rooms if not room.uid]\n        names",
+        old="for room in rooms if room.uid not in own]\n        return",
+        new="for room in rooms if not room.uid]\n        return",
         test=LOST,
     ),
     Mutation(
@@ -98,7 +98,7 @@ LOSS_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="room that is promised is no hope of a broken gang",
         file="scheduler/given_back.py",
-        old="    bare = replace(bare, free=_beside(bare, promised))\n",
+        old="        free=_beside(snapshot, promised),\n",
         new="",
         test=PROMISED,
     ),
