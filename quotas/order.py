@@ -182,8 +182,9 @@ class Turns:
         return heap[0][-1] if heap else None
 
 
-_Rank = tuple[bool, int, bool, float, float, str]
-_Seat = tuple[bool, int, int, _Rank, int]
+#: What work goes by, the smaller first.
+Rank = tuple[bool, int, bool, float, float, str]
+_Seat = tuple[bool, int, int, Rank, int]
 
 
 def rank_of(
@@ -194,13 +195,13 @@ def rank_of(
     is_started: bool = False,
     is_promised: bool = False,
     rank: float = 0.0,
-) -> _Rank:
+) -> Rank:
     """What ``order`` goes by, of work with these fields of ``Entry``: the smaller goes first."""
     urgency = (-priority, not is_started)
     return (not is_promised, *urgency, rank, created_s, name)
 
 
-def _rank(entry: Entry) -> _Rank:
+def _rank(entry: Entry) -> Rank:
     return rank_of(
         entry.priority,
         entry.created_s,

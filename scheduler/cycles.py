@@ -54,8 +54,7 @@ class Held:
 class Cycle:
     """One cycle under way: what is planned on.
 
-    unseen: gangs that have a turn to come and none in this cycle. apart: some of those that wait apart, and
-    what is true of them; all of them in the course of cycles.
+    unseen: gangs that have a turn to come and none in this cycle.
     """
 
     snapshot: Snapshot
@@ -63,7 +62,6 @@ class Cycle:
     policy: Policy
     budget: Budget
     unseen: int
-    apart: Sequence[tuple[PendingGang, Verdict]]
 
     def plan(self) -> Plan:
         """Pure, so that a shell may run it in a thread while the state goes on."""
@@ -198,8 +196,11 @@ class Cycles:
             policy=self._policy,
             budget=self._budget,
             unseen=self._queue.unseen(gang.key for gang in looked_at) + self._state.gangs.news_left,
-            apart=self.apart.next(TOLD_AGAIN),
         )
+
+    def told_again(self) -> list[tuple[PendingGang, Verdict]]:
+        """Some of those that wait apart, and what is true of them; all of them in the course of cycles."""
+        return self.apart.next(TOLD_AGAIN)
 
     def _open_again(self) -> None:
         """Take up whoever is new or another, and those for whom something changed."""
@@ -210,8 +211,8 @@ class Cycles:
                 self._queue.drop(key)
             else:
                 self._queue.put(gang)
-        opened = self._memory.end()
         floor = self._state.roll.lowest if self._may_rest and not self._state.roll.is_on else None
+        opened = self._memory.end(is_by_age=floor is not None and self._policy.order == "oldest")
         if floor is None or self._floor is None or floor < self._floor:
             opened += self.apart.above(floor)
         self._floor = floor
@@ -384,7 +385,7 @@ class Cycles:
     def due_s(self, now_s: float) -> float | None:
         """When time alone next changes something, or None: a shell that skips idle time asks this."""
         ends = [held.until_s for held in self._held.values() if held.until_s > now_s]
-        ends += [now_s] if self._has_lapsed else []
+        ends += [now_s] if self._has_lapsed or self._memory.has_room_left else []
         due_s = self._losses.due_s()
         return min(ends if due_s is None else [*ends, due_s], default=None)
 

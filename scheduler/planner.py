@@ -191,6 +191,7 @@ def _still(run: Run, gang: PendingGang, known: Verdict) -> Verdict:
     if not admitted.gangs:
         return (admitted.verdicts or refuse(run, admitted))[0]
     run.translation.split = admitted.split
-    made = room_for(run, admitted.gangs, admitted.within)
+    with run.rooms.opened(admitted.gangs, run.places):
+        made = room_for(run, admitted.gangs, admitted.within)
     run.translation.split = None
     return (made or [known])[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from scheduler.cycles import Cycle, Cycles
@@ -23,7 +23,7 @@ from scheduler.live.rotation import Rotation
 from scheduler.live.takeover import Takeover
 from scheduler.live.teamboard import Teamboard
 from scheduler.live.volume_binder import VolumeBinder
-from scheduler.model.gang import GangKey
+from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Budget, Plan, Policy, Verdict
 from scheduler.state import ClusterState
 
@@ -125,6 +125,7 @@ class Loop:
         self._takeover.finish(epoch)
         started = self._clock()
         cycle = self._cycles.begin(started, self._wall())
+        again = self._cycles.told_again()
         snapshot_s = self._clock() - started
         planned = await self._plan(cycle)
         plan_s = self._clock() - started - snapshot_s
@@ -149,7 +150,7 @@ class Loop:
         self._cycles.remember(cycle, planned)
         if planned.left_open:
             self._wake.set()
-        await self._tell(cycle, told, epoch)
+        await self._tell(cycle, told, again, epoch)
         self._watch_partial(epoch)
         self._metrics.replaced(self._outages.react(epoch))
 
@@ -192,11 +193,13 @@ class Loop:
                 log.info("clearing dropped", gang=str(clearing.beneficiaries[0].key))
                 self._wake.set()
 
-    async def _tell(self, cycle: Cycle, planned: Plan, epoch: int) -> None:
+    async def _tell(
+        self, cycle: Cycle, planned: Plan, again: Sequence[tuple[PendingGang, Verdict]], epoch: int
+    ) -> None:
         by_key = {gang.key: gang for gang in cycle.snapshot.gangs}
         incomplete: dict[GangKey, tuple[str, float]] = {}
         decided = ((by_key[verdict.key], verdict) for verdict in planned.verdicts)
-        for number, (gang, verdict) in enumerate(chain(decided, cycle.apart), 1):
+        for number, (gang, verdict) in enumerate(chain(decided, again), 1):
             if number % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if self.actor.is_running(verdict.key):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from quotas.order import rank_of
+from quotas.order import Rank, rank_of
 from scheduler.model.gang import GangKey, PendingGang
 from scheduler.model.plan import Ordering, Verdict
 from scheduler.planning.limits import BATCH_MAX
@@ -15,15 +15,17 @@ from scheduler.service import rank
 
 def in_order(gangs: Sequence[PendingGang], by: Ordering = "oldest", at_s: float = 0.0) -> list[PendingGang]:
     """The gangs as they are to be considered, first served first."""
-    return sorted(
-        gangs,
-        key=lambda g: rank_of(
-            g.priority,
-            g.created_s,
-            str(g.key),
-            is_started=g.is_started,
-            rank=0.0 if by == "oldest" else rank(by, g.pods, at_s),
-        ),
+    return sorted(gangs, key=lambda gang: place_in_line(gang, by, at_s))
+
+
+def place_in_line(gang: PendingGang, by: Ordering = "oldest", at_s: float = 0.0) -> Rank:
+    """What the gang goes by among others, the smaller first."""
+    return rank_of(
+        gang.priority,
+        gang.created_s,
+        str(gang.key),
+        is_started=gang.is_started,
+        rank=0.0 if by == "oldest" else rank(by, gang.pods, at_s),
     )
 
 

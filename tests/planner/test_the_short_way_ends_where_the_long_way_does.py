@@ -143,7 +143,7 @@ def test_whoever_waits_already_keeps_what_is_known_of_it(of: object) -> None:
     cycles.remember(first, first.plan())
     state.set_pod(pod("new", of=of, created_s=1.0))  # type: ignore[arg-type] # parametrised
     second = cycles.begin(1.0, 1.0)
-    found = second.plan()
+    again, found = cycles.told_again(), second.plan()
     assert encode(found) == encode(plan(second.snapshot, LONG_WAY, Budget(), second.settled))
-    assert [told.message for _, told in second.apart] == [v.message for v in first.plan().verdicts]
+    assert [told.message for _, told in again] == [v.message for v in first.plan().verdicts]
     assert len(found.places) == (of == shape(gpu=1))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from scheduler.cycles import Cycles
 from scheduler.gangs.healing import Healing
-from scheduler.model.objects import Pod, Shape
+from scheduler.model.objects import Owner, Pod, Shape
 from scheduler.model.plan import Budget, Plan, Policy
 from scheduler.planner import plan
+from scheduler.service import ATTAINED
 from scheduler.state import ClusterState
 from tests.builders import gang, node, pod, shape
 
@@ -24,7 +25,8 @@ RACK = "topology.stowplan.dev/rack"
 class Cluster:
     """A state and its cycles; what is planned is bound at once.
 
-    Where room that was kept comes free in a plan, those who wait beside it are asked in the next cycle.
+    Those are asked in a next cycle, at once, who wait beside room that was kept and came free in a plan, or
+    behind an equal that may not go where there is room.
     """
 
     policy: Policy
@@ -49,8 +51,6 @@ class Cluster:
         apart = tuple(self.cycles.apart.verdicts())
         planned, fresh = begun.plan(), plan(self.state.snapshot(at_s), self.policy, Budget())
         told = replace(planned, verdicts=(*planned.verdicts, *apart))
-        if not planned.has_released:
-            assert _decided(told, self.policy) == _decided(fresh, self.policy)
         self.kept += len(begun.settled) + len(apart)
         accepted, dropped = self.cycles.admit(planned.places, lambda key: False)
         assert not dropped
@@ -60,7 +60,16 @@ class Cluster:
                 self.state.set_pod(landed)
                 self.bound.append(landed)
         self.cycles.remember(begun, planned)
-        return planned.has_released
+        goes_on = self.cycles.due_s(at_s) == at_s
+        assert goes_on or _decided(told, self.policy) == _decided(fresh, self.policy)
+        return goes_on
+
+    def settle(self, at_s: float) -> None:
+        """Cycles until there is nothing more to do; that takes no more than there are pods that wait."""
+        for _ in range(2 + sum(len(pods) for pods in self.waiting)):
+            if not self.cycle(at_s):
+                return
+        raise AssertionError("cycles follow each other without end")
 
     def end(self, draw: int) -> None:
         if self.bound:
@@ -131,8 +140,7 @@ def _run(found: Sequence[tuple[str, object]], policy: Policy) -> Cluster:
                 cluster.state.set_node(node(f"n{draw % 3}", labels={RACK: f"r{draw}"}))
             case _:
                 raise AssertionError(what)
-        while cluster.cycle(float(number)):
-            pass
+        cluster.settle(float(number))
     return cluster
 
 
@@ -152,6 +160,95 @@ ROBBED = [
 @given(found=steps, policy=policies)
 def test_kept_verdicts_are_those_of_a_fresh_plan(found: list[tuple[str, object]], policy: Policy) -> None:
     _run(found, policy)
+
+
+#: Nearly all ask for the same: far more wait than there is room for, and what ends lets one or two start.
+crowds = st.lists(
+    st.one_of(
+        st.tuples(st.integers(1, 2), st.sampled_from(SHAPES[2:4]), st.integers(0, 1), st.just(False)).map(
+            lambda drawn: ("submit", drawn)
+        ),
+        st.tuples(st.sampled_from(["end", "end", "give up"]), st.integers(0, 9)),
+    ),
+    min_size=20,
+    max_size=60,
+)
+
+
+#: A gang has lost a member whose room is kept; with that room, one that is free and the gang evicted another
+#: of a higher priority would start that was found not to fit before.
+BESIDE_KEPT_ROOM = [
+    ("submit", (1, SHAPES[2], 1, False)),
+    ("submit", (2, SHAPES[2], 0, False)),
+    ("end", 1),
+    ("end", 1),
+    ("submit", (2, SHAPES[2], 1, False)),
+    ("submit", (2, SHAPES[2], 0, False)),
+    ("end", 3),
+    ("submit", (1, SHAPES[2], 0, False)),
+    ("submit", (1, SHAPES[2], 1, False)),
+    ("submit", (2, SHAPES[2], 1, False)),
+    ("submit", (2, SHAPES[2], 1, False)),
+    ("end", 4),
+    ("end", 0),
+    ("end", 1),
+]
+
+
+@example(found=BESIDE_KEPT_ROOM)
+@settings(max_examples=60, deadline=None)
+@given(found=crowds)
+def test_of_many_equals_those_start_that_a_fresh_plan_would_start(found: list[tuple[str, object]]) -> None:
+    _run(found, Policy())
+
+
+def test_one_end_is_news_for_one_of_many_equals() -> None:
+    """Three nodes of 8 GPUs are full; forty wait for 8 each, and each that ends lets the oldest in."""
+    cluster = _run([("submit", (1, SHAPES[4], 0, False))] * 43, Policy())
+    for number in range(40):
+        cluster.end(0)
+        begun = cluster.cycles.begin(100.0, 100.0)
+        assert [waiting.pods[0].name for waiting in begun.snapshot.gangs] == [f"g{3 + number}"]
+        cluster.cycle(100.0)
+
+
+def test_among_equals_who_had_the_least_service_is_asked_first() -> None:
+    """Two wait for the one GPU; the older one has done an hour's work already in an earlier life."""
+    cluster = Cluster(Policy(order="least-service"))
+    for name in ("n1", "n2"):
+        cluster.state.remove_node(name)
+    had = {ATTAINED: "3600"}
+    for one in (
+        pod("runs", gpu=8, created_s=0.0),
+        pod("older", gpu=8, created_s=1.0, annotations=had),
+        pod("younger", gpu=8, created_s=2.0),
+    ):
+        cluster.submit([one])
+        cluster.settle(10.0)
+    cluster.end(0)
+    cluster.settle(11.0)
+    assert [one.name for one in cluster.bound] == ["younger"]
+
+
+def test_who_may_not_go_where_room_is_does_not_keep_it_from_its_equals() -> None:
+    """The only node turns a pod of a Job down, and the Job's next one is the first in line: the second
+    starts, though nothing more happens.
+    """
+    cluster = Cluster(Policy())
+    for name in ("n1", "n2"):
+        cluster.state.remove_node(name)
+    job = Owner(api_version="batch/v1", kind="Job", name="j", uid="job")
+    runs, waits = (
+        pod(name, gpu=8, owner=job, created_s=at_s) for name, at_s in (("runs", 0.0), ("waits", 1.0))
+    )
+    for one in (runs, waits, pod("other", gpu=8, created_s=2.0)):
+        cluster.submit([one])
+        cluster.cycle(10.0)
+    failed = replace(cluster.bound.pop(), phase="Failed", reason="OutOfcpu", ended_s=11.0)
+    assert failed.uid == runs.uid
+    cluster.state.set_pod(failed)
+    cluster.settle(12.0)
+    assert [one.name for one in cluster.bound] == ["other"]
 
 
 def test_an_equal_newcomer_is_told_without_being_planned() -> None:
