@@ -85,6 +85,11 @@ class NodeColumns:
     def used(self) -> NDArray[np.int64]:
         return self._used[: len(self.nodes)]
 
+    @property
+    def free(self) -> NDArray[np.int64]:
+        """int64[N, R], made anew: what no pod is charged for; below 0 where a node is overfull."""
+        return self.total - self.used
+
     def vector(self, requests: Requests) -> NDArray[np.int64]:
         """int64[R] of the requests."""
         found = self._vectors.get(requests)

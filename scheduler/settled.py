@@ -117,15 +117,16 @@ class Memory:
         now, before = self._cluster.moment, self._at
         if now == before and not self._in_part:
             return []
-        free = self._cluster.columns.total - self._cluster.columns.used
+        free = self._cluster.columns.free
         self._at = now
         is_same = now.layout == before.layout and free.shape == self._free.shape
         over = self._over(now, before, free) if is_same else list(self._findings.values())
         self._free = free
         opened: list[GangKey] = []
         for finding in over:
-            if not (is_same and is_by_age and self._holds_for_some(finding, opened)):
-                opened += finding.keys
+            first = self._first(finding) if is_same and is_by_age else None
+            opened += finding.keys if first is None else first
+            if first is None:
                 self._end(finding)
         if not self._findings:
             self._shortages = Shortages()
@@ -136,8 +137,9 @@ class Memory:
         """Whether one more of those that wait may start as things are now."""
         if not self._in_part:
             return False
-        free = self._cluster.columns.total - self._cluster.columns.used
-        return any(self._room(finding, 1, free) for finding in self._in_part.values())
+        free = self._cluster.columns.free
+        asks = (finding.ask for finding in self._in_part.values())
+        return any(ask is not None and self._room(ask, 1, free) for ask in asks)
 
     def recall(self, gang: PendingGang) -> Verdict | None:
         """Settle the gang where an equal one is known not to fit."""
@@ -221,34 +223,32 @@ class Memory:
         finding.rows = []
         self._delicate[id(finding)] = finding
 
-    def _holds_for_some(self, finding: Finding, opened: list[GangKey]) -> bool:
-        """Open the first of those that the finding is about, as many as there is room for; whether it still
-        holds for the others, or for all.
+    def _first(self, finding: Finding) -> list[GangKey] | None:
+        """Whom the finding is no longer about: the first, as many as there is room for. None where it holds
+        for nobody any more, or no sum says for whom.
         """
         ask = finding.ask
         if ask is None or not finding.is_exact or not self._is_shared(finding):
-            return False
-        room = self._room(finding, max(1, len(finding.keys)), self._free)
+            return None
+        room = self._room(ask, max(1, len(finding.keys)), self._free)
         if not room:
             self._in_part.pop(id(finding), None)
             self._miss(finding, ask)
-            return True
+            return []
         if room >= len(finding.keys):
-            return False
+            return None
         self._in_part[id(finding)] = finding
-        while room:
+        first: list[GangKey] = []
+        while len(first) < room:
             rank, key = heappop(finding.line)
             if finding.keys.get(key) is rank:
                 del finding.keys[key], self._settled[key]
-                opened.append(key)
-                room -= 1
-        return True
+                first.append(key)
+        return first
 
-    def _room(self, finding: Finding, most: int, free: NDArray[np.int64]) -> int:
-        """How many of those that ask for this there is room for in sum, at most ``most``."""
-        if finding.ask is None:
-            return most
-        ((shape, _, minimum),), need, _ = finding.ask
+    def _room(self, ask: Asked, most: int, free: NDArray[np.int64]) -> int:
+        """For how many gangs that ask for this there is room in sum, at most ``most``; of a plain ask."""
+        ((shape, _, minimum),), need, _ = ask
         each = max(1, need, minimum)
         return min(most, int(self._slots(shape, each * most, free).sum()) // each)
 

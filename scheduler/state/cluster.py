@@ -376,7 +376,7 @@ class ClusterState(DeviceState):
         teams = self.roll.teams(at_s)
         room = None if teams is not None else self.roll.room(at_s, gangs, displaces=self.follows)
         layout = self.columns.layout
-        free = self.columns.total - self.columns.used
+        free = self.columns.free
         # What agents report lowers what nodes have.
         total = layout.total.copy() if self.devices.inventories else layout.total
         devices = self.devices.limit(self.columns.row, self.columns.column, free, total, self.roll.going)

@@ -70,8 +70,8 @@ FLOOD_GUARDS: tuple[Mutation, ...] = (
     Mutation(
         name="of equals no more are open again than there is room for",
         file="scheduler/settled.py",
-        old="            if not (is_same and is_by_age and",
-        new="            if not (False and",
+        old="if is_same and is_by_age else None",
+        new="if False else None",
         test=f"{KEPT}::test_one_end_is_news_for_one_of_many_equals",
     ),
     Mutation(
@@ -93,7 +93,7 @@ FLOOD_GUARDS: tuple[Mutation, ...] = (
         file="scheduler/settled.py",
         old="            self._doubt(self._shared[ask][0])\n",
         new="            pass\n",
-        test=f"{KEPT}::test_of_many_equals_those_start_that_a_fresh_plan_would_start",
+        test=f"{KEPT}::test_room_that_went_to_another_is_found_when_that_one_ends",
     ),
     Mutation(
         name="a finding that is about nobody is no longer held for short",
@@ -107,7 +107,7 @@ FLOOD_GUARDS: tuple[Mutation, ...] = (
         file="scheduler/settled.py",
         old="if finding.keys.get(key) is rank:",
         new="if key in finding.keys:",
-        test=f"{KEPT}::test_of_many_equals_those_start_that_a_fresh_plan_would_start",
+        test=f"{KEPT}::test_who_went_back_in_the_line_is_asked_after_those_before",
     ),
     Mutation(
         name="where others than the oldest go first all equals are asked",

@@ -213,7 +213,7 @@ def test_one_end_is_news_for_one_of_many_equals() -> None:
 
 
 def test_among_equals_who_had_the_least_service_is_asked_first() -> None:
-    """Two wait for the one GPU; the older one has done an hour's work already in an earlier life."""
+    """Two wait for the one node; the older one has done an hour's work already in an earlier life."""
     cluster = Cluster(Policy(order="least-service"))
     for name in ("n1", "n2"):
         cluster.state.remove_node(name)
@@ -228,6 +228,40 @@ def test_among_equals_who_had_the_least_service_is_asked_first() -> None:
     cluster.end(0)
     cluster.settle(11.0)
     assert [one.name for one in cluster.bound] == ["younger"]
+
+
+def _full(*names: str) -> Cluster:
+    """Three nodes, of which half a one is free, and pods that wait for a whole one each, the oldest first."""
+    cluster = Cluster(Policy())
+    sizes = (("stays", 8), ("half", 4), ("other half", 4), ("ends", 8), *((name, 8) for name in names))
+    for at_s, (name, gpu) in enumerate(sizes):
+        cluster.submit([pod(name, gpu=gpu, priority=1, created_s=float(at_s))])
+        cluster.settle(10.0)
+    cluster.end(1)
+    cluster.settle(10.0)
+    return cluster
+
+
+def test_room_that_went_to_another_is_found_when_that_one_ends() -> None:
+    """The first of the equals was asked again beside room that a more urgent pod took; it starts next."""
+    cluster = _full("first", "second", "third")
+    cluster.end(2)
+    cluster.submit([pod("urgent", of=shape(gpu=8, cpu=2_000), priority=2, created_s=9.0)])
+    cluster.settle(11.0)
+    assert [one.name for one in cluster.bound] == ["stays", "other half", "urgent"]
+    cluster.end(2)
+    cluster.settle(12.0)
+    assert [one.name for one in cluster.bound] == ["stays", "other half", "first"]
+
+
+def test_who_went_back_in_the_line_is_asked_after_those_before() -> None:
+    """The oldest is of a lower priority by now."""
+    cluster = _full("first", "second", "third")
+    cluster.state.set_pod(replace(cluster.waiting[4][0], priority=0))
+    cluster.settle(11.0)
+    cluster.end(2)
+    cluster.settle(12.0)
+    assert [one.name for one in cluster.bound] == ["stays", "other half", "second"]
 
 
 def test_who_may_not_go_where_room_is_does_not_keep_it_from_its_equals() -> None:
